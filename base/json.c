@@ -1,0 +1,179 @@
+#include "base/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+/* No value comes without one of these bytes before or after it, so their count bounds the
+ * number of values (bytes inside strings only make the bound larger). */
+static size_t value_bound(const char *text, size_t len)
+{
+    size_t n = 1;
+
+    for (size_t i = 0; i < len; i++)
+        n += text[i] == ',' || text[i] == ':' || text[i] == '[' || text[i] == '{';
+    return n;
+}
+
+json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const char *where,
+                      struct cf_error *err)
+{
+    json_error_t je;
+    json_t *tree;
+
+    if (value_bound(text, len) > max_values) {
+        cf_fail(err, CF_EFORMAT, "%s: more than %zu JSON values", where, max_values);
+        return NULL;
+    }
+    tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
+    if (!tree && json_error_code(&je) == json_error_out_of_memory)
+        cf_fail(err, CF_ENOMEM, "%s: no memory for %zu bytes of JSON", where, len);
+    else if (!tree)
+        cf_fail(err, CF_EFORMAT, "%s: line %d, column %d: %s", where, je.line, je.column,
+                je.text);
+    return tree;
+}
+
+static char *read_all(int fd, size_t size, const char *path, struct cf_error *err)
+{
+    char *buf = cf_alloc(size + 1, 1, err);
+    size_t got = 0;
+
+    while (buf && got < size) {
+        ssize_t n = read(fd, buf + got, size - got);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n < 0)
+                cf_fail_errno(err, errno, "%s: read", path);
+            else
+                cf_fail(err, CF_EFORMAT, "%s: ends at byte %zu of %zu", path, got, size);
+            cf_free(buf);
+            return NULL;
+        }
+        got += (size_t)n;
+    }
+    return buf;
+}
+
+json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
+                     struct cf_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    json_t *tree = NULL;
+    struct stat st;
+    char *buf = NULL;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        cf_fail_errno(err, errno, "%s", path);
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        cf_fail(err, CF_EFORMAT, "%s: not a regular file", path);
+        goto out;
+    }
+    if ((uint64_t)st.st_size > max_bytes) {
+        cf_fail(err, CF_EFORMAT, "%s: %lld bytes, at most %zu expected", path,
+                (long long)st.st_size, max_bytes);
+        goto out;
+    }
+    buf = read_all(fd, (size_t)st.st_size, path, err);
+    if (buf)
+        tree = cf_json_parse(buf, (size_t)st.st_size, max_values, path, err);
+out:
+    cf_free(buf);
+    if (fd >= 0)
+        close(fd);
+    return tree;
+}
+
+static const char *type_name(const json_t *v)
+{
+    static const char *const name[] = {"an object", "an array", "a string", "an integer",
+                                       "a number",  "true",     "false",    "null"};
+
+    return v ? name[json_typeof(v)] : "nothing";
+}
+
+static enum cf_status wrong(const json_t *v, const char *key, const char *want,
+                            const char *where, struct cf_error *err)
+{
+    return cf_fail(err, CF_EFORMAT, "%s: %s: found %s, expected %s", where, key,
+                   type_name(v), want);
+}
+
+enum cf_status cf_json_int(const json_t *obj, const char *key, int64_t lo, int64_t hi,
+                           int64_t *out, const char *where, struct cf_error *err)
+{
+    const json_t *v = json_object_get(obj, key);
+
+    if (!json_is_integer(v))
+        return wrong(v, key, "an integer", where, err);
+    *out = json_integer_value(v);
+    if (*out < lo || *out > hi)
+        return cf_fail(err, CF_EFORMAT, "%s: %s is %lld, expected %lld..%lld", where, key,
+                       (long long)*out, (long long)lo, (long long)hi);
+    return CF_OK;
+}
+
+enum cf_status cf_json_num(const json_t *obj, const char *key, double lo, double hi,
+                           double *out, const char *where, struct cf_error *err)
+{
+    const json_t *v = json_object_get(obj, key);
+
+    if (!json_is_number(v))
+        return wrong(v, key, "a number", where, err);
+    *out = json_number_value(v);
+    if (!(*out >= lo && *out <= hi))
+        return cf_fail(err, CF_EFORMAT, "%s: %s is %g, expected %g..%g", where, key, *out,
+                       lo, hi);
+    return CF_OK;
+}
+
+enum cf_status cf_json_str(const json_t *obj, const char *key, const char **out,
+                           const char *where, struct cf_error *err)
+{
+    const json_t *v = json_object_get(obj, key);
+
+    if (!json_is_string(v))
+        return wrong(v, key, "a string", where, err);
+    *out = json_string_value(v);
+    if (strlen(*out) != json_string_length(v))
+        return cf_fail(err, CF_EFORMAT, "%s: %s holds a NUL", where, key);
+    return CF_OK;
+}
+
+enum cf_status cf_json_bool(const json_t *obj, const char *key, bool *out,
+                            const char *where, struct cf_error *err)
+{
+    const json_t *v = json_object_get(obj, key);
+
+    if (!json_is_boolean(v))
+        return wrong(v, key, "true or false", where, err);
+    *out = json_is_true(v);
+    return CF_OK;
+}
+
+enum cf_status cf_json_obj(const json_t *obj, const char *key, json_t **out,
+                           const char *where, struct cf_error *err)
+{
+    *out = json_object_get(obj, key);
+    if (!json_is_object(*out))
+        return wrong(*out, key, "an object", where, err);
+    return CF_OK;
+}
+
+enum cf_status cf_json_arr(const json_t *obj, const char *key, json_t **out,
+                           const char *where, struct cf_error *err)
+{
+    *out = json_object_get(obj, key);
+    if (!json_is_array(*out))
+        return wrong(*out, key, "an array", where, err);
+    return CF_OK;
+}

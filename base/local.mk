@@ -1,0 +1,15 @@
+noinst_LIBRARIES += %D%/libbase.a
+%C%_libbase_a_SOURCES = \
+	%D%/alloc.c %D%/alloc.h \
+	%D%/arena.c %D%/arena.h \
+	%D%/bytes.h \
+	%D%/cancel.c %D%/cancel.h \
+	%D%/digest.c %D%/digest.h \
+	%D%/error.c %D%/error.h \
+	%D%/image.h \
+	%D%/json.c %D%/json.h \
+	%D%/log.c %D%/log.h \
+	%D%/rng.c %D%/rng.h \
+	%D%/team.c %D%/team.h \
+	%D%/tensor.c %D%/tensor.h \
+	%D%/utf8.c %D%/utf8.h

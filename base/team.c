@@ -1,0 +1,111 @@
+#include "base/team.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int by_affinity(void)
+{
+    cpu_set_t set;
+
+    if (sched_getaffinity(0, sizeof set, &set) != 0)
+        return 1;
+    return CPU_COUNT(&set) > 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int whole(long long quota, long long period)
+{
+    if (quota <= 0 || period <= 0)
+        return 0;
+    return quota < period ? 1 : (int)(quota / period);
+}
+
+/* The quota of the cgroup this process sits in, 0 if there is none. Version 2 first. */
+static int by_cgroup(void)
+{
+    char line[512], path[640];
+    long long quota = 0, period = 0;
+    int best = 0;
+    FILE *f = fopen("/proc/self/cgroup", "re");
+
+    while (f && fgets(line, sizeof line, f)) {
+        char *at = strstr(line, "::");
+        FILE *q;
+
+        line[strcspn(line, "\n")] = '\0';
+        if (!at)
+            continue;
+        snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", at + 2);
+        q = fopen(path, "re");
+        if (q && fscanf(q, "%lld %lld", &quota, &period) == 2)
+            best = whole(quota, period);
+        if (q)
+            fclose(q);
+    }
+    if (f)
+        fclose(f);
+    if (best)
+        return best;
+    f = fopen("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "re");
+    if (f && fscanf(f, "%lld", &quota) == 1 && quota > 0) {
+        FILE *p = fopen("/sys/fs/cgroup/cpu/cpu.cfs_period_us", "re");
+
+        if (p && fscanf(p, "%lld", &period) == 1)
+            best = whole(quota, period);
+        if (p)
+            fclose(p);
+    }
+    if (f)
+        fclose(f);
+    return best;
+}
+
+/* A positive number in an environment variable (the first of a comma list), else 0. */
+static int by_env(const char *name)
+{
+    const char *s = getenv(name);
+    char *end;
+    long n;
+
+    if (!s || !*s)
+        return 0;
+    n = strtol(s, &end, 10);
+    if ((*end && *end != ',') || n < 1 || n > CF_MAX_THREADS)
+        return 0;
+    return (int)n;
+}
+
+enum cf_status cf_team_count(struct cf_team *team, int asked, struct cf_error *err)
+{
+    int bound;
+
+    if (asked < 0 || asked > CF_MAX_THREADS)
+        return cf_fail(err, CF_EUSAGE, "threads: %d asked for, expected 1..%d or auto",
+                       asked, CF_MAX_THREADS);
+    team->affinity = by_affinity();
+    team->quota = by_cgroup();
+    bound = team->affinity;
+    team->why = "affinity";
+    if (team->quota && team->quota < bound) {
+        bound = team->quota;
+        team->why = "cgroup quota";
+    }
+    if (asked) {
+        team->threads = asked;
+        team->why = "--threads";
+        return CF_OK;
+    }
+    team->threads = by_env("OMP_NUM_THREADS");
+    if (team->threads) {
+        team->why = "OMP_NUM_THREADS";
+    } else if ((team->threads = by_env("SLURM_CPUS_PER_TASK")) != 0) {
+        team->why = "SLURM_CPUS_PER_TASK";
+    } else {
+        team->threads = bound;
+        return CF_OK;
+    }
+    if (team->threads > bound)
+        team->threads = bound;
+    return CF_OK;
+}

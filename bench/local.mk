@@ -1,0 +1,1 @@
+# benches: built by "make bench", never part of "make check"

@@ -1,0 +1,36 @@
+/* attn.h - attention in tiles, without a matrix of scores (FlashAttention, arXiv
+ * 2205.14135): softmax(scale * q k^T) v with a running maximum and sum per query row.
+ *
+ * One call runs any number of independent sequences (rows of a batch, prompts of a packed
+ * batch), each with its own keys. The order of additions is fixed by the tile sizes, not
+ * by threads or neighbours. */
+#ifndef CF_DNN_ATTN_H
+#define CF_DNN_ATTN_H
+
+#include <stdint.h>
+
+#include "dnn/dnn.h"
+
+/* One sequence. Query i of head h starts at q + i * q_stride + h * hd; key j of key/value
+ * head g at k + j * k_stride + g * k_head, and v likewise; result like q with d_stride.
+ * Query head h reads key/value head h / (heads / kv_heads). */
+struct cf_attn_seq {
+    float *dst;
+    const float *q, *k, *v;
+    int64_t d_stride, q_stride, k_stride, k_head, v_stride, v_head;
+    int nq, nk;
+    const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed */
+    int causal;   /* 1: query i sees keys 0 .. i + (nk - nq) */
+};
+
+struct cf_attn {
+    int heads, kv_heads, hd; /* hd 4 .. 256, a multiple of 4 */
+    float scale;
+};
+
+/* A query with no allowed key gives zeros. Errors: CF_ERANGE for sizes outside the above,
+ * CF_ENOMEM for the per-thread scratch (kept in dnn, at most 256 KiB a thread). */
+enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
+                           const struct cf_attn_seq *seq, int n_seq, struct cf_error *err);
+
+#endif

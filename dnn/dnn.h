@@ -1,0 +1,44 @@
+/* dnn.h - the machine that runs layers: kernels of one instruction set, one team of threads.
+ *
+ * A struct cf_dnn and every layer opened with it belong to one thread at a time; that
+ * thread leads the team. All arrays are float, row-major, channels last ([rows, c],
+ * [h, w, c]); a pointer may be unaligned unless said otherwise. Results depend on weights,
+ * inputs, build and instruction set alone: never on the number of threads or on the rows
+ * beside a row. */
+#ifndef CF_DNN_DNN_H
+#define CF_DNN_DNN_H
+
+#include "base/error.h"
+
+enum cf_cpu { CF_CPU_AUTO, CF_CPU_C, CF_CPU_AVX2, CF_CPU_AVX512 };
+
+struct cf_dnn; /* engine of oneDNN, kernel table, team */
+
+/* level CF_CPU_AUTO takes the best that the processor has. oneDNN is held to the same
+ * level (its limit is per process: the first open decides, a later one with another level
+ * is CF_ECONFIG). CF_ECPU names what the processor lacks. threads >= 1. Also sets
+ * flush-to-zero for the team. */
+enum cf_status cf_dnn_open(struct cf_dnn **dnn, enum cf_cpu level, int threads,
+                           struct cf_error *err);
+void cf_dnn_close(struct cf_dnn *dnn);
+
+int cf_dnn_threads(const struct cf_dnn *dnn);
+enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn);
+
+/* "c", "avx2", "avx512" (NULL or "" : auto). CF_EUSAGE for another word. */
+enum cf_status cf_cpu_parse(enum cf_cpu *level, const char *word, struct cf_error *err);
+const char *cf_cpu_name(enum cf_cpu level);
+/* What the processor and the system offer. */
+enum cf_cpu cf_cpu_best(void);
+
+/* "2.6.3" of the library in use. */
+const char *cf_dnn_version(void);
+
+/* Wall seconds spent in linear, attention, convolution and everything else of this
+ * machine's calls since it was opened (else is what the three do not cover). */
+struct cf_dnn_times {
+    double linear, attn, conv, other;
+};
+struct cf_dnn_times cf_dnn_times(const struct cf_dnn *dnn);
+
+#endif

@@ -1,0 +1,51 @@
+/* layer.h - layers with packed weights: linear and convolution, both through oneDNN.
+ *
+ * A linear layer is a 1x1 convolution with a pinned weight layout: its rounding does not
+ * depend on the number of rows or threads (plain matmul changes kernels with M). */
+#ifndef CF_DNN_LAYER_H
+#define CF_DNN_LAYER_H
+
+#include "base/tensor.h"
+#include "dnn/dnn.h"
+
+struct cf_linear;
+
+/* y = x W^T + b.
+ *   w     [n, k] F32, F16 or BF16; read and packed now, not kept
+ *   bias  [n] floats, copied; NULL for none
+ * CF_ENOMEM, CF_EUNSUP (type). */
+enum cf_status cf_linear_open(struct cf_linear **lin, struct cf_dnn *dnn,
+                              const struct cf_view *w, const float *bias,
+                              struct cf_error *err);
+void cf_linear_close(struct cf_linear *lin); /* NULL is fine */
+int cf_linear_in(const struct cf_linear *lin);
+int cf_linear_out(const struct cf_linear *lin);
+
+/* dst [m, n], src [m, k], dense rows, 64-byte aligned starts preferred; must not overlap.
+ * m == 0 does nothing. */
+enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
+                             struct cf_error *err);
+
+struct cf_conv;
+
+struct cf_conv_shape {
+    int stride;          /* 1 or 2 */
+    int top, left, bottom, right; /* zero padding */
+};
+
+/* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. */
+enum cf_status cf_conv_open(struct cf_conv **conv, struct cf_dnn *dnn,
+                            const struct cf_view *w, const float *bias,
+                            struct cf_conv_shape shape, struct cf_error *err);
+void cf_conv_close(struct cf_conv *conv);
+int cf_conv_in(const struct cf_conv *conv);
+int cf_conv_out(const struct cf_conv *conv);
+
+/* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
+enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h, int w,
+                           struct cf_error *err);
+
+/* Bytes of packed weights that a layer of this shape holds. */
+size_t cf_linear_bytes(int64_t n, int64_t k);
+
+#endif

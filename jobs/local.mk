@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libjobs.a
+%C%_libjobs_a_SOURCES =

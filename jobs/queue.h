@@ -1,0 +1,138 @@
+/* queue.h - jobs in one SQLite file: claimed under a lease, done at most once per lease.
+ *
+ * Execution is at least once, output is a function of the job, so results are effectively
+ * once. Every transaction starts with BEGIN IMMEDIATE. A lease is a row with a random
+ * token; finishing needs the token. Liveness of a worker is a file lock (the kernel drops
+ * it at kill -9) or, failing that, a counter that moves: clocks of two machines are never
+ * compared.
+ *
+ * Order of calls: open; register; then any of claim, finish, fail, release, beat, reap;
+ * unregister; close. A connection belongs to one thread.
+ * Schema and transactions: jobs/schema.c. */
+#ifndef CF_JOBS_QUEUE_H
+#define CF_JOBS_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct cf_queue;
+
+enum cf_job_state {
+    CF_JOB_READY = 0,
+    CF_JOB_RUNNING = 1,
+    CF_JOB_DONE = 2,
+    CF_JOB_FAILED = 3,
+    CF_JOB_DELAYED = 4,
+    CF_JOB_CANCELLED = 5,
+    CF_JOB_HELD = 6,
+    CF_NJOBSTATE
+};
+
+enum cf_queue_mode {
+    CF_QUEUE_READ,   /* read-only */
+    CF_QUEUE_WRITE,  /* must exist */
+    CF_QUEUE_CREATE, /* made when missing; an existing queue is opened */
+};
+
+/* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is not
+ * ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout. Never
+ * writes to a file that is not ours. */
+enum cf_status cf_queue_open(struct cf_queue **q, const char *path, enum cf_queue_mode mode,
+                             struct cf_error *err);
+void cf_queue_close(struct cf_queue *q); /* NULL is fine */
+
+/* Who works. Text is borrowed for the call. lock_path: a file that this process holds
+ * locked by flock as long as it lives. */
+struct cf_worker {
+    const char *host, *boot_id, *lock_path, *build, *cpu;
+    int pid;
+};
+enum cf_status cf_queue_register(struct cf_queue *q, const struct cf_worker *w,
+                                 int64_t *worker_id, struct cf_error *err);
+enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
+                                   struct cf_error *err);
+
+/* A claimed job. Everything owned by the array it came in (cf_jobs_free). */
+struct cf_job {
+    int64_t id;
+    char token[33];        /* of the lease */
+    char key[65];          /* SHA-256 of what identifies the job: prompt, negative, recipe,
+                              seed, size; the stem of its file name is its first 32 digits */
+    char *prompt;          /* NUL-terminated; may not hold NUL */
+    size_t prompt_len;
+    char *negative;        /* NULL for none */
+    size_t negative_len;
+    char *recipe;          /* canonical JSON: what changes pixels and is no column */
+    uint64_t seed;
+    int width, height;     /* 0: the model's default */
+    int attempt;           /* 1, 2, ... */
+    int64_t prompt_id;     /* equal for equal prompts: encode once */
+};
+
+struct cf_jobs {
+    struct cf_job *job;
+    int n;
+};
+void cf_jobs_free(struct cf_jobs *jobs);
+
+/* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed jobs
+ * whose time has come are made ready first. */
+enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
+                              struct cf_jobs *jobs, struct cf_error *err);
+
+/* What a finished job left behind. */
+struct cf_output {
+    const char *path;         /* relative to the output root */
+    int64_t bytes;
+    const char *file_sha256, *pixel_sha256;
+    int width, height, threads;
+    const char *build, *isa, *model_sha256;
+    const char *stage_ms;     /* JSON object of stage to milliseconds, or NULL */
+    const char *note;         /* facts worth telling (prompt cut, size replaced), or NULL */
+};
+
+/* The file is durable already. CF_ELOST: the lease went to somebody else; nothing written. */
+enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
+                               const struct cf_output *out, struct cf_error *err);
+
+/* Charge an attempt; FAILED when the status is not retryable or attempts are used up, else
+ * DELAYED with doubling backoff. */
+struct cf_retry {
+    int max_attempts;   /* default 3 */
+    int max_crashes;    /* default 5 */
+    int backoff;        /* seconds, doubling, default 60 */
+};
+void cf_retry_default(struct cf_retry *r);
+enum cf_status cf_queue_fail(struct cf_queue *q, const struct cf_job *job,
+                             const struct cf_error *why, const struct cf_retry *retry,
+                             bool *final, struct cf_error *err);
+
+/* Give a job back uncharged. */
+enum cf_status cf_queue_release(struct cf_queue *q, const struct cf_job *job,
+                                const char *why, struct cf_error *err);
+
+/* One row per worker: beat + 1. */
+enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_error *err);
+
+/* Take back the jobs of dead workers (lock free on this host, or another boot of it);
+ * crashes + 1, FAILED with code CRASH_LOOP at max_crashes. *n is how many jobs came back. */
+enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
+                             const struct cf_retry *retry, int *n, struct cf_error *err);
+
+/* Jobs per state, from counters kept by trigger: instant at any size. */
+struct cf_counts {
+    int64_t n[CF_NJOBSTATE];
+};
+enum cf_status cf_queue_counts(struct cf_queue *q, struct cf_counts *c,
+                               struct cf_error *err);
+
+/* Seconds until the earliest delayed job is due, -1 when none is delayed. */
+enum cf_status cf_queue_next_due(struct cf_queue *q, int *seconds, struct cf_error *err);
+
+/* Absolute directory of the database file: outputs lie beside it by default. */
+const char *cf_queue_dir(const struct cf_queue *q);
+
+#endif

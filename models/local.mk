@@ -1,0 +1,2 @@
+noinst_LIBRARIES += %D%/libmodels.a
+%C%_libmodels_a_SOURCES =

@@ -1,0 +1,1 @@
+# programs: cfgen-batch, cfgen

@@ -1,0 +1,38 @@
+/* webp.h - RGB8 to WebP bytes by libwebp's full encoder; blobs of bytes. */
+#ifndef CF_STORE_WEBP_H
+#define CF_STORE_WEBP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/image.h"
+
+/* Bytes of a file in the making. */
+struct cf_blob {
+    uint8_t *data; /* owned, cf_free */
+    size_t size;
+};
+void cf_blob_free(struct cf_blob *b); /* zeroes it */
+
+struct cf_webp {
+    bool lossless;
+    float quality;  /* 0..100, default 90; effort when lossless */
+    int method;     /* 0 fast .. 6 small, default 4 */
+    bool sharp_yuv; /* default true; lossy only */
+};
+
+void cf_webp_default(struct cf_webp *w);
+enum cf_status cf_webp_check(const struct cf_webp *w, struct cf_error *err);
+
+/* One thread. CF_ERANGE for a side outside 1..16383; CF_ENOMEM. */
+enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp *w,
+                              struct cf_blob *out, struct cf_error *err);
+
+/* Decode (tests, image input). image->rgb is fresh (cf_free). Refuses more than 2^26
+ * pixels. */
+enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
+                              struct cf_error *err);
+
+#endif

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Includes point downward (see the table in base/error.h's sibling document, README "The tree"):
+# base knows nobody; weights, dnn, jobs, store know base; textenc adds dnn and weights;
+# models adds textenc/textenc.h; pipeline may see all.
+cd "${CFGEN_SRCDIR:-.}" || exit 99
+echo 1..9
+n=0
+check() { # module, allowed prefixes as an extended regular expression
+    n=$((n + 1))
+    bad=$(grep -nE '^#include "' "$1"/*.[ch] "$1"/*.cc 2>/dev/null |
+          grep -vE "#include \"($1/|$2)" | grep -v '"config.h"')
+    if [ -z "$bad" ]; then echo "ok $n - $1 includes only what lies below it"
+    else echo "not ok $n - $1 includes only what lies below it"; echo "$bad" | sed 's/^/# /'; fi
+}
+check base 'base/'
+check weights 'base/'
+check dnn 'base/'
+check jobs 'base/'
+check store 'base/'
+check textenc 'base/|dnn/|weights/'
+check models 'base/|dnn/|weights/|textenc/textenc\.h'
+check pipeline 'base/|dnn/|weights/|textenc/|models/|jobs/|store/'
+# No header of oneDNN outside the one unit that speaks to it; no second C++ file.
+n=$((n + 1))
+bad=$(grep -lE '<(oneapi/dnnl/)?dnnl' */*.[ch] | grep -vE '^dnn/onednn' ; ls */*.cc | grep -v '^textenc/spm.cc$')
+if [ -z "$bad" ]; then echo "ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"
+else echo "not ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"; echo "$bad" | sed 's/^/# /'; fi

@@ -1,0 +1,34 @@
+/* bind.h - fill a struct of views from a checkpoint, and tell everything wrong at once.
+ *
+ * A caller collects what it needs (cf_bind_want, any number of times, with names built by
+ * a printf format) and then calls cf_bind_end, which reports all missing, misshaped and
+ * mistyped tensors in one error (the first few by name, the rest by count). */
+#ifndef CF_WEIGHTS_BIND_H
+#define CF_WEIGHTS_BIND_H
+
+#include "weights/checkpoint.h"
+
+enum cf_bind_flags {
+    CF_BIND_REQUIRED = 0,
+    CF_BIND_OPTIONAL = 1, /* absent: *view gets data == NULL */
+};
+
+struct cf_bind; /* a running collection */
+
+struct cf_bind *cf_bind_begin(const struct cf_ckpt *ckpt, struct cf_error *err);
+
+/* *view is filled now when the tensor is there and fits; otherwise it is zeroed and the
+ * fault is remembered. dim[i] == -1 accepts any extent. Only float types (F32, F16, BF16)
+ * are accepted. */
+void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags flags,
+                  int ndim, const int64_t *dim, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
+
+/* A tensor, or with a trailing '*' a prefix, that may be there and is not read. */
+void cf_bind_ignore(struct cf_bind *b, const char *name_or_prefix);
+
+/* Frees b. CF_ESHAPE or CF_ENOENT when anything was wrong. With strict, tensors of the
+ * checkpoint that were neither wanted nor ignored are faults too (CF_EMISMATCH). */
+enum cf_status cf_bind_end(struct cf_bind *b, bool strict, struct cf_error *err);
+
+#endif

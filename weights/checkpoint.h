@@ -1,0 +1,35 @@
+/* checkpoint.h - named tensors of one safetensors file or of a sharded directory.
+ *
+ * A path is a .safetensors file, a *.index.json of shards, or a directory that holds
+ * model.safetensors or model.safetensors.index.json. Files are mapped read-only and shared
+ * by all processes of a node; nothing is copied. Everything in the headers is checked
+ * before the first view exists: afterwards math may trust a view.
+ *
+ * Format: the safetensors README (8-byte little-endian header length, JSON header, data). */
+#ifndef CF_WEIGHTS_CHECKPOINT_H
+#define CF_WEIGHTS_CHECKPOINT_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/tensor.h"
+
+struct cf_ckpt;
+
+/* CF_ENOENT, CF_EIO, CF_ENOMEM, or CF_EFORMAT naming file, tensor and byte. */
+enum cf_status cf_ckpt_open(struct cf_ckpt **ckpt, const char *path, struct cf_error *err);
+void cf_ckpt_close(struct cf_ckpt *ckpt); /* NULL is fine */
+
+int cf_ckpt_count(const struct cf_ckpt *ckpt);
+/* Name of tensor i in sorted order; borrowed. */
+const char *cf_ckpt_name(const struct cf_ckpt *ckpt, int i);
+
+/* NULL when there is no such tensor; borrowed, lives as long as the checkpoint. */
+const struct cf_view *cf_ckpt_find(const struct cf_ckpt *ckpt, const char *name);
+
+/* Bytes of tensor data in all shards. */
+size_t cf_ckpt_bytes(const struct cf_ckpt *ckpt);
+
+const char *cf_ckpt_path(const struct cf_ckpt *ckpt);
+
+#endif
