@@ -1,8 +1,8 @@
 #!/bin/sh
-# Includes point downward (see the table in base/error.h's sibling document, README "The tree"):
+# Includes point downward:
 # base knows nobody; weights, dnn, jobs, store know base; textenc adds dnn and weights;
 # models adds textenc/textenc.h; pipeline may see all.
-cd "${CFGEN_SRCDIR:-.}" || exit 99
+cd "${CFGEN_SRCDIR:-$(dirname "$0")/..}" || exit 99
 echo 1..9
 n=0
 check() { # module, allowed prefixes as an extended regular expression
