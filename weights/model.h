@@ -5,18 +5,28 @@
  * hashes, the flags they were trained with and the sizes they allow; anything else is
  * refused with the reason.
  *
- * model.json, format "cfgen-model", version 1:
+ * model.json, format "cfgen-model", version 1 (models/pilot32/model.json is an example):
+ *
  *   name          string, for people and metadata
  *   generator     "infinity"
- *   parts         { transformer, vae, text_encoder, tokenizer: { file, sha256 } }; file is
- *                 a plain relative path below the directory without "..", a directory part
- *                 has files: [ { file, sha256 } ... ] instead
- *   infinity      geometry and flags of the transformer (read by models/)
- *   vae           geometry of the tokenizer (read by models/)
- *   text          how a prompt becomes features (read by textenc/)
- *   sampling      defaults: cfg, tau, top_k, top_p, ...
- *   sizes         allowed sizes: "schedule" names or one own scale list (read by models/)
- *   recipe keys unknown to this version are refused. */
+ *   parts         transformer, vae, text_encoder, tokenizer: each { file, sha256 }, or for a
+ *                 directory { dir, files: [ { file, sha256 } ... ] }. A file or dir is a plain
+ *                 relative path: no "..", no leading "/".
+ *   infinity      embed_dim, depth, num_heads, mlp_hidden, bits (per tokenizer position),
+ *                 text_width, text_maxlen, pool_heads, block_chunks, spatial_patchify,
+ *                 level_embed_first_block_only, norm_eps           (read by models/infinity)
+ *   vae           base_channels, ch_mult, num_res_blocks, bits, patch  (read by models/vae)
+ *   sizes         { scales: [[h, w] ...], rope_grid: [H, W] }: one own schedule, or
+ *                 { templates: "released", classes: ["0.06M", ...], trained: ["1M"] }: the
+ *                 15 aspect ratios of the paper; classes allowed, classes trained
+ *   text          tokenizer: { type: "sentencepiece" | "bpe", lowercase, max_tokens,
+ *                 append_eos, append_bos, parse_special }; encoder: { features: "last" |
+ *                 { taps: [...] }, rows: "valid" | "all", prefix: text, pad_to,
+ *                 padding_side }                                    (read by textenc/)
+ *   sampling      defaults: cfg, tau (number or list per step), top_k, top_p,
+ *                 cfg_insertion_layer
+ *
+ * Keys unknown to this version are refused, with their name. */
 #ifndef CF_WEIGHTS_MODEL_H
 #define CF_WEIGHTS_MODEL_H
 
