@@ -1,10 +1,24 @@
 #include "base/cli.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_OPTIONS = 60 };
+
+void cf_cli_start(void)
+{
+    int fd;
+
+    do /* open takes the lowest free number */
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
 
 enum cf_status cf_cli_parse(int argc, char **argv, const struct cf_option *table,
                             enum cf_status (*set)(void *ctx, int key, const char *value,

@@ -13,6 +13,10 @@ struct cf_option {
     const char *help; /* one line; lines after '\n' are indented */
 };
 
+/* First call of a program: descriptors 0, 1 and 2 that were closed by the caller are opened
+ * on /dev/null, so that no file of ours ever takes their place and receives log lines. */
+void cf_cli_start(void);
+
 /* Calls set(ctx, key, value) per option in order; value is NULL for options without one.
  * *first is the index of the first operand in argv. CF_EUSAGE for an unknown, ambiguous
  * or incomplete option. The table ends with a row whose name is NULL; at most 60 rows. */

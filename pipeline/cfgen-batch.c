@@ -170,6 +170,7 @@ int main(int argc, char **argv)
     struct cf_error err = {0};
     int first = 0, status;
 
+    cf_cli_start();
     cf_log_init(&a.log);
     cf_batch_default(&a.o);
     a.o.db = getenv("CFGEN_DB");

@@ -373,6 +373,7 @@ int main(int argc, char **argv)
     struct cf_error err = {0};
     int first = 0;
 
+    cf_cli_start();
     cf_gen_params_default(&a.recipe.params);
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
