@@ -10,8 +10,8 @@
 #include "weights/safetensors.h"
 
 enum {
-    MAX_INDEX = 32 * 1000 * 1000, /* bytes of an index */
-    MAX_INDEX_VALUES = 512 * 1024,
+    MAX_INDEX = CF_ST_MAX_HEADER, /* bytes; both for the reasons given there */
+    MAX_INDEX_VALUES = CF_ST_MAX_VALUES,
     MAX_SHARDS = 4096,
     MAX_FILE_NAME = 255,
 };
