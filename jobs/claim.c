@@ -11,13 +11,18 @@
 
 enum { CLAIM_MAX = 4096, BACKOFF_MAX = 24 * 3600 };
 
+void cf_job_free(struct cf_job *job)
+{
+    cf_free(job->prompt);
+    cf_free(job->negative);
+    cf_free(job->recipe);
+    memset(job, 0, sizeof *job);
+}
+
 void cf_jobs_free(struct cf_jobs *jobs)
 {
-    for (int i = 0; i < jobs->n; i++) {
-        cf_free(jobs->job[i].prompt);
-        cf_free(jobs->job[i].negative);
-        cf_free(jobs->job[i].recipe);
-    }
+    for (int i = 0; i < jobs->n; i++)
+        cf_job_free(&jobs->job[i]);
     cf_free(jobs->job);
     memset(jobs, 0, sizeof *jobs);
 }

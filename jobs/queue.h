@@ -89,6 +89,9 @@ struct cf_jobs {
 };
 void cf_jobs_free(struct cf_jobs *jobs);
 
+/* One job that was moved out of its array (the place it left was zeroed). Zeroes it. */
+void cf_job_free(struct cf_job *job);
+
 /* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed
  * jobs whose time has come are made ready first. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,

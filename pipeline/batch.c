@@ -6,20 +6,16 @@
  * is run again one by one, so that one bad job fails alone. */
 #include "pipeline/batch.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/team.h"
 #include "base/utf8.h"
+#include "jobs/self.h"
 #include "pipeline/engine.h"
-#include "pipeline/recipe.h"
+#include "pipeline/settings.h"
 #include "pipeline/stop.h"
 #include "pipeline/writer.h"
 
@@ -27,7 +23,7 @@ enum { MAX_CLAIM = 64, AUTO_CLAIM = 16, AUTO_SIDE = 8 };
 
 struct slot {
     struct cf_job *job; /* borrowed from the claim; handed over when done */
-    struct cf_recipe recipe;
+    struct cf_settings recipe;
     bool open; /* still ours to end */
 };
 
@@ -41,10 +37,9 @@ struct batch {
     struct cf_queue *queue;
     struct cf_sink *sink;
     struct cf_writer *writer;
-    struct cf_worker self;
-    char host[256], boot[64], build[CF_BUILD_ID];
-    char *lock_path, *root;
-    int lock_fd;
+    struct cf_self self;
+    char build[CF_BUILD_ID];
+    char *root;
     int64_t worker_id;
     struct cf_stop stop;
     struct cf_progress progress;
@@ -71,52 +66,11 @@ static void tick(void *ctx, bool now)
 
 /* ---- set-up ---- */
 
-static void read_line(const char *path, char *buf, size_t size)
-{
-    FILE *f = fopen(path, "re");
-
-    if (!f || !fgets(buf, (int)size, f))
-        snprintf(buf, size, "unknown");
-    if (f)
-        fclose(f);
-    buf[strcspn(buf, "\n")] = '\0';
-}
-
-/* A file beside the queue that this process holds locked as long as it lives: whoever can
- * lock it knows that we are dead. */
-static enum cf_status hold_lock(struct batch *b, struct cf_error *err)
-{
-    unsigned salt = 0;
-
-    if (getrandom(&salt, sizeof salt, 0) != sizeof salt)
-        return cf_fail_errno(err, errno, "random numbers");
-    b->lock_path = cf_format(err, "%s/.cfgen-worker-%d-%08x.lock", cf_queue_dir(b->queue),
-                             (int)getpid(), salt);
-    if (!b->lock_path)
-        return CF_ENOMEM;
-    b->lock_fd = open(b->lock_path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (b->lock_fd < 0)
-        return cf_fail_errno(err, errno, "worker lock %s", b->lock_path);
-    if (flock(b->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return cf_fail_errno(err, errno, "worker lock %s", b->lock_path);
-    return CF_OK;
-}
-
 static enum cf_status enlist(struct batch *b, struct cf_error *err)
 {
-    CF_TRY(hold_lock(b, err));
-    if (gethostname(b->host, sizeof b->host - 1) != 0)
-        snprintf(b->host, sizeof b->host, "unknown");
-    read_line("/proc/sys/kernel/random/boot_id", b->boot, sizeof b->boot);
-    b->self = (struct cf_worker){
-        .host = b->host,
-        .boot_id = b->boot,
-        .lock_path = b->lock_path,
-        .build = cf_build_id(b->build),
-        .cpu = cf_cpu_name(cf_dnn_level(b->dnn)),
-        .pid = (int)getpid(),
-    };
-    return cf_queue_register(b->queue, &b->self, &b->worker_id, err);
+    CF_TRY(cf_self_open(&b->self, cf_queue_dir(b->queue), cf_build_id(b->build),
+                        cf_cpu_name(cf_dnn_level(b->dnn)), err));
+    return cf_queue_register(b->queue, &b->self.worker, &b->worker_id, err);
 }
 
 /* The model that a recipe names, or the worker's own. Keeps one model loaded. */
@@ -161,7 +115,7 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
     CF_TRY(cf_dnn_open(&b->dnn, o->cpu, b->team.threads, err));
     CF_TRY(need_model(b, NULL, err));
     CF_TRY(enlist(b, err));
-    CF_TRY(cf_queue_reap(b->queue, &b->self, &o->retry, &back, err));
+    CF_TRY(cf_queue_reap(b->queue, &b->self.worker, &o->retry, &back, err));
     CF_TRY(cf_sink_sweep(b->sink, &swept, err));
     if (back || swept)
         cf_log(b->log, CF_LOG_INFO, "cleaned up after dead workers",
@@ -170,7 +124,7 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
         .db = o->db,
         .mode = CF_QUEUE_WRITE,
         .worker_id = b->worker_id,
-        .self = &b->self,
+        .self = &b->self.worker,
         .retry = o->retry,
         .sink = b->sink,
         .meta = o->meta,
@@ -345,7 +299,7 @@ static enum cf_status run_claim(struct batch *b, struct slot *slot, int n,
         }
         side = side_by_side(b, &slot[i].recipe.params, n - i);
         for (int j = i; j < n && m < side; j++)
-            if (slot[j].open && cf_recipe_same_group(&slot[i].recipe, &slot[j].recipe))
+            if (slot[j].open && cf_settings_same_group(&slot[i].recipe, &slot[j].recipe))
                 group[m++] = &slot[j];
         CF_TRY(run_group(b, group, m, err));
         atomic_store(&b->progress.done, cf_writer_count(b->writer).done);
@@ -364,7 +318,7 @@ static enum cf_status open_slots(struct batch *b, struct slot *slot, struct cf_j
 
         slot[i].job = job;
         slot[i].open = true;
-        cf_recipe_read(&slot[i].recipe, job->recipe, job->width, job->height, &why);
+        cf_settings_read(&slot[i].recipe, job->recipe, job->width, job->height, &why);
         if (why.status == CF_OK && !cf_utf8_valid(job->prompt, job->prompt_len, &at))
             cf_fail(&why, CF_EFORMAT, "prompt: ill-formed UTF-8 at byte %zu", at);
         if (why.status == CF_OK && job->negative &&
@@ -450,7 +404,7 @@ static enum cf_status work(struct batch *b, bool *left, struct cf_error *err)
         for (int i = 0; i < jobs.n; i++) {
             if (slot[i].open)
                 give_back(b, &slot[i], "the worker stops");
-            cf_recipe_free(&slot[i].recipe);
+            cf_settings_free(&slot[i].recipe);
         }
         cf_jobs_free(&jobs);
         CF_TRY(st);
@@ -497,11 +451,7 @@ static void tear_down(struct batch *b)
     cf_free(b->engine_dir);
     cf_dnn_close(b->dnn);
     cf_sink_close(b->sink);
-    if (b->lock_fd >= 0) {
-        unlink(b->lock_path);
-        close(b->lock_fd);
-    }
-    cf_free(b->lock_path);
+    cf_self_close(&b->self);
     cf_free(b->root);
 }
 
@@ -516,7 +466,7 @@ static enum cf_status live(struct batch *b, bool *left, struct cf_error *err)
 
 int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
 {
-    struct batch b = {.o = o, .log = log, .lock_fd = -1};
+    struct batch b = {.o = o, .log = log, .self.lock_fd = -1};
     struct cf_error err = {0}, late = {0};
     struct cf_writer_count c = {0};
     bool left = false;

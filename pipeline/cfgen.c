@@ -67,7 +67,7 @@ static const struct cf_option options[] = {
 };
 
 struct args {
-    struct cf_recipe recipe;
+    struct cf_settings recipe;
     struct cf_request req;
     const char *model, *output, *init, *meta;
     enum cf_meta_level level;

@@ -55,8 +55,8 @@ enum cf_status cf_story_make(struct cf_story *s, const struct cf_engine *engine,
     if (req->negative)
         s->negative = cf_strndup(req->negative, req->negative_len, &failed);
     s->model_name = cf_strdup(m->name, &failed);
-    s->recipe =
-        cf_recipe_resolved(plan, webp, m->generator, req->init ? req->keep : 0, &failed);
+    s->recipe = cf_settings_resolved(plan, webp, m->generator, req->init ? req->keep : 0,
+                                     &failed);
     s->guidance = cf_plan_list(plan, CF_STEP_GUIDANCE, &failed);
     s->temperature = cf_plan_list(plan, CF_STEP_TEMPERATURE, &failed);
     s->sampler = sampler_text(plan, m->generator, &failed);

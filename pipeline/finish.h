@@ -6,7 +6,7 @@
 #define CF_PIPELINE_FINISH_H
 
 #include "pipeline/engine.h"
-#include "pipeline/recipe.h"
+#include "pipeline/settings.h"
 #include "store/meta.h"
 
 /* Everything that the metadata of one image says; strings owned. */

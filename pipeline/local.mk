@@ -4,7 +4,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/engine.c %D%/engine.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/progress.c %D%/progress.h \
-	%D%/recipe.c %D%/recipe.h \
+	%D%/settings.c %D%/settings.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/writer.c %D%/writer.h
 

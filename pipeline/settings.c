@@ -1,4 +1,4 @@
-#include "pipeline/recipe.h"
+#include "pipeline/settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +79,7 @@ static enum cf_status webp(const json_t *o, struct cf_webp *w, struct cf_error *
     return cf_webp_check(w, err);
 }
 
-static enum cf_status fill(struct cf_recipe *r, const json_t *o, struct cf_error *err)
+static enum cf_status fill(struct cf_settings *r, const json_t *o, struct cf_error *err)
 {
     const char *model;
     int64_t top_k;
@@ -111,8 +111,8 @@ static enum cf_status fill(struct cf_recipe *r, const json_t *o, struct cf_error
     return webp(o, &r->webp, err);
 }
 
-enum cf_status cf_recipe_read(struct cf_recipe *r, const char *json, int width,
-                              int height, struct cf_error *err)
+enum cf_status cf_settings_read(struct cf_settings *r, const char *json, int width,
+                                int height, struct cf_error *err)
 {
     json_t *o = cf_json_parse(json, strlen(json), 10000, "recipe", err);
     enum cf_status st;
@@ -128,17 +128,17 @@ enum cf_status cf_recipe_read(struct cf_recipe *r, const char *json, int width,
                            : cf_fail(err, CF_EFORMAT, "recipe: expected a JSON object");
     json_decref(o);
     if (st != CF_OK)
-        cf_recipe_free(r);
+        cf_settings_free(r);
     return st;
 }
 
-void cf_recipe_free(struct cf_recipe *r)
+void cf_settings_free(struct cf_settings *r)
 {
     cf_free(r->model);
     r->model = NULL;
 }
 
-bool cf_recipe_same_group(const struct cf_recipe *a, const struct cf_recipe *b)
+bool cf_settings_same_group(const struct cf_settings *a, const struct cf_settings *b)
 {
     const struct cf_gen_params *p = &a->params, *q = &b->params;
 
@@ -230,8 +230,8 @@ static json_t *webp_json(const struct cf_webp *w)
     return o;
 }
 
-char *cf_recipe_resolved(const struct cf_plan *plan, const struct cf_webp *w,
-                         const char *generator, int keep_scales, struct cf_error *err)
+char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
+                           const char *generator, int keep_scales, struct cf_error *err)
 {
     json_t *o = json_object(), *scales = json_array(), *insert = json_array();
     char *dump, *out = NULL;
