@@ -1,7 +1,8 @@
 # the tree as a package: what a stranger runs first, manuals, the other oneDNN
 EXTRA_DIST += GNUmakefile quickstart .ci/lib.sh .ci/packages .ci/run examples/prompts.txt
 
-dist_noinst_SCRIPTS += %D%/onednn3.sh
+dist_noinst_SCRIPTS += %D%/man.sh %D%/onednn3.sh
+TESTS += %D%/man.sh
 
 .PHONY: check-onednn3
 check-onednn3:
