@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # lib.sh - what quickstart and tests/onednn3.sh share. Sourced by POSIX shells.
 
 # packages LIST SECTION...: the names in these sections of .ci/packages, one a line.
