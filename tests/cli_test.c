@@ -27,7 +27,7 @@ static enum cf_status note(void *ctx, int key, const char *value, struct cf_erro
     return CF_OK;
 }
 
-static enum cf_status parse(struct cf_error *err, int *first, char **argv)
+static enum cf_status parse(struct cf_error *err, int *first, const char **argv)
 {
     int argc = 0;
 
@@ -35,12 +35,12 @@ static enum cf_status parse(struct cf_error *err, int *first, char **argv)
         argc++;
     seen[0] = '\0';
     *err = (struct cf_error){0};
-    return cf_cli_parse(argc, argv, table, note, NULL, first, err);
+    return cf_cli_parse(argc, (char **)argv, table, note, NULL, first, err);
 }
 
 static void options_come_in_order_and_operands_after(void **state)
 {
-    char *argv[] = {"x", "--model=a b", "-q", "--max", "3", "--", "-z", NULL};
+    const char *argv[] = {"x", "--model=a b", "-q", "--max", "3", "--", "-z", NULL};
     struct cf_error err;
     int first;
 
@@ -52,8 +52,8 @@ static void options_come_in_order_and_operands_after(void **state)
 
 static void a_wrong_option_is_named(void **state)
 {
-    char *unknown[] = {"x", "--nope", NULL}, *ambiguous[] = {"x", "--m=1", NULL};
-    char *bare[] = {"x", "--model", NULL};
+    const char *unknown[] = {"x", "--nope", NULL}, *ambiguous[] = {"x", "--m=1", NULL};
+    const char *bare[] = {"x", "--model", NULL};
     struct cf_error err;
     int first;
 
