@@ -11,3 +11,21 @@ TESTS += %D%/safetensors_test
 %C%_safetensors_test_SOURCES = %D%/safetensors_test.c
 %C%_safetensors_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_safetensors_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/checkpoint_test
+TESTS += %D%/checkpoint_test
+%C%_checkpoint_test_SOURCES = %D%/checkpoint_test.c
+%C%_checkpoint_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_checkpoint_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/bind_test
+TESTS += %D%/bind_test
+%C%_bind_test_SOURCES = %D%/bind_test.c
+%C%_bind_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_bind_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/model_test
+TESTS += %D%/model_test
+%C%_model_test_SOURCES = %D%/model_test.c
+%C%_model_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_model_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
