@@ -29,3 +29,10 @@ TESTS += %D%/model_test
 %C%_model_test_SOURCES = %D%/model_test.c
 %C%_model_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_model_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/weights_nomem_test
+TESTS += %D%/weights_nomem_test
+%C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c
+%C%_weights_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_weights_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_weights_nomem_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
