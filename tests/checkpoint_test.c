@@ -200,7 +200,7 @@ static void a_tensor_in_two_shards_is_refused(void **state)
         "{" TENSOR("b") ",\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":"
                         "[2,3]}}",
         3);
-    refused_in(dir, CF_EFORMAT, "s1: a");
+    refused_in(dir, CF_EFORMAT, "s2: a is also in ");
     util_rmdir(dir);
 }
 
