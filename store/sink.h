@@ -1,4 +1,5 @@
-/* sink.h - a file is there whole or not at all, and there for good before its row says so.
+/* sink.h - a file is there whole or not at all, and there for good before its row says
+ * so.
  *
  * cf_sink_put writes ".tmp-PID-N-STEM" beside the target, fdatasyncs, renames, fsyncs the
  * directory. A failure removes the temporary file. Layout "files": ROOT/ab/cd/STEM.webp,
@@ -13,14 +14,15 @@ struct cf_sink;
 
 /* Makes root when missing (its parent must exist) and proves it writable by writing and
  * removing a file; CF_ECREAT or CF_EPERM names it. */
-enum cf_status cf_sink_open(struct cf_sink **sink, const char *root, struct cf_error *err);
+enum cf_status cf_sink_open(struct cf_sink **sink, const char *root,
+                            struct cf_error *err);
 void cf_sink_close(struct cf_sink *sink);
 
 /* path gets the name relative to root (at least CF_SINK_PATH bytes). stem: [0-9a-f]{32}.
  * Overwrites an equal name. Thread-safe. CF_ENOSPC, CF_EIO, CF_EPERM. */
 enum { CF_SINK_PATH = 80 };
-enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem, const struct cf_blob *blob,
-                           char *path, struct cf_error *err);
+enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
+                           const struct cf_blob *blob, char *path, struct cf_error *err);
 
 /* The same promise for one file of the caller's own name. */
 enum cf_status cf_file_put(const char *path, const void *data, size_t size,
