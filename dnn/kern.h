@@ -20,8 +20,6 @@ enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
 struct cf_kern {
     /* -- elementwise; 1e-6 */
 
-    /* exp(x), relative error 3e-7; below -87.3 it is 0, above 88.7 infinity. */
-    void (*exp)(float *dst, const float *src, size_t n);
     /* x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3): GELU with tanh. Absolute
      * error 3e-7 max(|x|, 1). */
     void (*gelu)(float *dst, const float *src, size_t n);
@@ -77,8 +75,9 @@ struct cf_kern {
     /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max); the
      * running maximum and sum are brought up to date: m' = max(m, max(scale s)),  f =
      * exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key (weight
-     * exactly 0); with all keys masked so far m' stays -inf and weights are 0. Returns f,
-     * by which earlier results are to be scaled. 2e-6. */
+     * exactly 0); with all keys masked so far m' stays -inf and weights are 0. exp has a
+     * relative error of 3e-7 and is 0 below -87.3. Returns f, by which earlier results
+     * are to be scaled. 2e-6. */
     float (*softmax)(float *s, size_t n, float scale, float *max, float *sum);
     /* x *= f */
     void (*scale)(float *x, float f, size_t n);

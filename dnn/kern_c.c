@@ -62,12 +62,6 @@ static float gelu1(float x)
     return x / (1.0f + exp1(-2.0f * u));
 }
 
-static void k_exp(float *dst, const float *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        dst[i] = exp1(src[i]);
-}
-
 static void k_gelu(float *dst, const float *src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -254,7 +248,6 @@ static void k_scale(float *x, float f, size_t n)
 void cf_kern_init_c(struct cf_kern *k)
 {
     *k = (struct cf_kern){
-        .exp = k_exp,
         .gelu = k_gelu,
         .silu = k_silu,
         .swiglu = k_swiglu,

@@ -96,11 +96,6 @@ INLINE void map3(float *dst, const float *a, const float *b, const float *c, siz
     }
 }
 
-static void k_exp(float *dst, const float *src, size_t n)
-{
-    map1(dst, src, n, exp_v);
-}
-
 static void k_gelu(float *dst, const float *src, size_t n)
 {
     map1(dst, src, n, gelu_v);
@@ -471,7 +466,6 @@ static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
 static void fill_table(struct cf_kern *k)
 {
     *k = (struct cf_kern){
-        .exp = k_exp,
         .gelu = k_gelu,
         .silu = k_silu,
         .swiglu = k_swiglu,
