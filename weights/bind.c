@@ -39,12 +39,12 @@ static void fault(struct cf_bind *b, enum cf_status status, const char *name,
         return; /* an earlier one found no room: keep the order */
     n = snprintf(b->text + b->used, room, "%s%.120s: %s", b->told ? "; " : "", name,
                  what);
-    if (n < 0 || (size_t)n >= room) {
+    if (n >= 0 && ((size_t)n < room || b->told == 0)) { /* the first may be cut */
+        b->used = strlen(b->text);
+        b->told++;
+    } else {
         b->text[b->used] = '\0';
-        return;
     }
-    b->used += (size_t)n;
-    b->told++;
 }
 
 static bool fits(const struct cf_view *v, int ndim, const int64_t *dim)

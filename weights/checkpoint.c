@@ -10,8 +10,8 @@
 #include "weights/safetensors.h"
 
 enum {
-    MAX_INDEX = 32 * 1000 * 1000, /* bytes of an index */
-    MAX_INDEX_VALUES = 512 * 1024,
+    MAX_INDEX = CF_ST_MAX_HEADER, /* bytes; both for the reasons given there */
+    MAX_INDEX_VALUES = CF_ST_MAX_VALUES,
     MAX_SHARDS = 4096,
     MAX_FILE_NAME = 255,
 };
@@ -70,9 +70,9 @@ static enum cf_status join(struct cf_ckpt *c, struct cf_error *err)
     qsort(c->entry, total, sizeof *c->entry, by_name);
     for (int i = 1; i < c->count; i++)
         if (strcmp(c->entry[i - 1].name, c->entry[i].name) == 0)
-            return cf_fail(err, CF_EFORMAT, "%.150s: also in %.150s: %.150s",
-                           cf_st_path(c->shard[c->entry[i].shard]),
-                           cf_st_path(c->shard[c->entry[i - 1].shard]), c->entry[i].name);
+            return cf_fail(err, CF_EFORMAT, "%.150s: %.150s is also in %.150s",
+                           cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
+                           cf_st_path(c->shard[c->entry[i - 1].shard]));
     return CF_OK;
 }
 

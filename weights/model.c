@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,7 +16,8 @@ enum {
     MAX_MANIFEST = 1000 * 1000, /* bytes of model.json */
     MAX_MANIFEST_VALUES = 100 * 1000,
     MAX_NAME = 200,
-    MAX_PATH = 1000, /* bytes of a path inside the manifest */
+    MAX_PATH = 1000,  /* bytes of a path inside the manifest */
+    MAX_FILES = 1000, /* of a directory part */
 };
 
 static const char *const part_key[CF_NPART] = {
@@ -67,14 +69,16 @@ static enum cf_status read_hash(const json_t *obj, const char **out, const char 
     return CF_OK;
 }
 
-static enum cf_status check_kind(const char *path, bool dir, struct cf_error *err)
+/* path is there and of the right kind; name is how the manifest calls it. */
+static enum cf_status check_kind(const char *path, const char *name, bool dir,
+                                 struct cf_error *err)
 {
     struct stat info;
 
     if (stat(path, &info) != 0)
-        return cf_fail_errno(err, errno, "%.300s", path);
+        return cf_fail_errno(err, errno, "%.200s", name);
     if (dir ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
-        return cf_fail(err, CF_EFORMAT, "%.300s: not a %s", path,
+        return cf_fail(err, CF_EFORMAT, "%.200s: not a %s", name,
                        dir ? "directory" : "regular file");
     return CF_OK;
 }
@@ -94,12 +98,12 @@ static enum cf_status check_file(const struct cf_model *m, const json_t *obj, bo
     path = cf_format(err, "%s/%s", m->dir, *file);
     if (!path)
         return CF_ENOMEM;
-    status = check_kind(path, false, err);
+    status = check_kind(path, *file, false, err);
     if (status == CF_OK && verify)
         status = cf_digest_file(path, found, err);
     if (status == CF_OK && verify && strcmp(found, *hash) != 0)
-        status = cf_fail(err, CF_EMISMATCH, "%.250s: sha256 is %s, model.json expects %s",
-                         path, found, *hash);
+        status = cf_fail(err, CF_EMISMATCH, "%.100s: sha256 is %s, model.json expects %s",
+                         *file, found, *hash);
     cf_free(path);
     return status;
 }
@@ -134,53 +138,55 @@ static enum cf_status check_no_others(const char *path, const char *dir,
     while (status == CF_OK && (errno = 0, e = readdir(d)) != NULL)
         if (e->d_name[0] != '.' && !is_listed(files, dir, e->d_name))
             status =
-                cf_fail(err, CF_EMISMATCH, "%.200s/%.150s: is not listed in model.json",
-                        path, e->d_name);
+                cf_fail(err, CF_EMISMATCH, "%.100s/%.150s: is not listed in model.json",
+                        dir, e->d_name);
     if (status == CF_OK && errno)
         status = cf_fail_errno(err, errno, "%.300s", path);
     closedir(d);
     return status;
 }
 
-/* Hashes of the listed files, and over all of them that of the directory. */
+/* File i of a directory part: directly in the directory, once, and the right one. Adds
+ * its line to the digest of the part. */
+static enum cf_status check_listed(const struct cf_model *m, const char *dir,
+                                   const json_t *files, size_t i, bool verify,
+                                   struct cf_digest *digest, const char *where,
+                                   struct cf_error *err)
+{
+    size_t len = strlen(dir);
+    const char *file, *hash;
+
+    CF_TRY(check_file(m, json_array_get(files, i), verify, &file, &hash, where, err));
+    if (strncmp(file, dir, len) != 0 || file[len] != '/' || strchr(file + len + 1, '/'))
+        return cf_fail(err, CF_EFORMAT, "%s: file \"%.100s\" does not lie in \"%.100s\"",
+                       where, file, dir);
+    for (size_t k = 0; k < i; k++) {
+        const json_t *other = json_object_get(json_array_get(files, k), "file");
+
+        if (strcmp(json_string_value(other), file) == 0)
+            return cf_fail(err, CF_EFORMAT, "%s: file \"%.100s\" comes twice", where,
+                           file);
+    }
+    CF_TRY(cf_digest_add(digest, hash, strlen(hash), err));
+    CF_TRY(cf_digest_add(digest, "  ", 2, err));
+    CF_TRY(cf_digest_add(digest, file, strlen(file), err));
+    return cf_digest_add(digest, "\n", 1, err);
+}
+
 static enum cf_status check_list(struct cf_model *m, enum cf_part part, const char *dir,
                                  const json_t *files, bool verify, const char *where,
                                  struct cf_error *err)
 {
     struct cf_digest *digest = cf_digest_open(err);
-    enum cf_status status = digest ? CF_OK : CF_ENOMEM;
-    size_t len = strlen(dir), i;
-    const json_t *v;
+    enum cf_status status = digest ? CF_OK : CF_ENOMEM, closed;
 
-    json_array_foreach(files, i, v)
-    {
-        const char *file = NULL, *hash = NULL;
-
-        if (status == CF_OK)
-            status = check_file(m, v, verify, &file, &hash, where, err);
-        if (status == CF_OK && (strncmp(file, dir, len) != 0 || file[len] != '/' ||
-                                strchr(file + len + 1, '/')))
-            status =
-                cf_fail(err, CF_EFORMAT, "%s: file \"%.100s\" does not lie in \"%.100s\"",
-                        where, file, dir);
-        if (status == CF_OK)
-            status = cf_digest_add(digest, hash, strlen(hash), err);
-        if (status == CF_OK)
-            status = cf_digest_add(digest, "  ", 2, err);
-        if (status == CF_OK)
-            status = cf_digest_add(digest, file, strlen(file), err);
-        if (status == CF_OK)
-            status = cf_digest_add(digest, "\n", 1, err);
-    }
+    for (size_t i = 0; status == CF_OK && i < json_array_size(files); i++)
+        status = check_listed(m, dir, files, i, verify, digest, where, err);
     if (digest) {
-        enum cf_status closed = cf_digest_close(digest, m->sha256[part], err);
-
-        if (status == CF_OK)
-            status = closed;
+        closed = cf_digest_close(digest, m->sha256[part], err);
+        status = status == CF_OK ? closed : status;
     }
-    if (status == CF_OK)
-        status = check_no_others(m->path[part], dir, files, err);
-    return status;
+    return status == CF_OK ? check_no_others(m->path[part], dir, files, err) : status;
 }
 
 static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
@@ -193,12 +199,13 @@ static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
     CF_TRY(cf_config_only(obj, where, err, "dir", "files", NULL));
     CF_TRY(read_path(obj, "dir", &dir, where, err));
     CF_TRY(cf_json_arr(obj, "files", &files, where, err));
-    if (json_array_size(files) == 0)
-        return cf_fail(err, CF_EFORMAT, "%s: files is empty", where);
+    if (json_array_size(files) < 1 || json_array_size(files) > MAX_FILES)
+        return cf_fail(err, CF_EFORMAT, "%s: %zu files, expected 1..%d", where,
+                       json_array_size(files), MAX_FILES);
     m->path[part] = cf_format(err, "%s/%s", m->dir, dir);
     if (!m->path[part])
         return CF_ENOMEM;
-    CF_TRY(check_kind(m->path[part], true, err));
+    CF_TRY(check_kind(m->path[part], dir, true, err));
     return check_list(m, part, dir, files, verify, where, err);
 }
 
@@ -206,11 +213,11 @@ static enum cf_status read_part(struct cf_model *m, enum cf_part part,
                                 const json_t *parts, bool verify, struct cf_error *err)
 {
     const char *file, *hash;
-    char where[64] = "model.json: parts: ";
+    char where[64];
     json_t *obj;
 
     CF_TRY(cf_json_obj(parts, part_key[part], &obj, "model.json: parts", err));
-    strcat(where, part_key[part]);
+    snprintf(where, sizeof where, "model.json: parts: %s", part_key[part]);
     if (json_object_get(obj, "dir"))
         return read_dir_part(m, part, obj, verify, where, err);
     CF_TRY(check_file(m, obj, verify, &file, &hash, where, err));
@@ -238,18 +245,18 @@ static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_e
         return cf_fail(err, CF_EUNSUP,
                        "model.json: version is %lld, this program reads 1",
                        (long long)version);
-    CF_TRY(cf_config_only(m->json, where, err, "format", "version", "name", "generator",
-                          "parts", "infinity", "vae", "sizes", "text", "sampling", NULL));
-    CF_TRY(cf_json_str(m->json, "name", &m->name, where, err));
-    if (!m->name[0] || strlen(m->name) > MAX_NAME)
-        return cf_fail(err, CF_EFORMAT, "model.json: name has %zu bytes, expected 1..%d",
-                       strlen(m->name), MAX_NAME);
     CF_TRY(cf_json_str(m->json, "generator", &m->generator, where, err));
     if (strcmp(m->generator, "infinity") != 0)
         return cf_fail(
             err, CF_EUNSUP,
             "model.json: generator is \"%.100s\", this program has \"infinity\"",
             m->generator);
+    CF_TRY(cf_config_only(m->json, where, err, "format", "version", "name", "generator",
+                          "parts", "infinity", "vae", "sizes", "text", "sampling", NULL));
+    CF_TRY(cf_json_str(m->json, "name", &m->name, where, err));
+    if (!m->name[0] || strlen(m->name) > MAX_NAME)
+        return cf_fail(err, CF_EFORMAT, "model.json: name has %zu bytes, expected 1..%d",
+                       strlen(m->name), MAX_NAME);
     for (size_t i = 0; i < sizeof section / sizeof section[0]; i++) {
         json_t *obj;
 
@@ -292,7 +299,7 @@ static enum cf_status load_manifest(struct cf_model *m, struct cf_error *err)
     if (status == CF_OK)
         status = cf_digest_mem(buf, got, m->hash, err);
     if (status == CF_OK &&
-        !(m->json = cf_json_parse(buf, got, MAX_MANIFEST_VALUES, "model.json", err)))
+        !(m->json = cf_json_parse(buf, got, MAX_MANIFEST_VALUES, path, err)))
         status = CF_EFORMAT;
     if (fd >= 0)
         close(fd);
@@ -341,13 +348,16 @@ void cf_model_close(struct cf_model *m)
     cf_free(m);
 }
 
-static bool holds_model(const char *dir)
+/* *holds: dir/model.json exists. */
+static enum cf_status probe(bool *holds, const char *dir, struct cf_error *err)
 {
-    char *path = cf_format(NULL, "%s/model.json", dir);
-    bool yes = path && access(path, F_OK) == 0;
+    char *path = cf_format(err, "%s/model.json", dir);
 
+    if (!path)
+        return CF_ENOMEM;
+    *holds = access(path, F_OK) == 0;
     cf_free(path);
-    return yes;
+    return CF_OK;
 }
 
 /* *dir = at[0 .. len-1] "/" name if a model is there. */
@@ -355,14 +365,16 @@ static enum cf_status try_place(char **dir, const char *at, size_t len, const ch
                                 struct cf_error *err)
 {
     char *path = cf_format(err, "%.*s/%s", (int)len, at, name);
+    enum cf_status status = path ? CF_OK : CF_ENOMEM;
+    bool holds = false;
 
-    if (!path)
-        return CF_ENOMEM;
-    if (holds_model(path))
+    if (path)
+        status = probe(&holds, path, err);
+    if (holds)
         *dir = path;
     else
         cf_free(path);
-    return CF_OK;
+    return status;
 }
 
 enum cf_status cf_model_find(char **dir, const char *name, const char *search,
@@ -370,18 +382,19 @@ enum cf_status cf_model_find(char **dir, const char *name, const char *search,
 {
     static const char data[] = CF_DATADIR "/models";
     const char *at = search ? search : "";
+    bool holds = false;
 
     *dir = NULL;
-    if (name && (strchr(name, '/') || holds_model(name))) {
-        if (!holds_model(name))
-            return cf_fail(err, CF_ENOENT, "%.300s: no model.json there", name);
+    if (name && *name)
+        CF_TRY(probe(&holds, name, err));
+    if (holds) {
         *dir = cf_strdup(name, err);
         return *dir ? CF_OK : CF_ENOMEM;
     }
     if (!name)
         name = CF_DEFAULT_MODEL;
-    if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return cf_fail(err, CF_ENOENT, "model \"%s\": no model.json there", name);
+    if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return cf_fail(err, CF_ENOENT, "model \"%.300s\": no model.json there", name);
     while (*at && !*dir) {
         size_t len = strcspn(at, ":");
 

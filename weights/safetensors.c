@@ -13,7 +13,7 @@
 #include "base/json.h"
 
 struct tensor {
-    const char *name; /* borrowed from the JSON tree */
+    const char *name; /* of the JSON tree; in the end of cf_st.names */
     struct cf_view view;
     size_t begin, end; /* in the data */
 };
@@ -24,7 +24,7 @@ struct cf_st {
     size_t map_size;
     const unsigned char *data; /* the bytes behind the header */
     size_t data_size;
-    json_t *json; /* keeps the names */
+    char *names; /* all names, each with its NUL */
     struct tensor *tensor;
     int count;
 };
@@ -42,7 +42,8 @@ static enum cf_status read_dtype(const struct cf_st *st, struct tensor *t,
         return cf_fail(err, CF_EFORMAT, AT ": dtype is missing or no string",
                        AT_ARGS(st, t));
     for (int i = 0; i < CF_NDTYPE; i++)
-        if (strcmp(json_string_value(v), cf_dtype_name((enum cf_dtype)i)) == 0) {
+        if (strlen(json_string_value(v)) == json_string_length(v) &&
+            strcmp(json_string_value(v), cf_dtype_name((enum cf_dtype)i)) == 0) {
             t->view.dtype = (enum cf_dtype)i;
             return CF_OK;
         }
@@ -186,17 +187,35 @@ static enum cf_status check_tiling(struct cf_st *st, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status read_header(struct cf_st *st, struct cf_error *err)
+/* Copies the names out of the tree, which may then go. */
+static enum cf_status keep_names(struct cf_st *st, struct cf_error *err)
+{
+    size_t bytes = 0, at = 0;
+
+    for (int i = 0; i < st->count; i++)
+        bytes += strlen(st->tensor[i].name) + 1;
+    st->names = cf_alloc(bytes, 1, err);
+    if (!st->names)
+        return CF_ENOMEM;
+    for (int i = 0; i < st->count; i++) {
+        size_t len = strlen(st->tensor[i].name) + 1;
+
+        memcpy(st->names + at, st->tensor[i].name, len);
+        st->tensor[i].name = st->names + at;
+        at += len;
+    }
+    return CF_OK;
+}
+
+static enum cf_status read_header(struct cf_st *st, json_t *json, struct cf_error *err)
 {
     const char *key;
     json_t *value;
 
-    if (!json_is_object(st->json))
-        return cf_fail(err, CF_EFORMAT, "%.200s: the header is no JSON object", st->path);
-    st->tensor = cf_calloc(json_object_size(st->json), sizeof *st->tensor, err);
+    st->tensor = cf_calloc(json_object_size(json), sizeof *st->tensor, err);
     if (!st->tensor)
         return CF_ENOMEM;
-    json_object_foreach(st->json, key, value)
+    json_object_foreach(json, key, value)
     {
         if (strcmp(key, "__metadata__") == 0) {
             CF_TRY(check_metadata(st, value, err));
@@ -208,35 +227,40 @@ static enum cf_status read_header(struct cf_st *st, struct cf_error *err)
     }
     CF_TRY(check_tiling(st, err));
     qsort(st->tensor, (size_t)st->count, sizeof *st->tensor, by_name);
-    return CF_OK;
+    return keep_names(st, err);
 }
 
 static enum cf_status parse(struct cf_st *st, const unsigned char *bytes, size_t n,
                             struct cf_error *err)
 {
+    enum cf_status status;
+    json_t *json;
     uint64_t len;
 
     if (n < 8)
         return cf_fail(err, CF_EFORMAT,
                        "%.200s: %zu bytes, too short for a header length", st->path, n);
     len = cf_load_u64(bytes);
-    if (len > CF_ST_MAX_HEADER)
-        return cf_fail(err, CF_EFORMAT,
-                       "%.200s: a header of %llu bytes, at most %d expected", st->path,
-                       (unsigned long long)len, CF_ST_MAX_HEADER);
     if (len < 2 || len > n - 8)
-        return cf_fail(err, CF_EFORMAT, "%.200s: a header of %llu bytes in a file of %zu",
+        return cf_fail(err, CF_EFORMAT,
+                       "%.200s: byte 0: a header of %llu bytes in a file of %zu",
                        st->path, (unsigned long long)len, n);
+    if (len > CF_ST_MAX_HEADER)
+        return cf_fail(err, CF_EUNSUP,
+                       "%.200s: byte 0: a header of %llu bytes, at most %d are read",
+                       st->path, (unsigned long long)len, CF_ST_MAX_HEADER);
     if (bytes[8] != '{')
         return cf_fail(err, CF_EFORMAT, "%.200s: byte 8: the header is no JSON object",
                        st->path);
     st->data = bytes + 8 + len;
     st->data_size = n - 8 - (size_t)len;
-    st->json = cf_json_parse((const char *)bytes + 8, (size_t)len, CF_ST_MAX_VALUES,
-                             st->path, err);
-    if (!st->json)
+    json = cf_json_parse((const char *)bytes + 8, (size_t)len, CF_ST_MAX_VALUES, st->path,
+                         err);
+    if (!json)
         return err->status;
-    return read_header(st, err);
+    status = read_header(st, json, err);
+    json_decref(json);
+    return status;
 }
 
 static struct cf_st *fresh(const char *path, struct cf_error *err)
@@ -310,7 +334,7 @@ void cf_st_close(struct cf_st *st)
     if (!st)
         return;
     cf_free(st->tensor);
-    json_decref(st->json);
+    cf_free(st->names);
     if (st->map)
         munmap(st->map, st->map_size);
     cf_free(st->path);

@@ -21,17 +21,20 @@
 #include "base/error.h"
 #include "base/tensor.h"
 
+/* Limits, so that a hostile header costs less than 200 MB and a second. The format allows
+ * headers of 100 MB, but the JSON tree of one may take four times its size (a key is held
+ * three times while it is read) and 2.5 s; a header of 37000 tensors takes 5 MB. */
 enum {
-    CF_ST_MAX_HEADER = 100 * 1000 * 1000, /* bytes; the format's own limit */
-    CF_ST_MAX_VALUES = 512 * 1024,        /* about 37000 tensors; see safetensors.c */
-    CF_ST_MAX_NAME = 512,                 /* bytes */
+    CF_ST_MAX_HEADER = 25 * 1000 * 1000, /* bytes */
+    CF_ST_MAX_VALUES = 512 * 1024,       /* JSON values, at most 120 bytes of tree each */
+    CF_ST_MAX_NAME = 512,                /* bytes */
 };
 
 struct cf_st;
 
 /* CF_ENOENT, CF_EPERM, CF_EIO, CF_ENOMEM; CF_EFORMAT for a damaged file; CF_EUNSUP for a
- * dtype or a rank (> CF_MAX_DIM) that this program has no use for. Messages name the
- * file, the tensor and the byte. */
+ * dtype, a rank (> CF_MAX_DIM) or a header size that this program does not read. Messages
+ * name the file, the tensor and the byte. */
 enum cf_status cf_st_open(struct cf_st **st, const char *path, struct cf_error *err);
 
 /* The same from memory, which is borrowed and must outlive *st; where names it. */
