@@ -33,7 +33,8 @@ struct cf_gen_params {
     int n_insert;                   /* 0: the model's default */
     int top_k;                      /* -1: the model's default; 0 off; 1 greedy */
     float top_p;                    /* < 0: the model's default; 0 off */
-    float flip[CF_MAX_STEPS];       /* probability of a wrong bit injected per step */
+    float flip[CF_MAX_STEPS];       /* probability of a wrong bit injected per step, into
+                                       sampled and forced bits alike */
     int n_flip;                     /* 0: none; 1: every step but the last; else n_step */
     int strict_size;                /* refuse a size that is no template of the model */
 };
@@ -53,6 +54,7 @@ struct cf_plan {
     int batch;                   /* images computed side by side */
     int n_step;
     struct cf_step step[CF_MAX_STEPS];
+    int rope_h, rope_w;  /* grid that rotary positions are stretched to */
     int n_text_max;      /* largest number of text rows per prompt planned for */
     size_t arena_bytes;  /* high-water mark of begin .. decode, exact */
     char note[160];      /* why this size was taken when another was asked for; "" */
@@ -114,7 +116,9 @@ struct cf_gen_ops {
     enum cf_status (*step)(struct cf_gen_state *state, int k, struct cf_error *err);
 
     /* Pixels of image i (0 .. batch-1) into image->rgb, which the caller owns with the
-     * plan's width and height. After the last step, or earlier for a preview. */
+     * plan's width and height. After the last step the decoder works on the memory of the
+     * transformer; a preview before that needs memory of its own, which is asked for and
+     * freed within the call. */
     enum cf_status (*decode)(struct cf_gen_state *state, int i, struct cf_image *image,
                              struct cf_error *err);
 
