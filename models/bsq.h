@@ -1,18 +1,18 @@
 /* bsq.h - binary spherical quantizer: d-bit tokens <-> latent features.
  *
  * A latent is rebuilt coarse to fine. Scale k is a grid of h_k x w_k positions, each of d
- * bits. A bit chooses a sign, d signs scaled by 1/sqrt(d) make a unit vector, and the grid,
- * stretched to the full H x W, is added to what the coarser scales said:
+ * bits. A bit chooses a sign, d signs scaled by 1/sqrt(d) make a unit vector, and the
+ * grid, stretched to the full H x W, is added to what the coarser scales said:
  *
  *     F_k = F_{k-1} + up(z_k),   z_k[c] = (bit_c ? +1 : -1) / sqrt(d)
  *
- * The quantizer has no codebook and no lookup: d = 32 is a vocabulary of 2^32 for the price
- * of 32 signs. One position fits a uint64_t, bit c is channel c.
+ * The quantizer has no codebook and no lookup: d = 32 is a vocabulary of 2^32 for the
+ * price of 32 signs. One position fits a uint64_t, bit c is channel c.
  *
  * Two filters, and they are not the same: stretching and the input of the next scale are
- * bilinear, also when that shrinks; only the residual of an image being encoded is brought
- * to a scale by area. (The tokenizer's own forward pass uses area in both places; following
- * it when sampling gives plausible, slightly wrong images.)
+ * bilinear, also when that shrinks; only the residual of an image being encoded is
+ * brought to a scale by area. (The tokenizer's own forward pass uses area in both places;
+ * following it when sampling gives plausible, slightly wrong images.)
  *
  * With spatial patchify a transformer token stands for 2 x 2 positions: its 4d bits are
  * packed c*4 + dy*2 + dx, and the tokenizer's grids have twice the token grids' sides.

@@ -11,8 +11,8 @@
 
 /* ---- watching ---- */
 
-static void see(const struct cf_gen_state *st, const float *f, const uint8_t *u8, int ndim,
-                const int64_t *dim, const char *fmt, va_list ap)
+static void see(const struct cf_gen_state *st, const float *f, const uint8_t *u8,
+                int ndim, const int64_t *dim, const char *fmt, va_list ap)
 {
     char name[64];
 
@@ -20,8 +20,8 @@ static void see(const struct cf_gen_state *st, const float *f, const uint8_t *u8
     st->probe->see(st->probe->ctx, name, f, u8, ndim, dim);
 }
 
-void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim, const int64_t *dim,
-                const char *fmt, ...)
+void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,
+                const int64_t *dim, const char *fmt, ...)
 {
     va_list ap;
 
@@ -95,16 +95,18 @@ static enum cf_status check_pairing(const struct cf_gen *gen,
                        "the transformer predicts %d bits per position, the VAE reads %d",
                        s->bits, vae->bits);
     if (word != NULL && word->ndim == 2 && word->dim[1] != s->dv)
-        return cf_fail(err, CF_EMISMATCH,
-                       "%s: a transformer of %lld bits per token, expected %d (%d per position "
-                       "of the VAE%s)",
-                       cf_ckpt_path(ckpt), (long long)word->dim[1], s->dv, s->bits,
-                       s->patchify ? ", 4 positions per token" : "");
+        return cf_fail(
+            err, CF_EMISMATCH,
+            "%s: a transformer of %lld bits per token, expected %d (%d per position "
+            "of the VAE%s)",
+            cf_ckpt_path(ckpt), (long long)word->dim[1], s->dv, s->bits,
+            s->patchify ? ", 4 positions per token" : "");
     if (gen->sizes.released && gen->px != 16)
-        return cf_fail(err, CF_EMISMATCH,
-                       "sizes.templates: tokens of 16 pixels expected, a token of this VAE "
-                       "covers %d",
-                       gen->px);
+        return cf_fail(
+            err, CF_EMISMATCH,
+            "sizes.templates: tokens of 16 pixels expected, a token of this VAE "
+            "covers %d",
+            gen->px);
     return CF_OK;
 }
 
@@ -221,7 +223,8 @@ static enum cf_status inf_begin(const struct cf_gen *gen, const struct cf_plan *
 }
 
 /* x [rows, n, c]: what scale s reads, the same for both halves from scale 1 on */
-static enum cf_status input(struct cf_gen_state *st, int s, int64_t n, struct cf_error *err)
+static enum cf_status input(struct cf_gen_state *st, int s, int64_t n,
+                            struct cf_error *err)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_weights *w = &st->gen->w;
@@ -234,8 +237,9 @@ static enum cf_status input(struct cf_gen_state *st, int s, int64_t n, struct cf
         return CF_OK;
     }
     for (int b = 0; b < st->batch; b++)
-        cf_bsq_input(st->gen->dnn, st->tok + b * n * shape->dv, st->sum + b * per, st->full,
-                     st->sched.scale[s], shape->bits, shape->patchify, st->work);
+        cf_bsq_input(st->gen->dnn, st->tok + b * n * shape->dv, st->sum + b * per,
+                     st->full, st->sched.scale[s], shape->bits, shape->patchify,
+                     st->work);
     cf_inf_see(st, st->tok, 3, (int64_t[]){st->batch, n, shape->dv}, "sc%d.tok", s);
     CF_TRY(cf_linear_run(w->word, st->x, st->tok, (int)(st->batch * n), err));
     cf_inf_see(st, st->x, 3, (int64_t[]){st->batch, n, c}, "sc%d.emb", s);
@@ -252,7 +256,8 @@ static int inserts(const struct cf_gen_state *st, int layer)
     return 0;
 }
 
-static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n, struct cf_error *err)
+static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n,
+                             struct cf_error *err)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     struct cf_dnn *dnn = st->gen->dnn;
@@ -275,7 +280,8 @@ static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n, struct c
 }
 
 /* logits [batch, n, 2 dv], guided and divided by the temperature */
-static enum cf_status head(struct cf_gen_state *st, int s, int64_t n, struct cf_error *err)
+static enum cf_status head(struct cf_gen_state *st, int s, int64_t n,
+                           struct cf_error *err)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     struct cf_dnn *dnn = st->gen->dnn;
@@ -419,8 +425,8 @@ static enum cf_status encode_latent(const struct cf_gen *gen, const struct cf_pl
         cf_vae_from_rgb(e->pixels, image);
         memset(e->sum, 0, positions * d * sizeof(float));
     }
-    return cf_vae_encode(gen->vae, latent, e->pixels, plan->height, plan->width, &e->arena,
-                         NULL, err);
+    return cf_vae_encode(gen->vae, latent, e->pixels, plan->height, plan->width,
+                         &e->arena, NULL, err);
 }
 
 static enum cf_status encode_scales(const struct cf_gen *gen, const struct cf_plan *plan,
@@ -434,8 +440,8 @@ static enum cf_status encode_scales(const struct cf_gen *gen, const struct cf_pl
         struct cf_scale grid = {plan->step[s].h * f, plan->step[s].w * f};
         int64_t n = (int64_t)grid.h * grid.w;
 
-        CF_TRY(cf_bsq_residual(gen->dnn, e->code, latent, e->sum, e->full, grid, d, e->work,
-                               err));
+        CF_TRY(cf_bsq_residual(gen->dnn, e->code, latent, e->sum, e->full, grid, d,
+                               e->work, err));
         cf_bsq_add_scale(gen->dnn, e->sum, e->full, e->code, grid, d, e->work);
         cf_bsq_to_bytes(bits + at, e->code, n, d);
         offset[s] = at;
@@ -469,7 +475,8 @@ static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan 
     *bits = cf_alloc(total, (size_t)gen->shape.bits, err);
     *offset = cf_alloc((size_t)plan->n_step, sizeof(**offset), err);
     status = *bits != NULL && *offset != NULL ? CF_OK : CF_ENOMEM;
-    if (status == CF_OK && (status = encode_latent(gen, plan, image, &e, &latent, err)) == CF_OK)
+    if (status == CF_OK &&
+        (status = encode_latent(gen, plan, image, &e, &latent, err)) == CF_OK)
         status = encode_scales(gen, plan, &e, latent, *bits, *offset, err);
     if (status != CF_OK) {
         cf_free(*bits);

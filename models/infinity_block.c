@@ -8,8 +8,8 @@
 #include "dnn/ops.h"
 
 /* [rows, n, heads, hd] with a row stride to [rows, heads, n, hd], for those who watch. */
-static void see_heads(const struct cf_gen_state *st, const float *const *row, int64_t stride,
-                      int64_t n, int s, const char *what)
+static void see_heads(const struct cf_gen_state *st, const float *const *row,
+                      int64_t stride, int64_t n, int s, const char *what)
 {
     int heads = st->gen->shape.heads, hd = st->gen->shape.hd;
     int64_t dim[4] = {st->rows, heads, n, hd};
@@ -84,12 +84,14 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
     const struct cf_inf_block *w = &st->gen->w.block[b];
     const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f};
     int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
-    const float *cs = st->cs + before * shape->hd / 2, *sn = st->sn + before * shape->hd / 2;
+    const float *cs = st->cs + before * shape->hd / 2,
+                *sn = st->sn + before * shape->hd / 2;
     int watch = st->probe != NULL && b == 0;
 
     CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
     CF_TRY(append_kv(st, b, n, before, err));
-    cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd, w->scale);
+    cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
+                    w->scale);
     if (watch)
         see_q(st, n, s, "q");
     for (int r = 0; r < st->rows; r++) {
@@ -100,11 +102,18 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
         cf_rope(st->gen->dnn, q, n, c, shape->heads, shape->hd, cs, sn, NULL, 1);
         cf_rope(st->gen->dnn, k, n, 2 * c, shape->heads, shape->hd, cs, sn, NULL, 1);
         st->seq[r] = (struct cf_attn_seq){
-            .dst = st->att + r * n * c, .d_stride = c,
-            .q = q, .q_stride = c,
-            .k = cache, .k_stride = 2 * c, .k_head = shape->hd,
-            .v = cache + c, .v_stride = 2 * c, .v_head = shape->hd,
-            .nq = (int)n, .nk = (int)(before + n),
+            .dst = st->att + r * n * c,
+            .d_stride = c,
+            .q = q,
+            .q_stride = c,
+            .k = cache,
+            .k_stride = 2 * c,
+            .k_head = shape->hd,
+            .v = cache + c,
+            .v_stride = 2 * c,
+            .v_head = shape->hd,
+            .nq = (int)n,
+            .nk = (int)(before + n),
         };
     }
     if (watch) {
@@ -128,11 +137,18 @@ static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
         const float *k = kv + st->text_at[r] * 2 * c;
 
         st->seq[r] = (struct cf_attn_seq){
-            .dst = st->att + r * n * c, .d_stride = c,
-            .q = st->q + r * n * c, .q_stride = c,
-            .k = k, .k_stride = 2 * c, .k_head = shape->hd,
-            .v = k + c, .v_stride = 2 * c, .v_head = shape->hd,
-            .nq = (int)n, .nk = st->text_n[r],
+            .dst = st->att + r * n * c,
+            .d_stride = c,
+            .q = st->q + r * n * c,
+            .q_stride = c,
+            .k = k,
+            .k_stride = 2 * c,
+            .k_head = shape->hd,
+            .v = k + c,
+            .v_stride = 2 * c,
+            .v_head = shape->hd,
+            .nq = (int)n,
+            .nk = st->text_n[r],
         };
     }
     return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
@@ -162,7 +178,8 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     const struct cf_inf_block *w = &st->gen->w.block[b];
     struct cf_dnn *dnn = st->gen->dnn;
     int rows = st->rows, c = shape->c;
-    int64_t n = (int64_t)st->plan.step[s].h * st->plan.step[s].w, all = rows * n, six = 6 * c;
+    int64_t n = (int64_t)st->plan.step[s].h * st->plan.step[s].w, all = rows * n,
+            six = 6 * c;
     const int64_t dim[3] = {rows, n, c};
     const float *gamma1 = st->mod, *gamma2 = st->mod + c, *scale1 = st->mod + 2 * c,
                 *scale2 = st->mod + 3 * c, *shift1 = st->mod + 4 * c,

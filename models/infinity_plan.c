@@ -30,17 +30,19 @@ static enum cf_status parse_list(float *out, int *n, const json_t *json, const c
 }
 
 /* 0: on logits; -k: after block depth - k. */
-static enum cf_status check_insert(const int *insert, int n, int depth, struct cf_error *err)
+static enum cf_status check_insert(const int *insert, int n, int depth,
+                                   struct cf_error *err)
 {
     for (int i = 0; i < n; i++)
         if (insert[i] > 0 || insert[i] <= -depth)
-            return cf_fail(err, CF_ERANGE, "cfg_insertion_layer %d, expected %d..0", insert[i],
-                           1 - depth);
+            return cf_fail(err, CF_ERANGE, "cfg_insertion_layer %d, expected %d..0",
+                           insert[i], 1 - depth);
     return CF_OK;
 }
 
 enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *json,
-                                     const struct cf_inf_shape *shape, struct cf_error *err)
+                                     const struct cf_inf_shape *shape,
+                                     struct cf_error *err)
 {
     static const char where[] = "model.json: sampling";
     double top_p;
@@ -65,15 +67,17 @@ enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *js
 /* A value per step from what was asked for, else from the model's defaults: one for all
  * steps, or a list; a default list may be longer than this size needs. */
 static enum cf_status per_step(float *v, int *n, const float *def, int n_def, int n_step,
-                               double lo, double hi, const char *what, struct cf_error *err)
+                               double lo, double hi, const char *what,
+                               struct cf_error *err)
 {
     if (*n < 0 || *n > CF_MAX_STEPS || (*n > 1 && *n != n_step))
-        return cf_fail(err, CF_ERANGE, "%s: %d values, expected 1 or %d", what, *n, n_step);
+        return cf_fail(err, CF_ERANGE, "%s: %d values, expected 1 or %d", what, *n,
+                       n_step);
     if (*n == 0) {
         if (n_def > 1 && n_def < n_step)
             return cf_fail(err, CF_ERANGE,
-                           "%s: the model has defaults for %d steps, this size has %d", what,
-                           n_def, n_step);
+                           "%s: the model has defaults for %d steps, this size has %d",
+                           what, n_def, n_step);
         *n = n_def == 1 ? 1 : n_step;
         memcpy(v, def, (size_t)*n * sizeof(*v));
     }
@@ -87,8 +91,8 @@ static enum cf_status per_step(float *v, int *n, const float *def, int n_def, in
     return CF_OK;
 }
 
-static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen, int n_step,
-                              struct cf_error *err)
+static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
+                              int n_step, struct cf_error *err)
 {
     const struct cf_inf_defaults *d = &gen->defaults;
     int but_last = p->n_flip == 1;
@@ -96,14 +100,15 @@ static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
 
     CF_TRY(per_step(p->guidance, &p->n_guidance, d->cfg, d->n_cfg, n_step, 0.0, 1000.0,
                     "guidance", err));
-    CF_TRY(per_step(p->temperature, &p->n_temperature, d->tau, d->n_tau, n_step, 1e-4, 1000.0,
-                    "temperature", err));
+    CF_TRY(per_step(p->temperature, &p->n_temperature, d->tau, d->n_tau, n_step, 1e-4,
+                    1000.0, "temperature", err));
     CF_TRY(per_step(p->flip, &p->n_flip, &none, 1, n_step, 0.0, 1.0, "flip", err));
     if (but_last && n_step > 1)
         p->flip[n_step - 1] = 0.0f;
     if (p->n_insert < 0 || p->n_insert > CF_MAX_INSERT)
-        return cf_fail(err, CF_ERANGE, "cfg_insertion_layer: %d values, expected up to %d",
-                       p->n_insert, CF_MAX_INSERT);
+        return cf_fail(err, CF_ERANGE,
+                       "cfg_insertion_layer: %d values, expected up to %d", p->n_insert,
+                       CF_MAX_INSERT);
     if (p->n_insert == 0) {
         p->n_insert = d->n_insert;
         memcpy(p->insert, d->insert, sizeof(p->insert));
@@ -203,7 +208,8 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
     region = s->depth * st->n_kept + (st->n_all - st->n_kept);
 
     CF_TRY(cut(a, &st->item, st->batch, 1, 1, sizeof(st->item[0]), err));
-    CF_TRY(cut(a, &st->sum, st->batch, (int64_t)st->full.h * st->full.w, s->bits, f, err));
+    CF_TRY(
+        cut(a, &st->sum, st->batch, (int64_t)st->full.h * st->full.w, s->bits, f, err));
     st->mark = cf_arena_mark(a);
     CF_TRY(cut(a, &st->text_n, st->rows, 1, 1, sizeof(int), err));
     CF_TRY(cut(a, &st->text_at, st->rows + 1, 1, 1, sizeof(int64_t), err));
@@ -229,7 +235,8 @@ static enum cf_status measure(const struct cf_gen *gen, struct cf_plan *plan,
 
     shapes(&st, gen, plan);
     if (st.rows * st.n_max > INT_MAX || (int64_t)st.rows * plan->n_text_max > INT_MAX)
-        return cf_fail(err, CF_ERANGE, "batch of %d: too many tokens at once", plan->batch);
+        return cf_fail(err, CF_ERANGE, "batch of %d: too many tokens at once",
+                       plan->batch);
     cf_arena_measure(&a);
     CF_TRY(cf_arena_get(&a, &at, 1, sizeof(st), err));
     CF_TRY(cf_inf_carve(&st, gen, plan, &a, err));
@@ -250,8 +257,8 @@ enum cf_status cf_inf_plan(const struct cf_gen *gen, const struct cf_gen_params 
     if (batch < 1 || batch > MAX_BATCH)
         return cf_fail(err, CF_ERANGE, "batch of %d, expected 1..%d", batch, MAX_BATCH);
     if (n_text_max < 1 || n_text_max > gen->shape.text_max)
-        return cf_fail(err, CF_ERANGE, "text of %d rows, the model takes 1..%d", n_text_max,
-                       gen->shape.text_max);
+        return cf_fail(err, CF_ERANGE, "text of %d rows, the model takes 1..%d",
+                       n_text_max, gen->shape.text_max);
     CF_TRY(cf_schedule_pick(&sched, &gen->sizes, params->width, params->height, gen->px,
                             params->strict_size, plan->note, sizeof(plan->note), err));
     if (sched.n > gen->w.n_level)
@@ -268,8 +275,8 @@ enum cf_status cf_inf_plan(const struct cf_gen *gen, const struct cf_gen_params 
     plan->params.height = plan->height = last->h * gen->px;
     CF_TRY(resolve(&plan->params, gen, sched.n, err));
     for (int s = 0; s < sched.n; s++)
-        plan->step[s] = (struct cf_step){sched.scale[s].h, sched.scale[s].w,
-                                         plan->params.guidance[s],
-                                         plan->params.temperature[s], plan->params.flip[s]};
+        plan->step[s] =
+            (struct cf_step){sched.scale[s].h, sched.scale[s].w, plan->params.guidance[s],
+                             plan->params.temperature[s], plan->params.flip[s]};
     return measure(gen, plan, err);
 }

@@ -1,4 +1,5 @@
-/* infinity_text.c - what the transformer knows of the text: cond, modulation, cross keys. */
+/* infinity_text.c - what the transformer knows of the text: cond, modulation, cross keys.
+ */
 #include "models/infinity.h"
 
 #include <math.h>
@@ -6,10 +7,10 @@
 
 #include "dnn/ops.h"
 
-/* The features of row r: a prompt, a negative prompt, or as many learned rows as the prompt
- * has. */
-static enum cf_status row_text(const struct cf_gen_state *st, int r, const float **f, int *n,
-                               struct cf_error *err)
+/* The features of row r: a prompt, a negative prompt, or as many learned rows as the
+ * prompt has. */
+static enum cf_status row_text(const struct cf_gen_state *st, int r, const float **f,
+                               int *n, struct cf_error *err)
 {
     const struct cf_gen *gen = st->gen;
     const struct cf_gen_item *item = &st->item[r % st->batch];
@@ -22,8 +23,10 @@ static enum cf_status row_text(const struct cf_gen_state *st, int r, const float
         return cf_fail(err, CF_ERANGE, "text of %d rows, planned for 1..%d", text->n,
                        st->plan.n_text_max);
     if (text->dim != gen->shape.text)
-        return cf_fail(err, CF_EMISMATCH, "text features are %d wide, the transformer was "
-                       "trained with %d", text->dim, gen->shape.text);
+        return cf_fail(err, CF_EMISMATCH,
+                       "text features are %d wide, the transformer was "
+                       "trained with %d",
+                       text->dim, gen->shape.text);
     if (null_row && text->n > gen->w.n_uncond)
         return cf_fail(err, CF_ERANGE, "prompt of %d text rows, cfg_uncond has only %d",
                        text->n, gen->w.n_uncond);
@@ -108,7 +111,8 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
 
     CF_TRY(gather(st, err));
     t = st->text_at[st->rows];
-    cf_rmsnorm(dnn, st->text, s->text, st->text, s->text, t, s->text, s->eps, w->text_norm);
+    cf_rmsnorm(dnn, st->text, s->text, st->text, s->text, t, s->text, s->eps,
+               w->text_norm);
     cf_inf_see(st, st->text, 2, (int64_t[]){t, s->text}, "text_norm");
 
     CF_TRY(pooled(st, err));

@@ -16,10 +16,10 @@ enum cf_status cf_inf_parse(struct cf_inf_shape *s, const json_t *json,
     double eps;
 
     memset(s, 0, sizeof(*s));
-    CF_TRY(cf_config_only(json, where, err, "embed_dim", "depth", "num_heads", "mlp_hidden",
-                          "bits", "text_width", "text_maxlen", "pool_heads", "block_chunks",
-                          "spatial_patchify", "level_embed_first_block_only", "norm_eps",
-                          NULL));
+    CF_TRY(cf_config_only(json, where, err, "embed_dim", "depth", "num_heads",
+                          "mlp_hidden", "bits", "text_width", "text_maxlen", "pool_heads",
+                          "block_chunks", "spatial_patchify",
+                          "level_embed_first_block_only", "norm_eps", NULL));
     CF_TRY(cf_config_int(json, "embed_dim", 4, 65536, &s->c, where, err));
     CF_TRY(cf_config_int(json, "depth", 1, 1024, &s->depth, where, err));
     CF_TRY(cf_config_int(json, "num_heads", 1, 1024, &s->heads, where, err));
@@ -35,15 +35,18 @@ enum cf_status cf_inf_parse(struct cf_inf_shape *s, const json_t *json,
     CF_TRY(cf_json_num(json, "norm_eps", 1e-12, 1.0, &eps, where, err));
     s->eps = (float)eps;
     s->dv = s->patchify ? 4 * s->bits : s->bits;
-    if (s->c % s->heads != 0 || s->c / s->heads % 4 != 0 || s->c / s->heads > CF_INF_MAX_HEAD)
-        return cf_fail(err, CF_EFORMAT,
-                       "%s: embed_dim %d over num_heads %d, expected a head size that is a "
-                       "multiple of 4 up to %d",
-                       where, s->c, s->heads, CF_INF_MAX_HEAD);
+    if (s->c % s->heads != 0 || s->c / s->heads % 4 != 0 ||
+        s->c / s->heads > CF_INF_MAX_HEAD)
+        return cf_fail(
+            err, CF_EFORMAT,
+            "%s: embed_dim %d over num_heads %d, expected a head size that is a "
+            "multiple of 4 up to %d",
+            where, s->c, s->heads, CF_INF_MAX_HEAD);
     s->hd = s->c / s->heads;
     if (s->c % s->pool_heads != 0)
-        return cf_fail(err, CF_EFORMAT, "%s: embed_dim %d is no multiple of pool_heads %d",
-                       where, s->c, s->pool_heads);
+        return cf_fail(err, CF_EFORMAT,
+                       "%s: embed_dim %d is no multiple of pool_heads %d", where, s->c,
+                       s->pool_heads);
     if (s->depth % s->chunks != 0)
         return cf_fail(err, CF_EFORMAT, "%s: depth %d is no multiple of block_chunks %d",
                        where, s->depth, s->chunks);
@@ -68,8 +71,8 @@ struct views {
     struct block_views *block;
 };
 
-static void want(struct cf_bind *b, struct cf_view *v, const char *prefix, const char *name,
-                 int64_t rows, int64_t cols)
+static void want(struct cf_bind *b, struct cf_view *v, const char *prefix,
+                 const char *name, int64_t rows, int64_t cols)
 {
     int64_t dim[2] = {rows, cols};
 
@@ -81,7 +84,8 @@ static void want_pair(struct cf_bind *b, struct pair *p, const char *prefix,
 {
     int64_t dim[2] = {out, in};
 
-    cf_bind_want(b, &p->w, CF_BIND_REQUIRED, in ? 2 : 1, dim, "%s%s.weight", prefix, name);
+    cf_bind_want(b, &p->w, CF_BIND_REQUIRED, in ? 2 : 1, dim, "%s%s.weight", prefix,
+                 name);
     cf_bind_want(b, &p->b, CF_BIND_REQUIRED, 1, dim, "%s%s.bias", prefix, name);
 }
 
@@ -141,7 +145,8 @@ static enum cf_status bind(struct views *v, const struct cf_inf_shape *s,
         char prefix[64];
 
         if (s->chunks > 1)
-            snprintf(prefix, sizeof(prefix), "block_chunks.%d.module.%d.", i / per, i % per);
+            snprintf(prefix, sizeof(prefix), "block_chunks.%d.module.%d.", i / per,
+                     i % per);
         else
             snprintf(prefix, sizeof(prefix), "blocks.%d.", i);
         want_block(b, &v->block[i], prefix, s);
@@ -175,8 +180,8 @@ static enum cf_status lin(struct packer *p, struct cf_linear **l, const struct p
 }
 
 /* Keys have no bias, values have: [0 .., v_bias]. */
-static enum cf_status lin_kv(struct packer *p, struct cf_linear **l, const struct cf_view *w,
-                             const struct cf_view *v_bias, int c)
+static enum cf_status lin_kv(struct packer *p, struct cf_linear **l,
+                             const struct cf_view *w, const struct cf_view *v_bias, int c)
 {
     struct cf_params tmp = {0};
     float *bias;
@@ -191,7 +196,8 @@ static enum cf_status lin_kv(struct packer *p, struct cf_linear **l, const struc
 }
 
 static enum cf_status pack_block(struct packer *p, struct cf_inf_block *b,
-                                 const struct block_views *v, const struct cf_inf_shape *s)
+                                 const struct block_views *v,
+                                 const struct cf_inf_shape *s)
 {
     struct pair q = {cf_view_rows(&v->qkv, 0, s->c), v->q_bias};
     struct cf_view kv = cf_view_rows(&v->qkv, s->c, 2 * s->c);
@@ -221,8 +227,8 @@ static enum cf_status pack(struct cf_inf_weights *w, const struct views *v,
 {
     struct packer p = {&w->params, dnn, err};
 
-    w->n_uncond = (int)(v->cfg_uncond.dim[0] < s->text_max ? v->cfg_uncond.dim[0]
-                                                           : s->text_max);
+    w->n_uncond =
+        (int)(v->cfg_uncond.dim[0] < s->text_max ? v->cfg_uncond.dim[0] : s->text_max);
     w->n_level = (int)v->level.dim[0];
     CF_TRY(cf_params_floats(p.params, &w->cfg_uncond, &v->cfg_uncond, err));
     CF_TRY(cf_params_floats(p.params, &w->pos_start, &v->pos_start, err));

@@ -1,7 +1,8 @@
-/* params.h - the small vectors of a model (biases, gains, modulations) as floats of our own.
+/* params.h - the small vectors of a model (biases, gains, modulations) as floats of our
+ * own.
  *
- * Matrices are packed by the layers that use them; what is left are vectors, which are read
- * as they are. A pool owns them all and frees them together. */
+ * Matrices are packed by the layers that use them; what is left are vectors, which are
+ * read as they are. A pool owns them all and frees them together. */
 #ifndef CF_MODELS_PARAMS_H
 #define CF_MODELS_PARAMS_H
 

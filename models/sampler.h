@@ -1,11 +1,11 @@
 /* sampler.h - one bit from two logits.
  *
- * A bit is a choice between two values with logits l0 and l1: p(1) = 1 / (1 + e^(l0 - l1)).
- * The filters of language models act on these two:
- *   top_k  1 is greedy (on a tie both stay and the draw decides); 0 or >= 2 does nothing
- *   top_p  > 0 removes the less likely value where its probability <= 1 - top_p; on an
- *          exact tie with top_p <= 0.5 the value 1 stays; 0 does nothing
- * With top_p = 0.97 a bit whose minority value has at most 3 % becomes certain.
+ * A bit is a choice between two values with logits l0 and l1: p(1) = 1 / (1 + e^(l0 -
+ * l1)). The filters of language models act on these two: top_k  1 is greedy (on a tie
+ * both stay and the draw decides); 0 or >= 2 does nothing top_p  > 0 removes the less
+ * likely value where its probability <= 1 - top_p; on an exact tie with top_p <= 0.5 the
+ * value 1 stays; 0 does nothing With top_p = 0.97 a bit whose minority value has at most
+ * 3 % becomes certain.
  *
  * The draw is u(seed, step, token, bit) of base/rng.h, so a bit depends on its logits and
  * its address alone, never on threads, order or the images beside it.

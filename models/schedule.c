@@ -11,8 +11,8 @@ enum { MAX_SIDE = 1024 };
 static const char *const class_name[CF_CLASSES] = {"0.06M", "0.25M", "0.60M", "1M"};
 static const int class_scales[CF_CLASSES] = {7, 10, 12, 13};
 
-static enum cf_status parse_grid(struct cf_scale *s, const json_t *pair, const char *where,
-                                 struct cf_error *err)
+static enum cf_status parse_grid(struct cf_scale *s, const json_t *pair,
+                                 const char *where, struct cf_error *err)
 {
     json_int_t v[2];
 
@@ -93,8 +93,8 @@ enum cf_status cf_sizes_parse(struct cf_sizes *sizes, const json_t *json,
     CF_TRY(cf_config_only(json, "sizes", err, "templates", "classes", "trained", NULL));
     CF_TRY(cf_json_str(json, "templates", &which, "sizes", err));
     if (strcmp(which, "released") != 0)
-        return cf_fail(err, CF_EFORMAT, "sizes.templates: \"%.40s\", expected \"released\"",
-                       which);
+        return cf_fail(err, CF_EFORMAT,
+                       "sizes.templates: \"%.40s\", expected \"released\"", which);
     CF_TRY(parse_classes(sizes->allowed, json, "classes", err));
     CF_TRY(parse_classes(sizes->trained, json, "trained", err));
     for (int c = 0; c < CF_CLASSES; c++)
@@ -147,8 +147,8 @@ enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes
 
     note[0] = '\0';
     if (asked && (width < 1 || height < 1))
-        return cf_fail(err, CF_ERANGE, "size %d x %d: expected two positive numbers", width,
-                       height);
+        return cf_fail(err, CF_ERANGE, "size %d x %d: expected two positive numbers",
+                       width, height);
     if (sizes->released) {
         double ratio = asked ? (double)height / width : 1.0;
         const struct cf_template *t = &cf_templates[cf_template_nearest(ratio)];
@@ -169,8 +169,8 @@ enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes
                            "size %d x %d is none of the model's; the nearest is %d x %d",
                            width, height, last->w * px, last->h * px);
         snprintf(note, (size_t)note_size,
-                 "asked for %d x %d, nearest size of the model is %d x %d%s", width, height,
-                 last->w * px, last->h * px,
+                 "asked for %d x %d, nearest size of the model is %d x %d%s", width,
+                 height, last->w * px, last->h * px,
                  untrained >= 0 ? ", for which it was not trained" : "");
     } else if (untrained >= 0) {
         snprintf(note, (size_t)note_size, "the model was not trained for the %s sizes",

@@ -2,8 +2,8 @@
  *
  * A schedule is a list of grids, coarse to fine, the first of one token. The released
  * models share 15 lists of 13 grids, one per aspect ratio h/w ("templates"); a size class
- * takes the first 7 (0.06M pixels), 10 (0.25M), 12 (0.60M) or all 13 (1M) of a list, and a
- * token covers 16 x 16 pixels. Other models bring one list of their own.
+ * takes the first 7 (0.06M pixels), 10 (0.25M), 12 (0.60M) or all 13 (1M) of a list, and
+ * a token covers 16 x 16 pixels. Other models bring one list of their own.
  *
  * Rotary positions are not row numbers: row y of a grid of h rows is stretched to the
  * finest grid of its aspect ratio, H rows, whatever class is generated:
@@ -43,24 +43,23 @@ struct cf_schedule {
 
 /* The "sizes" object of model.json. */
 struct cf_sizes {
-    int released;             /* 1: templates; 0: own */
-    int allowed[CF_CLASSES];  /* size classes, smallest first */
+    int released;            /* 1: templates; 0: own */
+    int allowed[CF_CLASSES]; /* size classes, smallest first */
     int trained[CF_CLASSES];
     struct cf_schedule own;
 };
 
 /* Reads { scales: [[h, w] ...], rope_grid: [H, W] } or { templates: "released", classes:
- * [...], trained: [...] }. CF_EFORMAT unless the own list starts with 1 x 1, never shrinks
- * and has at most CF_MAX_SCALES entries of at most 1024 a side. */
+ * [...], trained: [...] }. CF_EFORMAT unless the own list starts with 1 x 1, never
+ * shrinks and has at most CF_MAX_SCALES entries of at most 1024 a side. */
 enum cf_status cf_sizes_parse(struct cf_sizes *sizes, const json_t *json,
                               struct cf_error *err);
 
 /* The schedule for an image of width x height pixels, token covering px x px.
- *   width, height  0 both: the default (own list; else square of the largest trained class)
- *   strict         1: a size that no schedule gives exactly is CF_ERANGE
- *   note           [note_size] why another size was taken, or a warning that the model was
- *                  not trained for it; "" otherwise
- * One of the two zero or any negative is CF_ERANGE. */
+ *   width, height  0 both: the default (own list; else square of the largest trained
+ * class) strict         1: a size that no schedule gives exactly is CF_ERANGE note
+ * [note_size] why another size was taken, or a warning that the model was not trained for
+ * it; "" otherwise One of the two zero or any negative is CF_ERANGE. */
 enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes *sizes,
                                 int width, int height, int px, int strict, char *note,
                                 int note_size, struct cf_error *err);

@@ -1,4 +1,5 @@
 /* Made by models/schedule_table.py; do not edit. */
+/* clang-format off */
 #include "models/schedule.h"
 
 const struct cf_template cf_templates[CF_TEMPLATES] = {

@@ -6,7 +6,7 @@ import json
 import sys
 
 d = json.load(open(sys.argv[1]))
-print("/* Made by models/schedule_table.py; do not edit. */")
+print("/* Made by models/schedule_table.py; do not edit. */\n/* clang-format off */")
 print('#include "models/schedule.h"\n')
 print("const struct cf_template cf_templates[CF_TEMPLATES] = {")
 for t in d["templates"]:

@@ -46,7 +46,7 @@ struct cf_vae {
     struct cf_vae_shape shape;
     struct cf_dnn *dnn;
     struct cf_ckpt *ckpt;
-    struct list decoder, encoder; /* encoder.n == 0: the file has none */
+    struct list decoder, encoder;  /* encoder.n == 0: the file has none */
     struct packed packed[MAX_OPS]; /* of the decoder */
     struct cf_params params;
 };
@@ -65,27 +65,28 @@ enum cf_status cf_vae_parse(struct cf_vae_shape *s, const json_t *json,
     CF_TRY(cf_config_only(json, where, err, "base_channels", "ch_mult", "num_res_blocks",
                           "bits", "patch", NULL));
     CF_TRY(cf_config_int(json, "base_channels", 1, 4096, &s->base, where, err));
-    CF_TRY(cf_config_ints(json, "ch_mult", 1, 64, s->ch_mult, CF_VAE_MAX_LEVELS, &s->levels,
-                          where, err));
+    CF_TRY(cf_config_ints(json, "ch_mult", 1, 64, s->ch_mult, CF_VAE_MAX_LEVELS,
+                          &s->levels, where, err));
     CF_TRY(cf_config_int(json, "num_res_blocks", 1, MAX_RES, &s->num_res, where, err));
     CF_TRY(cf_config_int(json, "bits", 1, 64, &s->bits, where, err));
     CF_TRY(cf_config_int(json, "patch", 1, 64, &s->patch, where, err));
     if ((s->patch & (s->patch - 1)) != 0 || s->patch >> (s->levels - 1) > 1)
         return cf_fail(err, CF_EFORMAT,
-                       "%s: patch %d, expected a power of two up to %d for %d levels", where,
-                       s->patch, 1 << (s->levels - 1), s->levels);
+                       "%s: patch %d, expected a power of two up to %d for %d levels",
+                       where, s->patch, 1 << (s->levels - 1), s->levels);
     for (int l = 0; l < s->levels; l++)
         if (groups(s->base * s->ch_mult[l]) == 0)
-            return cf_fail(err, CF_EUNSUP,
-                           "%s: level %d has %d channels, expected a multiple of 32 or 24",
-                           where, l, s->base * s->ch_mult[l]);
+            return cf_fail(
+                err, CF_EUNSUP,
+                "%s: level %d has %d channels, expected a multiple of 32 or 24", where, l,
+                s->base * s->ch_mult[l]);
     return CF_OK;
 }
 
 /* ---- the two lists ---- */
 
-static void add(struct list *l, enum kind kind, int in, int out, const char *fmt, int level,
-                int block)
+static void add(struct list *l, enum kind kind, int in, int out, const char *fmt,
+                int level, int block)
 {
     struct op *op = &l->op[l->n++];
 
@@ -137,8 +138,9 @@ static void list_encoder(struct list *l, const struct cf_vae_shape *s)
 /* ---- binding ---- */
 
 /* "base.inner.weight" and bias, or "base.weight" where only that exists. */
-static void want_pair(struct cf_bind *b, const struct cf_ckpt *ckpt, struct cf_view pair[2],
-                      const char *base, const char *inner, int ndim, const int64_t *dim)
+static void want_pair(struct cf_bind *b, const struct cf_ckpt *ckpt,
+                      struct cf_view pair[2], const char *base, const char *inner,
+                      int ndim, const int64_t *dim)
 {
     static const char *const leaf[2] = {"weight", "bias"};
 
@@ -149,13 +151,14 @@ static void want_pair(struct cf_bind *b, const struct cf_ckpt *ckpt, struct cf_v
         if (cf_ckpt_find(ckpt, plain) != NULL)
             cf_bind_want(b, &pair[i], CF_BIND_REQUIRED, i ? 1 : ndim, dim, "%s", plain);
         else
-            cf_bind_want(b, &pair[i], CF_BIND_REQUIRED, i ? 1 : ndim, dim, "%s.%s.%s", base,
-                         inner, leaf[i]);
+            cf_bind_want(b, &pair[i], CF_BIND_REQUIRED, i ? 1 : ndim, dim, "%s.%s.%s",
+                         base, inner, leaf[i]);
     }
 }
 
-static void want_conv(struct cf_bind *b, const struct cf_ckpt *ckpt, struct cf_view pair[2],
-                      const char *base, const char *part, int out, int in, int k)
+static void want_conv(struct cf_bind *b, const struct cf_ckpt *ckpt,
+                      struct cf_view pair[2], const char *base, const char *part, int out,
+                      int in, int k)
 {
     int64_t dim[4] = {out, in, k, k};
     char name[80];
@@ -164,8 +167,8 @@ static void want_conv(struct cf_bind *b, const struct cf_ckpt *ckpt, struct cf_v
     want_pair(b, ckpt, pair, name, "conv", 4, dim);
 }
 
-static void want_norm(struct cf_bind *b, const struct cf_ckpt *ckpt, struct cf_view pair[2],
-                      const char *base, const char *part, int c)
+static void want_norm(struct cf_bind *b, const struct cf_ckpt *ckpt,
+                      struct cf_view pair[2], const char *base, const char *part, int c)
 {
     int64_t dim[1] = {c};
     char name[80];
@@ -191,8 +194,8 @@ static void want_list(struct cf_bind *b, const struct cf_ckpt *ckpt, struct list
             want_norm(b, ckpt, op->norm[1], op->name, ".norm2", op->out);
             want_conv(b, ckpt, op->conv[1], op->name, ".conv2", op->out, op->out, 3);
             if (op->in != op->out)
-                want_conv(b, ckpt, op->conv[2], op->name, ".nin_shortcut", op->out, op->in,
-                          1);
+                want_conv(b, ckpt, op->conv[2], op->name, ".nin_shortcut", op->out,
+                          op->in, 1);
             break;
         case OUT:
             want_norm(b, ckpt, op->norm[0], op->name, ".norm_out", op->in);
@@ -218,10 +221,11 @@ static enum cf_status check_bits(const struct cf_vae *vae, struct cf_error *err)
     if (v == NULL)
         v = cf_ckpt_find(vae->ckpt, "decoder.conv_in.weight");
     if (v != NULL && v->ndim == 4 && v->dim[1] != vae->shape.bits)
-        return cf_fail(err, CF_EMISMATCH,
-                       "%s: a VAE of %lld bits per position, expected %d (wrong VAE for this "
-                       "transformer?)",
-                       cf_ckpt_path(vae->ckpt), (long long)v->dim[1], vae->shape.bits);
+        return cf_fail(
+            err, CF_EMISMATCH,
+            "%s: a VAE of %lld bits per position, expected %d (wrong VAE for this "
+            "transformer?)",
+            cf_ckpt_path(vae->ckpt), (long long)v->dim[1], vae->shape.bits);
     return CF_OK;
 }
 
@@ -234,8 +238,9 @@ static void unpack(struct packed *p)
     memset(p, 0, sizeof(*p));
 }
 
-static enum cf_status pack(struct packed *p, const struct op *op, struct cf_params *params,
-                           struct cf_dnn *dnn, struct cf_error *err)
+static enum cf_status pack(struct packed *p, const struct op *op,
+                           struct cf_params *params, struct cf_dnn *dnn,
+                           struct cf_error *err)
 {
     static const struct cf_conv_shape same = {1, 1, 1, 1, 1}, point = {1, 0, 0, 0, 0},
                                       half = {2, 0, 0, 1, 1};
@@ -249,7 +254,10 @@ static enum cf_status pack(struct packed *p, const struct op *op, struct cf_para
             continue;
         CF_TRY(cf_params_floats(params, &p->bias[i], &op->conv[i][1], err));
         CF_TRY(cf_conv_open(&p->conv[i], dnn, &op->conv[i][0], p->bias[i],
-                            i == 2 ? point : op->kind == DOWN ? half : same, err));
+                            i == 2             ? point
+                            : op->kind == DOWN ? half
+                                               : same,
+                            err));
     }
     return CF_OK;
 }
@@ -316,18 +324,19 @@ int cf_vae_has_encoder(const struct cf_vae *vae)
 
 /* ---- running ----
  *
- * Three buffers take turns: the picture, and two for the inside of a block. A walk without
- * buffers finds out how large each becomes, so that a plan and a run are the same code. */
+ * Three buffers take turns: the picture, and two for the inside of a block. A walk
+ * without buffers finds out how large each becomes, so that a plan and a run are the same
+ * code. */
 
 enum { NBUF = 3 };
 
 struct walk {
     struct cf_dnn *dnn;
-    int dry;              /* only find the sizes */
+    int dry; /* only find the sizes */
     float *buf[NBUF];
-    size_t need[NBUF];    /* floats */
-    int x, a, b;          /* which buffer holds the picture, which are free */
-    int h, w, c;          /* of the picture */
+    size_t need[NBUF]; /* floats */
+    int x, a, b;       /* which buffer holds the picture, which are free */
+    int h, w, c;       /* of the picture */
 };
 
 static void need(struct walk *k, int buf, int h, int w, int c)
@@ -446,9 +455,9 @@ static enum cf_status run_list(const struct cf_vae *vae, struct walk *k,
 
 /* src [h, w, c] through a list; *dst lies in the arena. */
 static enum cf_status run(const struct cf_vae *vae, float **dst, const float *src, int h,
-                          int w, int c, const struct list *l,
-                          const struct packed *packed, struct cf_arena *arena,
-                          struct cf_cancel *cancel, struct cf_error *err)
+                          int w, int c, const struct list *l, const struct packed *packed,
+                          struct cf_arena *arena, struct cf_cancel *cancel,
+                          struct cf_error *err)
 {
     struct walk dry = {.dnn = vae->dnn, .dry = 1, .x = 0, .a = 1, .b = 2, .h = h, .w = w};
     struct walk wet = dry;
@@ -465,7 +474,8 @@ static enum cf_status run(const struct cf_vae *vae, float **dst, const float *sr
         memcpy(wet.buf[0], src, (size_t)h * (size_t)w * (size_t)c * sizeof(float));
         status = run_list(vae, &wet, l, packed, cancel, err);
         *dst = wet.buf[wet.x];
-        if (status == CF_OK && !cf_all_finite(vae->dnn, *dst, (int64_t)wet.h * wet.w * wet.c))
+        if (status == CF_OK &&
+            !cf_all_finite(vae->dnn, *dst, (int64_t)wet.h * wet.w * wet.c))
             status = cf_fail(err, CF_ENUMERIC, "%s: a value is not finite",
                              packed ? "decoder" : "encoder");
     }

@@ -14,7 +14,8 @@
  * are truncated to 8 bits, not rounded; latents are neither scaled nor shifted. Key names
  * come with or without an inner ".conv" / ".norm" (Infinity, Flux); both are read.
  *
- * Infinity, arXiv 2412.04431, "Visual Tokenizer"; infinity/models/bsq_vae/flux_vqgan.py. */
+ * Infinity, arXiv 2412.04431, "Visual Tokenizer"; infinity/models/bsq_vae/flux_vqgan.py.
+ */
 #ifndef CF_MODELS_VAE_H
 #define CF_MODELS_VAE_H
 
@@ -33,23 +34,23 @@ struct cf_vae_shape {
     int base;                       /* channels of level 0 */
     int ch_mult[CF_VAE_MAX_LEVELS]; /* channels of level l: base * ch_mult[l] */
     int levels;
-    int num_res;                    /* residual blocks per encoder level */
-    int bits;                       /* channels of the latent */
-    int patch;                      /* pixels per latent position and side, 1, 2, 4 .. 64 */
+    int num_res; /* residual blocks per encoder level */
+    int bits;    /* channels of the latent */
+    int patch;   /* pixels per latent position and side, 1, 2, 4 .. 64 */
 };
 
 /* The "vae" object of model.json: base_channels, ch_mult, num_res_blocks, bits, patch.
- * CF_EFORMAT, also where the levels are too few for the patch; CF_EUNSUP for channels that
- * are a multiple of neither 32 nor 24. */
+ * CF_EFORMAT, also where the levels are too few for the patch; CF_EUNSUP for channels
+ * that are a multiple of neither 32 nor 24. */
 enum cf_status cf_vae_parse(struct cf_vae_shape *shape, const json_t *json,
                             struct cf_error *err);
 
 struct cf_vae;
 
-/* Binds decoder and, where the file has one, encoder; every tensor that is missing or does
- * not fit is told at once. The decoder is packed now, the encoder only while it runs; the
- * file stays mapped. Errors of cf_ckpt_open and cf_bind_end; CF_EMISMATCH when the file's
- * decoder reads another number of bits. */
+/* Binds decoder and, where the file has one, encoder; every tensor that is missing or
+ * does not fit is told at once. The decoder is packed now, the encoder only while it
+ * runs; the file stays mapped. Errors of cf_ckpt_open and cf_bind_end; CF_EMISMATCH when
+ * the file's decoder reads another number of bits. */
 enum cf_status cf_vae_open(struct cf_vae **vae, const struct cf_vae_shape *shape,
                            const char *path, struct cf_dnn *dnn, struct cf_error *err);
 void cf_vae_close(struct cf_vae *vae); /* NULL is fine */
@@ -60,9 +61,9 @@ int cf_vae_has_encoder(const struct cf_vae *vae);
 /* Latent to pixels. Scratch comes from the arena and is given back; on a measuring arena
  * nothing is computed, latent and image may be NULL and vae's layers are not touched.
  *   latent  float [h, w, bits]
- *   *pixels float [h * patch, w * patch, 3], in [-1, 1], RGB; lies in the arena beyond its
- *           mark: read it before the next cut
- * CF_ENOMEM, CF_ECANCEL (polled between layers), CF_ENUMERIC where a pixel is no number. */
+ *   *pixels float [h * patch, w * patch, 3], in [-1, 1], RGB; lies in the arena beyond
+ * its mark: read it before the next cut CF_ENOMEM, CF_ECANCEL (polled between layers),
+ * CF_ENUMERIC where a pixel is no number. */
 enum cf_status cf_vae_decode(const struct cf_vae *vae, const float **pixels,
                              const float *latent, int h, int w, struct cf_arena *arena,
                              struct cf_cancel *cancel, struct cf_error *err);
