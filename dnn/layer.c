@@ -9,16 +9,16 @@
 #include "dnn/machine.h"
 
 enum {
-    BLOCK = 16,          /* channels are rounded up to this for oneDNN's kernels */
-    TYPICAL_ROWS = 256,  /* by which the layout of a linear layer is chosen */
-    TYPICAL_SIDE = 64,   /* likewise, of a convolution */
+    BLOCK = 16,         /* channels are rounded up to this for oneDNN's kernels */
+    TYPICAL_ROWS = 256, /* by which the layout of a linear layer is chosen */
+    TYPICAL_SIDE = 64,  /* likewise, of a convolution */
 };
 
 struct cf_linear {
     struct cf_dnn *dnn; /* borrowed */
     struct cf_one_conv *conv;
-    int k, n;   /* as the caller sees them */
-    int kp, np; /* rounded up */
+    int k, n;         /* as the caller sees them */
+    int kp, np;       /* rounded up */
     float *src, *dst; /* owned; padded rows, NULL where nothing is padded */
 };
 
@@ -43,7 +43,8 @@ static float *read_weights(const struct cf_view *v, int64_t n, int64_t k, int64_
     float *w;
 
     if (!cf_mul_size((size_t)np, (size_t)kp, &count)) {
-        cf_fail(err, CF_ENOMEM, "weights: %lld x %lld floats", (long long)np, (long long)kp);
+        cf_fail(err, CF_ENOMEM, "weights: %lld x %lld floats", (long long)np,
+                (long long)kp);
         return NULL;
     }
     w = np == n && kp == k ? cf_alloc(count, sizeof *w, err)
@@ -149,16 +150,16 @@ int cf_linear_out(const struct cf_linear *lin)
     return lin->n;
 }
 
-static void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds, int64_t rows,
-                      int64_t n)
+static void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds,
+                      int64_t rows, int64_t n)
 {
     for (int64_t i = 0; i < rows; i++)
         memcpy(dst + i * ldd, src + i * lds, (size_t)n * sizeof *dst);
 }
 
 /* Through padded rows, a block at a time. */
-static enum cf_status run_padded(struct cf_linear *lin, float *dst, const float *src, int m,
-                                 struct cf_error *err)
+static enum cf_status run_padded(struct cf_linear *lin, float *dst, const float *src,
+                                 int m, struct cf_error *err)
 {
     for (int at = 0; at < m; at += PAD_ROWS) {
         int rows = m - at < PAD_ROWS ? m - at : PAD_ROWS;
@@ -221,9 +222,9 @@ static enum cf_status conv_check(const struct cf_view *w, struct cf_conv_shape s
     return CF_OK;
 }
 
-enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn, const struct cf_view *w,
-                            const float *bias, struct cf_conv_shape shape,
-                            struct cf_error *err)
+enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
+                            const struct cf_view *w, const float *bias,
+                            struct cf_conv_shape shape, struct cf_error *err)
 {
     struct cf_conv *conv;
     struct cf_call call;
@@ -283,8 +284,8 @@ int cf_conv_out(const struct cf_conv *conv)
     return conv->geom.oc;
 }
 
-enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h, int w,
-                           struct cf_error *err)
+enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
+                           int w, struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
     struct cf_dnn *dnn = conv->dnn;

@@ -71,7 +71,8 @@ static enum cf_status hold_level(enum cf_cpu level, struct cf_error *err)
     };
     dnnl_cpu_isa_t want = limit[level].isa;
 
-    if (dnnl_set_max_cpu_isa(want) != dnnl_success && dnnl_get_effective_cpu_isa() != want)
+    if (dnnl_set_max_cpu_isa(want) != dnnl_success &&
+        dnnl_get_effective_cpu_isa() != want)
         return cf_fail(err, CF_ECONFIG,
                        "oneDNN already runs at another level than %s in this process",
                        cf_cpu_name(level));
@@ -130,8 +131,8 @@ const char *cf_one_conv_name(const struct cf_one_conv *conv)
 
 static int is_1x1(const struct cf_one_geom *g)
 {
-    return g->kh == 1 && g->kw == 1 && g->stride == 1 && !g->top && !g->left && !g->bottom &&
-           !g->right;
+    return g->kh == 1 && g->kw == 1 && g->stride == 1 && !g->top && !g->left &&
+           !g->bottom && !g->right;
 }
 
 /* Of the kernels for 1x1, the jit_1x1 family adds in an order that does not depend on the
@@ -334,8 +335,8 @@ static dnnl_status_t query_memory(dnnl_memory_t *mem, size_t *size,
     return st;
 }
 
-static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *p, int64_t h,
-                                    int64_t w)
+static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *p,
+                                    int64_t h, int64_t w)
 {
     dnnl_engine_t engine = conv->one->engine;
     dnnl_primitive_desc_t pd = NULL;
@@ -373,8 +374,9 @@ static enum cf_status primitive_get(struct cf_one_conv *conv, struct primitive *
     st = primitive_make(conv, p, h, w);
     if (st != dnnl_success) {
         primitive_close(p);
-        cf_fail(err, failed(NULL, st, ""), "oneDNN: no %s for [%lld, %lld, %d] (status %d)",
-                conv->name, (long long)h, (long long)w, conv->geom.ic, (int)st);
+        cf_fail(err, failed(NULL, st, ""),
+                "oneDNN: no %s for [%lld, %lld, %d] (status %d)", conv->name,
+                (long long)h, (long long)w, conv->geom.ic, (int)st);
         return failed(NULL, st, "");
     }
     p->h = h;

@@ -1,8 +1,8 @@
 /* onednn.h - the only door to oneDNN: a convolution with packed weights.
  *
- * The layout of the weights and the implementation are chosen once, when the convolution is
- * opened, and pinned: for every later size the same implementation is asked for. oneDNN on
- * its own changes both with the size, and with them the order of additions.
+ * The layout of the weights and the implementation are chosen once, when the convolution
+ * is opened, and pinned: for every later size the same implementation is asked for.
+ * oneDNN on its own changes both with the size, and with them the order of additions.
  *
  * Primitives are cached per (h, w). Scratchpads are user-managed, because those of the
  * library tie a primitive to the thread that made it. Arrays are [h, w, c]. */
