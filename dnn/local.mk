@@ -1,3 +1,25 @@
 noinst_LIBRARIES += %D%/libdnn.a
-%C%_libdnn_a_SOURCES =
+%C%_libdnn_a_SOURCES = \
+	%D%/attn.c %D%/attn.h \
+	%D%/cpu.c %D%/cpu.h \
+	%D%/dnn.c %D%/dnn.h \
+	%D%/groupnorm.c \
+	%D%/kern.h %D%/kern_c.c \
+	%D%/layer.c %D%/layer.h \
+	%D%/machine.h \
+	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
+	%D%/onednn2.c %D%/onednn3.c \
+	%D%/ops.c %D%/ops.h \
+	%D%/resample.c %D%/resample.h
 CF_KERN_LIBS =
+
+# Each instruction set is built alone with its own flags, so that its code is in no other
+# object.
+if CF_X86
+noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
+%C%_libkern_avx2_a_SOURCES = %D%/kern_avx2.c
+%C%_libkern_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma -mf16c
+%C%_libkern_avx512_a_SOURCES = %D%/kern_avx512.c
+%C%_libkern_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+CF_KERN_LIBS += %D%/libkern_avx2.a %D%/libkern_avx512.a
+endif

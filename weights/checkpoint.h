@@ -23,6 +23,10 @@ void cf_ckpt_close(struct cf_ckpt *ckpt); /* NULL is fine */
 int cf_ckpt_count(const struct cf_ckpt *ckpt);
 /* Name of tensor i in sorted order; borrowed. */
 const char *cf_ckpt_name(const struct cf_ckpt *ckpt, int i);
+/* Tensor i in the same order; borrowed. */
+const struct cf_view *cf_ckpt_view(const struct cf_ckpt *ckpt, int i);
+/* Place of a name in that order, -1 when there is no such tensor. */
+int cf_ckpt_index(const struct cf_ckpt *ckpt, const char *name);
 
 /* NULL when there is no such tensor; borrowed, lives as long as the checkpoint. */
 const struct cf_view *cf_ckpt_find(const struct cf_ckpt *ckpt, const char *name);

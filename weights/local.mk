@@ -1,2 +1,7 @@
 noinst_LIBRARIES += %D%/libweights.a
-%C%_libweights_a_SOURCES =
+%C%_libweights_a_SOURCES = \
+	%D%/bind.c %D%/bind.h \
+	%D%/checkpoint.c %D%/checkpoint.h \
+	%D%/config.c %D%/config.h \
+	%D%/model.c %D%/model.h \
+	%D%/safetensors.c %D%/safetensors.h

@@ -34,6 +34,9 @@
 #include "base/error.h"
 #include "base/json.h"
 
+/* The model that is used when none is named. */
+#define CF_DEFAULT_MODEL "pilot32"
+
 enum cf_part { CF_PART_TRANSFORMER, CF_PART_VAE, CF_PART_TEXT, CF_PART_VOCAB, CF_NPART };
 
 struct cf_model {

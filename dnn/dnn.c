@@ -1,0 +1,170 @@
+/* dnn.c - the machine: opened once per thread that leads a team. */
+#include "dnn/dnn.h"
+
+#include <omp.h>
+#include <time.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+#include "base/alloc.h"
+#include "base/team.h"
+#include "config.h"
+#include "dnn/cpu.h"
+#include "dnn/machine.h"
+
+/* Flush to zero and subnormals are zero: subnormal operands cost hundreds of cycles, and
+ * vector units differ in whether they bother. */
+static unsigned flush_on(void)
+{
+#ifdef __SSE__
+    unsigned was = _mm_getcsr();
+
+    _mm_setcsr(was | 0x8040);
+    return was;
+#else
+    return 0;
+#endif
+}
+
+static void flush_restore(unsigned was)
+{
+#ifdef __SSE__
+    _mm_setcsr(was);
+#else
+    (void)was;
+#endif
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+void cf_call_begin(struct cf_call *call, struct cf_dnn *dnn, double *timer)
+{
+    call->timer = timer;
+    call->start = now();
+    call->mode = flush_on();
+    call->omp_threads = omp_get_max_threads();
+    if (call->omp_threads != dnn->threads)
+        omp_set_num_threads(dnn->threads);
+}
+
+void cf_call_end(struct cf_call *call, const struct cf_dnn *dnn)
+{
+    if (call->omp_threads != dnn->threads)
+        omp_set_num_threads(call->omp_threads);
+    flush_restore(call->mode);
+    *call->timer += now() - call->start;
+}
+
+void cf_team_flush(const struct cf_dnn *dnn)
+{
+    if (dnn->threads > 1) {
+#pragma omp parallel num_threads(dnn->threads)
+        flush_on();
+    }
+}
+
+void cf_split(const struct cf_dnn *dnn, int64_t n, int64_t grain,
+              void (*fn)(void *arg, int64_t first, int64_t last, int thread), void *arg)
+{
+    int64_t grains = n / grain + (n % grain != 0);
+    int team = grains < dnn->threads ? (int)grains : dnn->threads;
+
+    if (n <= 0)
+        return;
+    if (team == 1) {
+        fn(arg, 0, n, 0);
+        return;
+    }
+#pragma omp parallel num_threads(team)
+    {
+        int thread = omp_get_thread_num(), size = omp_get_num_threads();
+        int64_t first = grains * thread / size * grain;
+        int64_t last = grains * (thread + 1) / size * grain;
+        unsigned mode = flush_on();
+
+        if (last > n)
+            last = n;
+        if (first < last)
+            fn(arg, first, last, thread);
+        flush_restore(mode);
+    }
+}
+
+void *cf_thread_scratch(const struct cf_dnn *dnn, int thread)
+{
+    return dnn->scratch + (size_t)thread * CF_THREAD_SCRATCH;
+}
+
+static void choose_kernels(struct cf_dnn *dnn)
+{
+    cf_kern_init_c(&dnn->kern);
+#ifdef CF_HAVE_X86
+    if (dnn->level >= CF_CPU_AVX2)
+        cf_kern_init_avx2(&dnn->kern);
+    if (dnn->level >= CF_CPU_AVX512)
+        cf_kern_init_avx512(&dnn->kern);
+#endif
+}
+
+enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
+                           struct cf_error *err)
+{
+    struct cf_dnn *dnn;
+
+    *out = NULL;
+    if (threads < 1 || threads > CF_MAX_THREADS)
+        return cf_fail(err, CF_EUSAGE, "threads: %d, expected 1..%d", threads,
+                       CF_MAX_THREADS);
+    CF_TRY(cf_cpu_resolve(&level, err));
+    dnn = cf_calloc(1, sizeof *dnn, err);
+    if (!dnn)
+        return CF_ENOMEM;
+    dnn->level = level;
+    dnn->threads = threads;
+    choose_kernels(dnn);
+    dnn->scratch = cf_alloc((size_t)threads, CF_THREAD_SCRATCH, err);
+    dnn->shared = cf_alloc(1, CF_SHARED_SCRATCH, err);
+    if (!dnn->scratch || !dnn->shared || cf_one_open(&dnn->one, level, err)) {
+        cf_dnn_close(dnn);
+        return err ? err->status : CF_ENOMEM;
+    }
+    *out = dnn;
+    return CF_OK;
+}
+
+void cf_dnn_close(struct cf_dnn *dnn)
+{
+    if (!dnn)
+        return;
+    cf_one_close(dnn->one);
+    cf_free(dnn->shared);
+    cf_free(dnn->scratch);
+    cf_free(dnn);
+}
+
+int cf_dnn_threads(const struct cf_dnn *dnn)
+{
+    return dnn->threads;
+}
+
+enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn)
+{
+    return dnn->level;
+}
+
+const char *cf_dnn_version(void)
+{
+    return cf_one_version();
+}
+
+struct cf_dnn_times cf_dnn_times(const struct cf_dnn *dnn)
+{
+    return dnn->times;
+}

@@ -1,0 +1,99 @@
+/* groupnorm.c - statistics over a whole image, summed in an order that only the image's
+ * size decides.
+ *
+ * The pixels are cut into chunks whose number depends on (pixels, c). Each chunk gives sums
+ * per channel, in double; chunks are added in order, then channels to their group. The norm
+ * is then y = x * mul[c] + add[c]. */
+#include <math.h>
+
+#include "dnn/machine.h"
+#include "dnn/ops.h"
+
+enum { CHUNKS = 64 };
+
+struct norm {
+    const struct cf_kern *kern;
+    float *dst;
+    const float *src;
+    int64_t pixels, chunk; /* pixels of a chunk */
+    int c, silu;
+    double *sum;      /* [chunks, 2, c]: sums, then squares */
+    float *mul, *add; /* [c] */
+};
+
+static void moments_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct norm *g = arg;
+
+    (void)thread;
+    for (int64_t i = first; i < last; i++) {
+        int64_t at = i * g->chunk, end = at + g->chunk < g->pixels ? at + g->chunk : g->pixels;
+        double *sum = g->sum + i * 2 * g->c;
+
+        for (int k = 0; k < 2 * g->c; k++)
+            sum[k] = 0;
+        if (at < end)
+            g->kern->moments(sum, sum + g->c, g->src + at * g->c, (size_t)(end - at),
+                             (size_t)g->c, (size_t)g->c);
+    }
+}
+
+static void apply_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct norm *g = arg;
+
+    (void)thread;
+    for (int64_t p = first; p < last; p++)
+        g->kern->affine(g->dst + p * g->c, g->src + p * g->c, g->mul, g->add, g->silu,
+                        (size_t)g->c);
+}
+
+/* mul and add of every channel from the sums of chunk 0, into which all were added. */
+static void finish(struct norm *g, int groups, float eps, const float *gamma,
+                   const float *beta)
+{
+    int per = g->c / groups;
+    double n = (double)g->pixels * per;
+
+    for (int i = 0; i < groups; i++) {
+        double sum = 0, sq = 0, mean, var, scale;
+
+        for (int k = i * per; k < (i + 1) * per; k++) {
+            sum += g->sum[k];
+            sq += g->sum[g->c + k];
+        }
+        mean = sum / n;
+        var = sq / n - mean * mean;
+        scale = 1.0 / sqrt((var > 0 || isnan(var) ? var : 0) + eps);
+        for (int k = i * per; k < (i + 1) * per; k++) {
+            g->mul[k] = (float)(gamma[k] * scale);
+            g->add[k] = (float)(beta[k] - mean * gamma[k] * scale);
+        }
+    }
+}
+
+void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels, int c,
+                  int groups, float eps, const float *gamma, const float *beta, int silu)
+{
+    struct norm g = {.kern = &dnn->kern, .dst = dst, .src = src, .pixels = pixels, .c = c,
+                     .silu = silu};
+    int64_t chunks = (CF_SHARED_SCRATCH - 8 * (int64_t)c) / (16 * (int64_t)c);
+    struct cf_call call;
+
+    if (pixels < 1)
+        return;
+    cf_call_begin(&call, dnn, &dnn->times.other);
+    if (chunks > CHUNKS)
+        chunks = CHUNKS;
+    g.chunk = (pixels + chunks - 1) / chunks;
+    g.sum = (double *)(void *)dnn->shared;
+    g.mul = (float *)(g.sum + chunks * 2 * c);
+    g.add = g.mul + c;
+    cf_split(dnn, chunks, g.chunk * c < 4096 ? chunks : 1, moments_part, &g);
+    for (int64_t i = 1; i < chunks; i++)
+        for (int k = 0; k < 2 * c; k++)
+            g.sum[k] += g.sum[i * 2 * c + k];
+    finish(&g, groups, eps, gamma, beta);
+    cf_split(dnn, pixels, c < 8192 ? 8192 / c : 1, apply_part, &g);
+    cf_call_end(&call, dnn);
+}

@@ -1,0 +1,89 @@
+/* kern.h - the kernel table: one function per inner loop, filled in per instruction set.
+ *
+ * cf_kern_init_c fills every entry and defines the meaning; an instruction set replaces
+ * what it improves. Common to all entries:
+ * - arrays are float, may be unaligned, n may be 0; nothing outside them is read or written;
+ * - dst may equal src (same start), any other overlap is not allowed;
+ * - the value of an element depends on its inputs alone, not on its place in the array: a
+ *   long array cut in two gives the same bits;
+ * - NaN in gives NaN out; subnormals may count as zero (the callers run with FTZ and DAZ).
+ * Tolerances against C are stated as relative error, next to each group. */
+#ifndef CF_DNN_KERN_H
+#define CF_DNN_KERN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
+
+struct cf_kern {
+    /* -- elementwise; 1e-6 */
+
+    /* exp(x), relative error 3e-7; below -87.3 it is 0, above 88.7 infinity. */
+    void (*exp)(float *dst, const float *src, size_t n);
+    /* x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3): GELU with tanh. Absolute
+     * error 3e-7 max(|x|, 1). */
+    void (*gelu)(float *dst, const float *src, size_t n);
+    /* x / (1 + exp(-x)) */
+    void (*silu)(float *dst, const float *src, size_t n);
+    /* dst = silu(gate) * up */
+    void (*swiglu)(float *dst, const float *gate, const float *up, size_t n);
+    /* x += y */
+    void (*add)(float *x, const float *y, size_t n);
+    /* x += gain * y, gain [n] */
+    void (*add_gated)(float *x, const float *y, const float *gain, size_t n);
+    /* dst = a x + b y, both products rounded to nearest before or within the sum */
+    void (*mix)(float *dst, const float *x, float a, const float *y, float b, size_t n);
+    /* dst = x * mul + add with mul, add [n]; then SiLU if silu */
+    void (*affine)(float *dst, const float *x, const float *mul, const float *add, int silu,
+                   size_t n);
+    /* 1 if no value is NaN or infinite */
+    int (*finite)(const float *x, size_t n);
+
+    /* -- rows; statistics in double, 2e-6 of the row's largest value */
+
+    /* (x - mean) / sqrt(var + eps) * (one + mul) + add; mul and add may both be NULL, which
+     * leaves the normalised row. */
+    void (*layernorm)(float *dst, const float *src, size_t n, float eps, const float *mul,
+                      const float *add, float one);
+    /* x / sqrt(mean(x^2) + eps) * w */
+    void (*rmsnorm)(float *dst, const float *src, size_t n, float eps, const float *w);
+    /* x = x / max(|x|_2, 1e-12) * mul, in place */
+    void (*l2norm)(float *x, size_t n, float mul);
+    /* sum[c] += sum of x, sq[c] += sum of x^2 over rows of n, starts stride floats apart;
+     * rows are added in order. 1e-13. */
+    void (*moments)(double *sum, double *sq, const float *src, size_t rows, size_t stride,
+                    size_t n);
+
+    /* -- rotary, in place on one head; cs, sn [n/2]; n even; 1e-6 */
+
+    /* pairs (2j, 2j+1) */
+    void (*rope_pairs)(float *x, const float *cs, const float *sn, size_t n);
+    /* pairs (j, j + n/2) */
+    void (*rope_halves)(float *x, const float *cs, const float *sn, size_t n);
+
+    /* -- attention */
+
+    /* Width of a panel: 16 or 32 columns. */
+    size_t panel;
+    /* dst[i, 0..panel) = (add ? dst : 0) + sum_l a[i, l] * b[l, 0..panel), l in order, for m
+     * rows; ld* are row strides of dst and a; b is dense [k, panel]. 1e-6 of the sum of
+     * |a b|. A row's value does not depend on m. */
+    void (*panel_mul)(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
+                      size_t m, size_t k, int add);
+    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max); the running
+     * maximum and sum are brought up to date:
+     *     m' = max(m, max(scale s)),  f = exp(m - m'),  sum' = f sum + sum exp(scale s - m')
+     * -inf marks a masked key (weight exactly 0); with all keys masked so far m' stays -inf
+     * and weights are 0. Returns f, by which earlier results are to be scaled. 2e-6. */
+    float (*softmax)(float *s, size_t n, float scale, float *max, float *sum);
+    /* x *= f */
+    void (*scale)(float *x, float f, size_t n);
+};
+
+void cf_kern_init_c(struct cf_kern *k);
+/* Only where cf_cpu_best allows the level. */
+void cf_kern_init_avx2(struct cf_kern *k);
+void cf_kern_init_avx512(struct cf_kern *k);
+
+#endif

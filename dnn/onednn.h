@@ -1,0 +1,40 @@
+/* onednn.h - the only door to oneDNN: a convolution with packed weights.
+ *
+ * The layout of the weights and the implementation are chosen once, when the convolution is
+ * opened, and pinned: for every later size the same implementation is asked for. oneDNN on
+ * its own changes both with the size, and with them the order of additions.
+ *
+ * Primitives are cached per (h, w). Scratchpads are user-managed, because those of the
+ * library tie a primitive to the thread that made it. Arrays are [h, w, c]. */
+#ifndef CF_DNN_ONEDNN_H
+#define CF_DNN_ONEDNN_H
+
+#include "base/tensor.h"
+#include "dnn/dnn.h"
+
+struct cf_one;      /* engine, stream, scratchpad */
+struct cf_one_conv; /* weights, bias, primitives */
+
+struct cf_one_geom {
+    int ic, oc, kh, kw, stride;
+    int top, left, bottom, right;
+};
+
+enum cf_status cf_one_open(struct cf_one **one, enum cf_cpu level, struct cf_error *err);
+void cf_one_close(struct cf_one *one);
+const char *cf_one_version(void);
+
+/* w [oc, ic, kh, kw] and bias [oc] (or NULL) are read now and not kept. h and w are a
+ * typical size of the input, by which layout and implementation are chosen. */
+enum cf_status cf_one_conv_open(struct cf_one_conv **conv, struct cf_one *one,
+                                const struct cf_one_geom *geom, const float *w,
+                                const float *bias, int64_t h, int64_t width,
+                                struct cf_error *err);
+void cf_one_conv_close(struct cf_one_conv *conv);
+enum cf_status cf_one_conv_run(struct cf_one_conv *conv, float *dst, const float *src,
+                               int64_t h, int64_t w, struct cf_error *err);
+
+/* "jit_1x1:avx512_core" and the like. */
+const char *cf_one_conv_name(const struct cf_one_conv *conv);
+
+#endif

@@ -1,0 +1,334 @@
+#include "weights/checkpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "weights/safetensors.h"
+
+enum {
+    MAX_INDEX = CF_ST_MAX_HEADER, /* bytes; both for the reasons given there */
+    MAX_INDEX_VALUES = CF_ST_MAX_VALUES,
+    MAX_SHARDS = 4096,
+    MAX_FILE_NAME = 255,
+};
+
+struct entry {
+    const char *name; /* borrowed from its shard */
+    const struct cf_view *view;
+    int shard;
+};
+
+struct cf_ckpt {
+    char *path;           /* as given */
+    struct cf_st **shard; /* each has its own map */
+    int shards;
+    struct entry *entry; /* all tensors by name */
+    int count;
+};
+
+/* One line of an index, while it is read. */
+struct mapped {
+    const char *name, *file;
+};
+
+static int by_file(const void *a, const void *b)
+{
+    const struct mapped *x = a, *y = b;
+    int order = strcmp(x->file, y->file);
+
+    return order ? order : strcmp(x->name, y->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : x->shard - y->shard;
+}
+
+/* One table over all shards; a name may come once. */
+static enum cf_status join(struct cf_ckpt *c, struct cf_error *err)
+{
+    size_t total = 0;
+
+    for (int s = 0; s < c->shards; s++)
+        total += (size_t)cf_st_count(c->shard[s]);
+    if (total > INT32_MAX)
+        return cf_fail(err, CF_EUNSUP, "%.200s: %zu tensors", c->path, total);
+    c->entry = cf_alloc(total, sizeof *c->entry, err);
+    if (!c->entry)
+        return CF_ENOMEM;
+    for (int s = 0; s < c->shards; s++)
+        for (int i = 0; i < cf_st_count(c->shard[s]); i++)
+            c->entry[c->count++] =
+                (struct entry){cf_st_name(c->shard[s], i), cf_st_view(c->shard[s], i), s};
+    qsort(c->entry, total, sizeof *c->entry, by_name);
+    for (int i = 1; i < c->count; i++)
+        if (strcmp(c->entry[i - 1].name, c->entry[i].name) == 0)
+            return cf_fail(err, CF_EFORMAT, "%.150s: also in %.150s: %.150s",
+                           cf_st_path(c->shard[c->entry[i].shard]),
+                           cf_st_path(c->shard[c->entry[i - 1].shard]), c->entry[i].name);
+    return CF_OK;
+}
+
+static enum cf_status open_one(struct cf_ckpt *c, const char *file, struct cf_error *err)
+{
+    c->shard = cf_calloc(1, sizeof(struct cf_st *), err);
+    if (!c->shard || cf_st_open(&c->shard[0], file, err) != CF_OK)
+        return CF_EFORMAT;
+    c->shards = 1;
+    return join(c, err);
+}
+
+/* A shard lies beside its index: a plain name, no way out of the directory. */
+static enum cf_status check_file_name(const char *index, const char *tensor,
+                                      const json_t *file, struct cf_error *err)
+{
+    const char *s = json_string_value(file);
+
+    if (!s)
+        return cf_fail(err, CF_EFORMAT, "%.200s: %.100s: the file name is no string",
+                       index, tensor);
+    if (!*s || strlen(s) != json_string_length(file) || strlen(s) > MAX_FILE_NAME ||
+        strchr(s, '/') || strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
+        return cf_fail(err, CF_EFORMAT,
+                       "%.200s: %.100s: \"%.100s\" is not the plain name of a file",
+                       index, tensor, s);
+    return CF_OK;
+}
+
+static enum cf_status read_index(const char *index, json_t *tree, struct mapped **map,
+                                 size_t *n, struct cf_error *err)
+{
+    const char *name;
+    json_t *files, *file;
+    size_t at = 0;
+
+    CF_TRY(cf_json_obj(tree, "weight_map", &files, index, err));
+    *n = json_object_size(files);
+    if (*n == 0)
+        return cf_fail(err, CF_EFORMAT, "%.200s: weight_map is empty", index);
+    *map = cf_alloc(*n, sizeof **map, err);
+    if (!*map)
+        return CF_ENOMEM;
+    json_object_foreach(files, name, file)
+    {
+        CF_TRY(check_file_name(index, name, file, err));
+        (*map)[at++] = (struct mapped){name, json_string_value(file)};
+    }
+    qsort(*map, *n, sizeof **map, by_file);
+    return CF_OK;
+}
+
+/* Opens every file that the map names, in the order of their names. */
+static enum cf_status open_shards(struct cf_ckpt *c, const char *index,
+                                  const struct mapped *map, size_t n,
+                                  struct cf_error *err)
+{
+    const char *slash = strrchr(index, '/');
+    int dir = slash ? (int)(slash - index) + 1 : 0;
+    size_t files = 1;
+
+    for (size_t i = 1; i < n; i++)
+        files += strcmp(map[i - 1].file, map[i].file) != 0;
+    if (files > MAX_SHARDS)
+        return cf_fail(err, CF_EUNSUP, "%.200s: %zu shards, at most %d are supported",
+                       index, files, MAX_SHARDS);
+    c->shard = cf_calloc(files, sizeof(struct cf_st *), err);
+    if (!c->shard)
+        return CF_ENOMEM;
+    for (size_t i = 0; i < n; i++) {
+        enum cf_status status;
+        char *path;
+
+        if (i > 0 && strcmp(map[i - 1].file, map[i].file) == 0)
+            continue;
+        path = cf_format(err, "%.*s%s", dir, index, map[i].file);
+        if (!path)
+            return CF_ENOMEM;
+        status = cf_st_open(&c->shard[c->shards], path, err);
+        cf_free(path);
+        if (status != CF_OK)
+            return status;
+        c->shards++;
+    }
+    return CF_OK;
+}
+
+/* The index and the shards hold the same tensors, each in the file that is said. */
+static enum cf_status check_index(const struct cf_ckpt *c, const char *index,
+                                  const struct mapped *map, size_t n, const json_t *files,
+                                  struct cf_error *err)
+{
+    int shard = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        int at = cf_ckpt_index(c, map[i].name);
+
+        if (i > 0 && strcmp(map[i - 1].file, map[i].file) != 0)
+            shard++;
+        if (at < 0 || c->entry[at].shard != shard)
+            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", index,
+                           map[i].name, map[i].file);
+    }
+    for (int i = 0; i < c->count; i++)
+        if (!json_object_get(files, c->entry[i].name))
+            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in the index %.100s",
+                           cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
+                           index);
+    return CF_OK;
+}
+
+static enum cf_status open_index(struct cf_ckpt *c, const char *index,
+                                 struct cf_error *err)
+{
+    json_t *tree = cf_json_load(index, MAX_INDEX, MAX_INDEX_VALUES, err);
+    enum cf_status status = tree ? CF_OK : CF_EFORMAT;
+    struct mapped *map = NULL;
+    size_t n = 0;
+
+    if (status == CF_OK)
+        status = read_index(index, tree, &map, &n, err);
+    if (status == CF_OK)
+        status = open_shards(c, index, map, n, err);
+    if (status == CF_OK)
+        status = join(c, err);
+    if (status == CF_OK)
+        status = check_index(c, index, map, n, json_object_get(tree, "weight_map"), err);
+    cf_free(map);
+    json_decref(tree);
+    return status;
+}
+
+static bool exists(const char *path)
+{
+    struct stat info;
+
+    return stat(path, &info) == 0;
+}
+
+static enum cf_status open_dir(struct cf_ckpt *c, struct cf_error *err)
+{
+    char *one = cf_format(err, "%s/model.safetensors", c->path);
+    char *index = one ? cf_format(err, "%s/model.safetensors.index.json", c->path) : NULL;
+    enum cf_status status;
+
+    if (!index)
+        status = CF_ENOMEM;
+    else if (exists(one))
+        status = open_one(c, one, err);
+    else if (exists(index))
+        status = open_index(c, index, err);
+    else
+        status = cf_fail(err, CF_ENOENT,
+                         "%.300s: holds neither model.safetensors nor "
+                         "model.safetensors.index.json",
+                         c->path);
+    cf_free(one);
+    cf_free(index);
+    return status;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+
+    return n >= m && strcmp(s + n - m, tail) == 0;
+}
+
+static enum cf_status open_path(struct cf_ckpt *c, struct cf_error *err)
+{
+    struct stat info;
+
+    if (stat(c->path, &info) != 0)
+        return cf_fail_errno(err, errno, "%.300s", c->path);
+    if (S_ISDIR(info.st_mode))
+        return open_dir(c, err);
+    if (ends_with(c->path, ".index.json"))
+        return open_index(c, c->path, err);
+    return open_one(c, c->path, err);
+}
+
+enum cf_status cf_ckpt_open(struct cf_ckpt **ckpt, const char *path, struct cf_error *err)
+{
+    struct cf_error own = {0};
+    struct cf_ckpt *c = cf_calloc(1, sizeof *c, &own);
+
+    *ckpt = NULL;
+    if (c && (c->path = cf_strdup(path, &own)) != NULL && open_path(c, &own) == CF_OK)
+        *ckpt = c;
+    else
+        cf_ckpt_close(c);
+    return own.status == CF_OK ? CF_OK : cf_fail(err, own.status, "%s", own.msg);
+}
+
+void cf_ckpt_close(struct cf_ckpt *c)
+{
+    if (!c)
+        return;
+    for (int s = 0; s < c->shards; s++)
+        cf_st_close(c->shard[s]);
+    cf_free(c->shard);
+    cf_free(c->entry);
+    cf_free(c->path);
+    cf_free(c);
+}
+
+int cf_ckpt_count(const struct cf_ckpt *c)
+{
+    return c->count;
+}
+
+const char *cf_ckpt_name(const struct cf_ckpt *c, int i)
+{
+    return c->entry[i].name;
+}
+
+const struct cf_view *cf_ckpt_view(const struct cf_ckpt *c, int i)
+{
+    return c->entry[i].view;
+}
+
+int cf_ckpt_index(const struct cf_ckpt *c, const char *name)
+{
+    int lo = 0, hi = c->count;
+
+    while (lo < hi) {
+        int mid = lo + (hi - lo) / 2;
+        int order = strcmp(c->entry[mid].name, name);
+
+        if (order == 0)
+            return mid;
+        if (order < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return -1;
+}
+
+const struct cf_view *cf_ckpt_find(const struct cf_ckpt *c, const char *name)
+{
+    int i = cf_ckpt_index(c, name);
+
+    return i < 0 ? NULL : c->entry[i].view;
+}
+
+size_t cf_ckpt_bytes(const struct cf_ckpt *c)
+{
+    size_t bytes = 0;
+
+    for (int s = 0; s < c->shards; s++)
+        bytes += cf_st_bytes(c->shard[s]);
+    return bytes;
+}
+
+const char *cf_ckpt_path(const struct cf_ckpt *c)
+{
+    return c->path;
+}
