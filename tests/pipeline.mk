@@ -4,3 +4,10 @@ TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
 $(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
+
+check_PROGRAMS += %D%/settings_test
+TESTS += %D%/settings_test
+%C%_settings_test_SOURCES = %D%/settings_test.c
+%C%_settings_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_settings_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx

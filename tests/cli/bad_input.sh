@@ -9,16 +9,9 @@ model() { # NAME: a private copy of the shipped model
 rehash() { # MODEL PART FILE: bind the file anew, so that its contents are what is judged
     local sum
     sum=$(sha256sum "$1/$3" | cut -d' ' -f1)
-    python3 - "$1/model.json" "$2" "$3" "$sum" <<'P'
-import json, sys
-path, part, name, digest = sys.argv[1:]
-m = json.load(open(path))
-p = m["parts"][part]
-for f in p.get("files", [p]):
-    if f["file"] == name:
-        f["sha256"] = digest
-json.dump(m, open(path, "w"))
-P
+    jq --arg part "$2" --arg file "$3" --arg sum "$sum" '
+        (.parts[$part] | if .files then .files[] else . end | select(.file == $file)).sha256 = $sum
+    ' "$1/model.json" >model.new && mv model.new "$1/model.json"
 }
 untouched() { # DB N: all jobs still ready, nothing charged
     sound "$1" && [ "$(sqlite3 "$1" 'SELECT count(*) FROM job WHERE state=0 AND attempts=0')" -eq "$2" ]
@@ -50,12 +43,9 @@ wrong_vae() { # one of 14 bits and patch 8, for a transformer of 16 bits
     model pair && cp "$src/tests/golden/infinity/vae-p8-d14.safetensors" pair/vae.safetensors &&
         refused 'vae.safetensors' 65 pair && rehash pair vae vae.safetensors &&
         refused 'vae.safetensors.*(shape|missing|expected)' 65 pair &&
-        python3 - pair/model.json <<'P' && refused '1[46] bits.*1[46] bits|bits.*1[46].*1[46]' 65 pair
-import json, sys
-m = json.load(open(sys.argv[1]))
-m["vae"] = {"base_channels": 24, "ch_mult": [1, 1, 2, 1], "num_res_blocks": 1, "bits": 14, "patch": 8}
-json.dump(m, open(sys.argv[1], "w"))
-P
+        jq '.vae = {base_channels: 24, ch_mult: [1, 1, 2, 1], num_res_blocks: 1, bits: 14, patch: 8}' \
+            pair/model.json >model.new && mv model.new pair/model.json &&
+        refused '1[46].* bits.*1[46]|bits.*1[46].*1[46]' 65 pair
 }
 case_ "truncated weights are named, also when the manifest was made to fit" truncated
 case_ "corrupted weights are named, also when the manifest was made to fit" corrupted
