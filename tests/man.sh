@@ -77,11 +77,11 @@ page_options()
         sed 's/\\-/-/g; s/\\&//g' | sort -u
 }
 
-# Subcommands that PROGRAM --help lists, indented under a line "Commands:".
+# Subcommands: the words that PROGRAM --help lists, where its usage has a COMMAND.
 commands()
 {
-    awk '/^[A-Za-z].*:$/ { on = tolower($0) ~ /commands/; next }
-         on && $1 ~ /^[a-z][a-z-]*$/ && /^  ?[^ ]/ { print $1 }'
+    awk 'NR == 1 && !/COMMAND/ { exit }
+         /^  ?[a-z][a-z-]*  / { print $1 }'
 }
 
 options() # page program
