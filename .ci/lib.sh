@@ -35,8 +35,13 @@ tally()
          END { print pass + 0, fail + 0, skip + 0 }' "$1"
 }
 
-# failures LOG: one line for each failed case of a make run.
+# failures LOG: the cases of a make run that failed, one a line, then what they said (make
+# check VERBOSE=1 puts it into the log) or, where none did, the end of the log.
 failures()
 {
-    grep -E '^(FAIL|XPASS|ERROR): ' "$1"
+    if grep -E '^(FAIL|XPASS|ERROR): ' "$1" | sort -u | grep .; then
+        grep -A 15 '^not ok' "$1" | head -n 100 | sed 's/^/    /'
+    else
+        tail -n 40 "$1" | sed 's/^/    /'
+    fi
 }

@@ -21,10 +21,10 @@ verdict()
 {
     n=$((n + 1))
     if [ -s "${2-$tmp/said}" ]; then
-        echo "not ok $n - $1"
+        printf 'not ok %d - %s\n' "$n" "$1"
         sed 's/^/# /' "${2-$tmp/said}"
     else
-        echo "ok $n - $1"
+        printf 'ok %d - %s\n' "$n" "$1"
     fi
 }
 
@@ -77,11 +77,11 @@ page_options()
         sed 's/\\-/-/g; s/\\&//g' | sort -u
 }
 
-# Subcommands that PROGRAM --help lists, indented under a line "Commands:".
+# Subcommands: the words that PROGRAM --help lists, where its usage has a COMMAND.
 commands()
 {
-    awk '/^[A-Za-z].*:$/ { on = tolower($0) ~ /commands/; next }
-         on && $1 ~ /^[a-z][a-z-]*$/ && /^  ?[^ ]/ { print $1 }'
+    awk 'NR == 1 && !/COMMAND/ { exit }
+         /^  ?[a-z][a-z-]*  / { print $1 }'
 }
 
 options() # page program
@@ -134,7 +134,7 @@ run_examples() # page
         (cd "$tmp/dir" && exec timeout 300 sh -c "$example") >"$tmp/out" 2>&1 </dev/null || status=$?
         : >"$tmp/said"
         [ "$status" = 0 ] || { echo "status $status"; tail -n 20 "$tmp/out"; } >"$tmp/said"
-        verdict "example of $name: $(echo "$example" | tr '#' ' ')"
+        verdict "example of $name: $(printf '%s' "$example" | tr '#' ' ')"
     done 3<"$tmp/examples"
 }
 

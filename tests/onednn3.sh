@@ -137,15 +137,14 @@ quiet "autoreconf and configure" inside 'cd /build && autoreconf -fi && ./config
 sed -n 's/^ *\(oneDNN  *[0-9].*\)/onednn3: found \1/p' "$log"
 say "make check (the log is $log)"
 status=0
-inside 'cd /build && make -j"$(nproc)" check' >"$work/check.log" 2>&1 || status=$?
+inside 'cd /build && make -j"$(nproc)" check VERBOSE=1' >"$work/check.log" 2>&1 || status=$?
 cat "$work/check.log" >>"$log"
 
 # shellcheck disable=SC2046 # three numbers
 set -- $(tally "$work/check.log")
 passed=$1 failed=$2
 if [ "$status" != 0 ]; then
-    failures "$work/check.log" || grep -n 'error\|Error' "$work/check.log" | head -n 40
-    cp "$root/build/test-suite.log" "$work/" 2>/dev/null && tail -n 40 "$work/test-suite.log"
+    failures "$work/check.log"
     [ "$failed" != 0 ] || failed=1
 fi
 echo "$passed passed, $failed failed"
