@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/self.h"
@@ -208,7 +209,7 @@ static enum cf_status run_group(struct batch *b, struct slot **s, int n,
     struct cf_engine_times times = {0};
     struct cf_error why = {0};
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
-    long long t0 = cf_now_ms();
+    long long t0 = cf_clock_ms();
     enum cf_status st = CF_OK;
 
     if (!plan)
@@ -224,7 +225,7 @@ static enum cf_status run_group(struct batch *b, struct slot **s, int n,
     atomic_store(&b->stop.busy_until, t0 + (long long)(b->ms_per_image * n));
     if (cf_engine_run(b->engine, &s[0]->recipe.params, req, n, &b->stop.cancel, plan,
                       result, &times, &why) == CF_OK) {
-        double ms = (double)(cf_now_ms() - t0) / n;
+        double ms = (double)(cf_clock_ms() - t0) / n;
 
         b->ms_per_image = b->ms_per_image > 0 ? 0.7 * b->ms_per_image + 0.3 * ms : ms;
         for (int i = 0; i < n; i++) {
@@ -350,9 +351,9 @@ static int claim_size(const struct batch *b)
 /* Wait for delayed jobs in short steps. False when told to stop. */
 static bool wait_for(struct batch *b, int seconds)
 {
-    long long until = cf_now_ms() + 1000LL * seconds;
+    long long until = cf_clock_ms() + 1000LL * seconds;
 
-    while (cf_now_ms() < until) {
+    while (cf_clock_ms() < until) {
         if (stopping(b))
             return false;
         usleep(100 * 1000);
@@ -428,7 +429,7 @@ static enum cf_status count_work(struct batch *b, struct cf_error *err)
 
 static void sum_up(struct batch *b, const struct cf_writer_count *c)
 {
-    double s = (double)(cf_now_ms() - b->work_start) * 1e-3;
+    double s = (double)(cf_clock_ms() - b->work_start) * 1e-3;
     struct cf_dnn_times t = cf_dnn_times(b->dnn);
     char *root = cf_utf8_printable(b->root, strlen(b->root), 1000, NULL);
 
@@ -460,7 +461,7 @@ static enum cf_status live(struct batch *b, bool *left, struct cf_error *err)
 {
     CF_TRY(set_up(b, err));
     CF_TRY(count_work(b, err));
-    b->work_start = cf_now_ms();
+    b->work_start = cf_clock_ms();
     return work(b, left, err);
 }
 
