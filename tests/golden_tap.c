@@ -1,0 +1,15 @@
+/* golden_tap.c - the golden checker inside a TAP program: its lines become comments. */
+#include <stdio.h>
+
+#include "tests/golden.h"
+
+void cf_golden_report(struct cf_golden *g, const char *fixture, double worst,
+                      double tolerance, const char *fail_or_null)
+{
+    int bad = fail_or_null || !(worst <= tolerance);
+
+    g->failed += bad;
+    g->passed += !bad;
+    printf("# %s  %s  worst %.3g  tolerance %.3g  %s\n", bad ? "FAIL" : "ok", fixture,
+           worst, tolerance, fail_or_null ? fail_or_null : "");
+}
