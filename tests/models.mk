@@ -13,3 +13,15 @@ GOLDEN = $(abs_top_srcdir)/tests/golden
 .PHONY: check-golden
 check-golden: tests/check-golden$(EXEEXT)
 	tests/check-golden$(EXEEXT) '$(GOLDEN)'
+
+check_PROGRAMS += %D%/schedule_test %D%/sampler_test %D%/bsq_test
+TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test
+%C%_schedule_test_SOURCES = %D%/schedule_test.c
+%C%_schedule_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_schedule_test_LDADD = $(CF_MODELS_LIBS) $(CMOCKA_LIBS)
+%C%_sampler_test_SOURCES = %D%/sampler_test.c
+%C%_sampler_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_sampler_test_LDADD = $(CF_MODELS_LIBS) $(CMOCKA_LIBS)
+%C%_bsq_test_SOURCES = %D%/bsq_test.c
+%C%_bsq_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_bsq_test_LDADD = $(CF_MODELS_LIBS) $(CMOCKA_LIBS)
