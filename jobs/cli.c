@@ -68,6 +68,7 @@ int cf_cli_next(struct cf_cli *cli, const char **value)
         *value = optarg;
         switch (id) {
         case -1:
+            cli->first = optind;
             return 0;
         case '?':
             cf_cli_usage(cli, "unknown option, or a value it does not take: %s",
@@ -98,13 +99,13 @@ int cf_cli_done(int next)
 
 enum cf_status cf_cli_open(struct cf_cli *cli, enum cf_queue_mode mode, int lo, int hi)
 {
-    int n = cli->argc - optind;
+    int n = cli->argc - cli->first;
 
     if (n < lo)
         return cf_fail(&cli->err, CF_EUSAGE, "an operand is missing: %s", cli->cmd->args);
     if (hi >= 0 && n > hi)
         return cf_fail(&cli->err, CF_EUSAGE, "unexpected operand %s",
-                       cli->argv[optind + hi]);
+                       cli->argv[cli->first + hi]);
     if (!cli->db || !*cli->db)
         return cf_fail(&cli->err, CF_EUSAGE, "no queue: give --db=FILE or set CFGEN_DB");
     if (cli->unsafe)

@@ -40,8 +40,9 @@ enum { CF_CLI_DB = 'd', CF_CLI_HELP = 'h', CF_CLI_UNSAFE = 255 };
 
 struct cf_cli {
     const struct cf_cmd *cmd;
-    int argc; /* of the command; after cf_cli_next gave 0, optind is the first operand */
+    int argc; /* of the command: argv[0] is its name */
     char **argv;
+    int first; /* operand, once cf_cli_next gave 0 */
     const char *db;
     bool unsafe;
     struct cf_queue *q; /* closed by main */

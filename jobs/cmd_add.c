@@ -1,5 +1,4 @@
 /* cfgen-jobs add - prompts from files into jobs. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,7 +197,7 @@ static int add_files(struct cf_cli *cli, struct args *a)
     struct cf_imported sum = {0};
     enum cf_status st = CF_OK;
 
-    for (int i = optind; i < cli->argc && st == CF_OK; i++) {
+    for (int i = cli->first; i < cli->argc && st == CF_OK; i++) {
         struct cf_imported n;
 
         st = cf_import_file(cli->q, cli->argv[i], &a->how, &n, &cli->err);

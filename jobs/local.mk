@@ -22,6 +22,10 @@ cfgen_jobs_SOURCES = \
 	%D%/cfgen-jobs.c \
 	%D%/cli.c %D%/cli.h \
 	%D%/cmd_add.c \
+	%D%/cmd_export.c \
 	%D%/cmd_init.c \
-	%D%/cmd_status.c
+	%D%/cmd_list.c \
+	%D%/cmd_retry.c \
+	%D%/cmd_status.c \
+	%D%/detail.c %D%/detail.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)
