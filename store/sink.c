@@ -259,8 +259,8 @@ static void sweep_entry(int dirfd, const char *name, int *n)
 {
     pid_t pid;
 
-    if (cf_temp_parse(name, &pid) && pid != getpid() && !process_lives(pid) &&
-        is_abandoned(dirfd, name) && unlinkat(dirfd, name, 0) == 0)
+    if (cf_temp_parse(name, &pid) && !process_lives(pid) && is_abandoned(dirfd, name) &&
+        unlinkat(dirfd, name, 0) == 0)
         ++*n;
 }
 
