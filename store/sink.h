@@ -1,5 +1,4 @@
-/* sink.h - a file is there whole or not at all, and there for good before its row says
- * so.
+/* sink.h - a file is there whole or not at all, and for good before its row says so.
  *
  * cf_sink_put writes ".tmp-PID-N-STEM" beside the target, fdatasyncs, renames, fsyncs the
  * directory. A failure removes the temporary file and leaves the old file of that name,

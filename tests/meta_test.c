@@ -214,6 +214,15 @@ static void comments_of_every_length_and_plane_are_utf16(void **state)
         assert_int_equal(out.size, 8 + (2 + 24 + 4) + (2 + 12 + 4) + 8 + 2 * n);
         cf_blob_free(&out);
     }
+    for (size_t n = 4; n < 10; n++) { /* odd values are padded, and libexif agrees */
+        size_t soft = n + 1;
+
+        memset(text, 'v', n);
+        text[n] = '\0';
+        assert_int_equal(cf_exif_make(text, NULL, &out, &err), CF_OK);
+        assert_int_equal(out.size, 8 + (2 + 12 + 4) + soft + soft % 2);
+        cf_blob_free(&out);
+    }
     /* U+1F98A, a lone continuation byte, U+20AC */
     assert_int_equal(cf_exif_make("s", "\xf0\x9f\xa6\x8a\x80\xe2\x82\xac", &out, &err),
                      CF_OK);

@@ -70,7 +70,7 @@ static void a_sweep_takes_only_what_is_surely_dead(void **state)
         ".tmp-%ld-" STEM,    ".tmp-%ld-0-" STEM "0",     ".tmp-%ld-0-0123",
         "x.tmp-%ld-0-" STEM, ".tmp-0%ld-0-" STEM,        ".tmp--%ld-0-" STEM,
         ".tmp-%ld--0-" STEM, ".tmp-%ld-0-" STEM ".webp", ".tmp-1234567890%ld-0-" STEM,
-        ".tmp-%ld-00-" STEM};
+        ".tmp-%ld-00-" STEM, "_tmp-%ld-0-" STEM};
     struct cf_sink *sink = open_sink();
     long dead = dead_pid();
     struct cf_error err = {0};
@@ -102,7 +102,7 @@ static void a_sweep_takes_only_what_is_surely_dead(void **state)
 
     assert_int_equal(cf_sink_sweep(sink, &n, &err), CF_OK);
     assert_int_equal(n, 3);
-    assert_int_equal(count("-name '*tmp*'"), 3 + 10 + 3 + 1);
+    assert_int_equal(count("-name '*tmp*'"), 3 + 11 + 3 + 1);
     expect_content(PATH, "old");
     close(held);
     assert_int_equal(cf_sink_sweep(sink, &n, &err), CF_OK);

@@ -117,6 +117,24 @@ static void the_same_pixels_give_the_same_bytes(void **state)
     free(loose.rgb);
 }
 
+static void a_wrong_pixel_is_found(void **state)
+{
+    struct cf_image image = make_image(20, 10, 64), narrow = image;
+    struct cf_blob blob = encode(&image, true);
+    struct cf_error a = {0}, b = {0}, c = {0};
+
+    (void)state;
+    assert_int_equal(cf_webp_verify(&blob, &image, &a), CF_OK);
+    image.rgb[9 * 64 + 3 * 19 + 2] ^= 1;
+    assert_int_equal(cf_webp_verify(&blob, &image, &b), CF_EMISMATCH);
+    assert_non_null(strstr(b.msg, "(19, 9)"));
+    narrow.w = 19;
+    assert_int_equal(cf_webp_verify(&blob, &narrow, &c), CF_EMISMATCH);
+    assert_non_null(strstr(c.msg, "20 x 10, expected 19 x 10"));
+    cf_blob_free(&blob);
+    free(image.rgb);
+}
+
 static void every_option_reaches_the_encoder(void **state)
 {
     struct cf_image image = make_image(128, 128, 384);
@@ -290,6 +308,7 @@ int main(void)
         cmocka_unit_test(lossless_gives_back_every_pixel),
         cmocka_unit_test(lossy_stays_close),
         cmocka_unit_test(the_same_pixels_give_the_same_bytes),
+        cmocka_unit_test(a_wrong_pixel_is_found),
         cmocka_unit_test(every_option_reaches_the_encoder),
         cmocka_unit_test(numbers_outside_their_range_are_named),
         cmocka_unit_test(a_cut_file_is_told_from_a_whole_one),
