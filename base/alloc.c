@@ -14,8 +14,9 @@ void *cf_alloc(size_t count, size_t size, struct cf_error *err)
     void *p;
 
     if (!cf_mul_size(count, size, &want) || want > PTRDIFF_MAX - CF_ALIGN) {
-        cf_fail(err, CF_ENOMEM, "memory: %zu x %zu bytes wanted, more than can be addressed",
-                count, size);
+        cf_fail(err, CF_ENOMEM,
+                "memory: %zu x %zu bytes wanted, more than can be addressed", count,
+                size);
         return NULL;
     }
     want = (want + CF_ALIGN - 1) & ~(size_t)(CF_ALIGN - 1);

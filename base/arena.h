@@ -17,10 +17,10 @@
 #include "base/error.h"
 
 struct cf_arena {
-    char *base;     /* owned; NULL when measuring */
-    size_t size;    /* bytes in base; SIZE_MAX when measuring */
-    size_t used;    /* bytes cut so far, a multiple of CF_ALIGN */
-    size_t high;    /* largest value used ever had */
+    char *base;  /* owned; NULL when measuring */
+    size_t size; /* bytes in base; SIZE_MAX when measuring */
+    size_t used; /* bytes cut so far, a multiple of CF_ALIGN */
+    size_t high; /* largest value used ever had */
     bool measuring;
 };
 

@@ -1,6 +1,7 @@
 /* bytes.h - sizes that may not wrap, integers that come from files.
  *
- * Every size that is multiplied or added before memory is asked for goes through these. */
+ * Every size that is multiplied or added before memory is asked for goes through these.
+ */
 #ifndef CF_BASE_BYTES_H
 #define CF_BASE_BYTES_H
 

@@ -1,4 +1,5 @@
-/* error.h - one way to fail: a status that travels up, a message that says what was wrong.
+/* error.h - one way to fail: a status that travels up, a message that says what was
+ * wrong.
  *
  * Every function that can fail returns enum cf_status (0 is ok) and fills the caller's
  * struct cf_error, zeroed by the caller before the first call. The first failure wins:
@@ -11,25 +12,25 @@
 
 enum cf_status {
     CF_OK = 0,
-    CF_EUSAGE = -1,   /* an option or argument makes no sense */
-    CF_EFORMAT = -2,  /* a file, row or text is damaged or of another kind */
-    CF_ESHAPE = -3,   /* a tensor has another shape or type than the geometry says */
-    CF_ERANGE = -4,   /* a number lies outside its stated range */
-    CF_EUNSUP = -5,   /* well-formed, but not something this program can do */
-    CF_ENOENT = -6,   /* a file, row or tensor is missing */
+    CF_EUSAGE = -1,    /* an option or argument makes no sense */
+    CF_EFORMAT = -2,   /* a file, row or text is damaged or of another kind */
+    CF_ESHAPE = -3,    /* a tensor has another shape or type than the geometry says */
+    CF_ERANGE = -4,    /* a number lies outside its stated range */
+    CF_EUNSUP = -5,    /* well-formed, but not something this program can do */
+    CF_ENOENT = -6,    /* a file, row or tensor is missing */
     CF_EMISMATCH = -7, /* parts that do not belong together (hash, geometry) */
     CF_ENOMEM = -8,
-    CF_EIO = -9,      /* read or write failed */
-    CF_ENOSPC = -10,  /* disk full or quota reached */
-    CF_ECREAT = -11,  /* an output cannot be created */
+    CF_EIO = -9,     /* read or write failed */
+    CF_ENOSPC = -10, /* disk full or quota reached */
+    CF_ECREAT = -11, /* an output cannot be created */
     CF_EPERM = -12,
-    CF_EBUSY = -13,   /* somebody else holds it past the timeout */
-    CF_ECANCEL = -14, /* asked to stop */
-    CF_ELOST = -15,   /* the lease of a job went to another worker */
+    CF_EBUSY = -13,    /* somebody else holds it past the timeout */
+    CF_ECANCEL = -14,  /* asked to stop */
+    CF_ELOST = -15,    /* the lease of a job went to another worker */
     CF_ENUMERIC = -16, /* NaN or infinity where a finite number was due */
-    CF_ECONFIG = -17, /* the set-up contradicts itself or is unsafe */
-    CF_ECPU = -18,    /* the processor lacks what was asked for */
-    CF_EBUG = -19,    /* a fact that only our own code could break */
+    CF_ECONFIG = -17,  /* the set-up contradicts itself or is unsafe */
+    CF_ECPU = -18,     /* the processor lacks what was asked for */
+    CF_EBUG = -19,     /* a fact that only our own code could break */
 };
 
 enum { CF_ERROR_MAX = 480 };
@@ -45,8 +46,8 @@ struct cf_error {
 enum cf_status cf_fail(struct cf_error *err, enum cf_status status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As cf_fail, but the status is taken from errno (ENOSPC and EDQUOT, ENOMEM, ENOENT, EACCES
- * and EPERM and EROFS; all others become CF_EIO) and its text is appended. */
+/* As cf_fail, but the status is taken from errno (ENOSPC and EDQUOT, ENOMEM, ENOENT,
+ * EACCES and EPERM and EROFS; all others become CF_EIO) and its text is appended. */
 enum cf_status cf_fail_errno(struct cf_error *err, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

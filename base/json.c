@@ -83,7 +83,7 @@ static char *read_all(int fd, size_t size, const char *path, struct cf_error *er
 json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
                      struct cf_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe may wait for ever */
     json_t *tree = NULL;
     struct stat st;
     char *buf = NULL;

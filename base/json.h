@@ -1,9 +1,9 @@
 /* json.h - JSON from outside, by Jansson, with the limits that hostile files need.
  *
  * Duplicate keys are refused, nesting is bounded by the library (2048), and a text with
- * more values than max_values is refused before memory is asked for. The tree is Jansson's
- * json_t: read it with Jansson's own calls, or with the checked getters below, which name
- * the key, what was found and what was expected. */
+ * more values than max_values is refused before memory is asked for. The tree is
+ * Jansson's json_t: read it with Jansson's own calls, or with the checked getters below,
+ * which name the key, what was found and what was expected. */
 #ifndef CF_BASE_JSON_H
 #define CF_BASE_JSON_H
 

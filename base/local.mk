@@ -4,11 +4,14 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/arena.c %D%/arena.h \
 	%D%/bytes.h \
 	%D%/cancel.c %D%/cancel.h \
+	%D%/cli.c %D%/cli.h \
+	%D%/clock.c %D%/clock.h \
 	%D%/digest.c %D%/digest.h \
 	%D%/error.c %D%/error.h \
 	%D%/image.h \
 	%D%/json.c %D%/json.h \
 	%D%/log.c %D%/log.h \
+	%D%/parse.c %D%/parse.h \
 	%D%/rng.c %D%/rng.h \
 	%D%/team.c %D%/team.h \
 	%D%/tensor.c %D%/tensor.h \

@@ -2,9 +2,9 @@
  *
  * A draw is a pure function of (seed, step, token, bit): Philox4x32-10 of Salmon et al.,
  * "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), taken from Random123. The key
- * is the seed; the counter is (bit / 4, token, step, stream); word bit % 4 is the draw. So
- * a bit of an image never depends on threads, on its neighbours in a batch or on how many
- * draws were made before. */
+ * is the seed; the counter is (bit / 4, token, step, stream); word bit % 4 is the draw.
+ * So a bit of an image never depends on threads, on its neighbours in a batch or on how
+ * many draws were made before. */
 #ifndef CF_BASE_RNG_H
 #define CF_BASE_RNG_H
 

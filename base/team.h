@@ -1,8 +1,8 @@
 /* team.h - how many threads: the one place that counts processors.
  *
  * In this order: what the caller asks for; OMP_NUM_THREADS; SLURM_CPUS_PER_TASK; else all
- * that the affinity mask allows. Whatever was chosen without being asked for is bounded by
- * the affinity mask and the cgroup CPU quota (version 1 and 2). */
+ * that the affinity mask allows. Whatever was chosen without being asked for is bounded
+ * by the affinity mask and the cgroup CPU quota (version 1 and 2). */
 #ifndef CF_BASE_TEAM_H
 #define CF_BASE_TEAM_H
 

@@ -9,9 +9,9 @@ static const struct {
     const char *name;
     size_t size;
 } types[CF_NDTYPE] = {
-    [CF_F32] = {"F32", 4}, [CF_F16] = {"F16", 2}, [CF_BF16] = {"BF16", 2},
-    [CF_F64] = {"F64", 8}, [CF_I8] = {"I8", 1},   [CF_U8] = {"U8", 1},
-    [CF_I16] = {"I16", 2}, [CF_I32] = {"I32", 4}, [CF_I64] = {"I64", 8},
+    [CF_F32] = {"F32", 4},   [CF_F16] = {"F16", 2}, [CF_BF16] = {"BF16", 2},
+    [CF_F64] = {"F64", 8},   [CF_I8] = {"I8", 1},   [CF_U8] = {"U8", 1},
+    [CF_I16] = {"I16", 2},   [CF_I32] = {"I32", 4}, [CF_I64] = {"I64", 8},
     [CF_BOOL] = {"BOOL", 1},
 };
 

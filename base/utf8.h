@@ -7,8 +7,9 @@
 
 #include "base/error.h"
 
-/* True for well-formed UTF-8 (Unicode table 3-7: no surrogates, no overlong forms, at most
- * U+10FFFF); otherwise *at is the offset of the first ill-formed byte. NUL is well-formed. */
+/* True for well-formed UTF-8 (Unicode table 3-7: no surrogates, no overlong forms, at
+ * most U+10FFFF); otherwise *at is the offset of the first ill-formed byte. NUL is
+ * well-formed. */
 bool cf_utf8_valid(const char *s, size_t len, size_t *at);
 
 /* A fresh, NUL-terminated copy in which every maximal ill-formed part is replaced by

@@ -136,12 +136,14 @@ static int is_1x1(const struct cf_one_geom *g)
 }
 
 /* Of the kernels for 1x1, the jit_1x1 family adds in an order that does not depend on the
- * number of pixels; others (brgemm, gemm) do not promise that. */
+ * number of pixels; others (brgemm, gemm) do not promise that. Of the others, the direct
+ * jit family takes every size with one layout of weights; brgemm refuses small ones. */
 static int accept_first(const char *name, const void *arg)
 {
     const struct cf_one_conv *conv = arg;
+    const char *family = is_1x1(&conv->geom) ? "jit_1x1" : "jit:";
 
-    return !is_1x1(&conv->geom) || strncmp(name, "jit_1x1", 7) == 0;
+    return strncmp(name, family, strlen(family)) == 0;
 }
 
 static int accept_any(const char *name, const void *arg)

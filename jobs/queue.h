@@ -35,41 +35,52 @@ enum cf_queue_mode {
     CF_QUEUE_READ,   /* read-only */
     CF_QUEUE_WRITE,  /* must exist */
     CF_QUEUE_CREATE, /* made when missing; an existing queue is opened */
+    CF_QUEUE_UNSAFE_SHARED =
+        8, /* or-ed to a mode: also on a file system shared between
+              machines, by somebody who knows that one host uses it */
 };
 
-/* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is not
- * ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout. Never
- * writes to a file that is not ours. */
-enum cf_status cf_queue_open(struct cf_queue **q, const char *path, enum cf_queue_mode mode,
-                             struct cf_error *err);
+/* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is
+ * not ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout.
+ * Never writes to a file that is not ours. */
+enum cf_status cf_queue_open(struct cf_queue **q, const char *path,
+                             enum cf_queue_mode mode, struct cf_error *err);
 void cf_queue_close(struct cf_queue *q); /* NULL is fine */
 
+/* How long a call waits for other processes before CF_EBUSY; 60000 at first. */
+void cf_queue_timeout(struct cf_queue *q, int ms);
+
 /* Who works. Text is borrowed for the call. lock_path: a file that this process holds
- * locked by flock as long as it lives. */
+ * locked by flock (LOCK_EX) as long as it lives: locked before register, never reused by
+ * another worker. jobs/self.h fills all of it and makes the file. A child made by fork
+ * keeps the lock alive. */
 struct cf_worker {
     const char *host, *boot_id, *lock_path, *build, *cpu;
     int pid;
+    const char *slurm_job, *slurm_task; /* NULL outside Slurm */
+    int restart;                        /* SLURM_RESTART_COUNT, 0 outside */
 };
 enum cf_status cf_queue_register(struct cf_queue *q, const struct cf_worker *w,
                                  int64_t *worker_id, struct cf_error *err);
+/* In good order: what the worker still holds is released uncharged. */
 enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
                                    struct cf_error *err);
 
 /* A claimed job. Everything owned by the array it came in (cf_jobs_free). */
 struct cf_job {
     int64_t id;
-    char token[33];        /* of the lease */
-    char key[65];          /* SHA-256 of what identifies the job: prompt, negative, recipe,
-                              seed, size; the stem of its file name is its first 32 digits */
-    char *prompt;          /* NUL-terminated; may not hold NUL */
+    char token[33]; /* of the lease */
+    char key[65];   /* SHA-256 of what identifies the job: prompt, negative, recipe,
+                       seed, size; the stem of its file name is its first 32 digits */
+    char *prompt;   /* NUL-terminated; may not hold NUL */
     size_t prompt_len;
-    char *negative;        /* NULL for none */
+    char *negative; /* NULL for none */
     size_t negative_len;
-    char *recipe;          /* canonical JSON: what changes pixels and is no column */
+    char *recipe; /* canonical JSON: what changes pixels and is no column */
     uint64_t seed;
-    int width, height;     /* 0: the model's default */
-    int attempt;           /* 1, 2, ... */
-    int64_t prompt_id;     /* equal for equal prompts: encode once */
+    int width, height; /* 0: the model's default */
+    int attempt;       /* 1, 2, ... */
+    int64_t prompt_id; /* equal for equal prompts: encode once */
 };
 
 struct cf_jobs {
@@ -78,32 +89,36 @@ struct cf_jobs {
 };
 void cf_jobs_free(struct cf_jobs *jobs);
 
-/* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed jobs
- * whose time has come are made ready first. */
+/* One job that was moved out of its array (the place it left was zeroed). Zeroes it. */
+void cf_job_free(struct cf_job *job);
+
+/* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed
+ * jobs whose time has come are made ready first. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
 
 /* What a finished job left behind. */
 struct cf_output {
-    const char *path;         /* relative to the output root */
+    const char *path; /* relative to the output root */
     int64_t bytes;
     const char *file_sha256, *pixel_sha256;
     int width, height, threads;
     const char *build, *isa, *model_sha256;
-    const char *stage_ms;     /* JSON object of stage to milliseconds, or NULL */
-    const char *note;         /* facts worth telling (prompt cut, size replaced), or NULL */
+    const char *stage_ms; /* JSON object of stage to milliseconds, or NULL */
+    const char *note;     /* facts worth telling (prompt cut, size replaced), or NULL */
 };
 
-/* The file is durable already. CF_ELOST: the lease went to somebody else; nothing written. */
+/* The file is durable already. CF_ELOST: the lease went to somebody else; nothing
+ * written. */
 enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
                                const struct cf_output *out, struct cf_error *err);
 
-/* Charge an attempt; FAILED when the status is not retryable or attempts are used up, else
- * DELAYED with doubling backoff. */
+/* Charge an attempt; FAILED when the status is not retryable or attempts are used up,
+ * else DELAYED with doubling backoff. */
 struct cf_retry {
-    int max_attempts;   /* default 3 */
-    int max_crashes;    /* default 5 */
-    int backoff;        /* seconds, doubling, default 60 */
+    int max_attempts; /* default 3 */
+    int max_crashes;  /* default 5 */
+    int backoff;      /* seconds, doubling, default 60 */
 };
 void cf_retry_default(struct cf_retry *r);
 enum cf_status cf_queue_fail(struct cf_queue *q, const struct cf_job *job,
@@ -117,10 +132,18 @@ enum cf_status cf_queue_release(struct cf_queue *q, const struct cf_job *job,
 /* One row per worker: beat + 1. */
 enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_error *err);
 
-/* Take back the jobs of dead workers (lock free on this host, or another boot of it);
- * crashes + 1, FAILED with code CRASH_LOOP at max_crashes. *n is how many jobs came back. */
+/* Take back the jobs of dead workers: on this host the lock is free or its file is gone
+ * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
+ * or the same Slurm task before its restart (uncharged: the cause is known and outside).
+ * *n is how many jobs came back. Workers of other hosts are left alone. */
 enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
                              const struct cf_retry *retry, int *n, struct cf_error *err);
+
+/* The same by force for one worker, dead or not: when a foreign host is known to be gone.
+ * Its late results will get CF_ELOST. CF_ENOENT when there is no such worker. */
+enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
+                                    const struct cf_retry *retry, int *n,
+                                    struct cf_error *err);
 
 /* Jobs per state, from counters kept by trigger: instant at any size. */
 struct cf_counts {
@@ -131,6 +154,10 @@ enum cf_status cf_queue_counts(struct cf_queue *q, struct cf_counts *c,
 
 /* Seconds until the earliest delayed job is due, -1 when none is delayed. */
 enum cf_status cf_queue_next_due(struct cf_queue *q, int *seconds, struct cf_error *err);
+
+/* The four facts of jobs/schema.c, the counters and SQLite's own integrity check:
+ * CF_EFORMAT naming the first that does not hold. Reads the whole file. */
+enum cf_status cf_queue_check(struct cf_queue *q, struct cf_error *err);
 
 /* Absolute directory of the database file: outputs lie beside it by default. */
 const char *cf_queue_dir(const struct cf_queue *q);

@@ -1,1 +1,2 @@
 # manual pages
+dist_man_MANS += %D%/cfgen.1 %D%/cfgen-batch.1

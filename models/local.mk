@@ -15,6 +15,7 @@ EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.
 nobase_dist_pkgdata_DATA += \
+	%D%/pilot32/MODEL_CARD.md \
 	%D%/pilot32/infinity.safetensors \
 	%D%/pilot32/labels.txt \
 	%D%/pilot32/model.json \

@@ -1,1 +1,20 @@
-# programs: cfgen-batch, cfgen
+noinst_LIBRARIES += %D%/libpipeline.a
+%C%_libpipeline_a_SOURCES = \
+	%D%/batch.c %D%/batch.h \
+	%D%/engine.c %D%/engine.h \
+	%D%/finish.c %D%/finish.h \
+	%D%/progress.c %D%/progress.h \
+	%D%/settings.c %D%/settings.h \
+	%D%/stop.c %D%/stop.h \
+	%D%/writer.c %D%/writer.h
+
+CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)
+
+bin_PROGRAMS += cfgen cfgen-batch
+cfgen_SOURCES = %D%/cfgen.c
+cfgen_LDADD = $(CF_PIPELINE_LIBS)
+# SentencePiece is C++: this row makes automake link with the C++ compiler.
+nodist_EXTRA_cfgen_SOURCES = dummy.cxx
+cfgen_batch_SOURCES = %D%/cfgen-batch.c
+cfgen_batch_LDADD = $(CF_PIPELINE_LIBS)
+nodist_EXTRA_cfgen_batch_SOURCES = dummy.cxx

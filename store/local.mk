@@ -1,2 +1,12 @@
 noinst_LIBRARIES += %D%/libstore.a
-%C%_libstore_a_SOURCES =
+%C%_libstore_a_SOURCES = \
+	%D%/durable.c %D%/durable.h \
+	%D%/exif.c %D%/exif.h \
+	%D%/fields.c %D%/fields.h \
+	%D%/meta.c %D%/meta.h \
+	%D%/params.c %D%/params.h \
+	%D%/sink.c %D%/sink.h \
+	%D%/webp.c %D%/webp.h \
+	%D%/xmp.c %D%/xmp.h %D%/xmp_read.c
+%C%_libstore_a_CPPFLAGS = $(AM_CPPFLAGS) $(WEBP_CFLAGS) $(WEBPMUX_CFLAGS) $(EXIF_CFLAGS) \
+	$(XML_CFLAGS)

@@ -1,6 +1,10 @@
 # tests of base/
-check_PROGRAMS += %D%/base_test
-TESTS += %D%/base_test
+CF_BASE_TESTS = %D%/base_test %D%/cli_test
+check_PROGRAMS += $(CF_BASE_TESTS)
+TESTS += $(CF_BASE_TESTS)
 %C%_base_test_SOURCES = %D%/base_test.c
 %C%_base_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_base_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+%C%_cli_test_SOURCES = %D%/cli_test.c
+%C%_cli_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_cli_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)

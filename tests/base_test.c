@@ -91,7 +91,8 @@ static void ill_formed_text_is_found_and_repaired_by_maximal_parts(void **state)
     assert_true(cf_utf8_valid("a\xc3\xa9\xf0\x9f\x98\x80", 7, &at));
     assert_false(cf_utf8_valid("ab\xed\xa0\x80", 5, &at));
     assert_int_equal(at, 2);
-    assert_int_equal(cf_utf8_repair("a\xf0\x9f\x98z\xc0\xaf", 7, &out, &len, &err), CF_OK);
+    assert_int_equal(cf_utf8_repair("a\xf0\x9f\x98z\xc0\xaf", 7, &out, &len, &err),
+                     CF_OK);
     assert_string_equal(out, "a\xef\xbf\xbdz\xef\xbf\xbd\xef\xbf\xbd");
     cf_free(out);
     out = cf_utf8_printable("a\x1b[2J\xe2\x80\xae", 8, 100, &err);
@@ -120,8 +121,8 @@ static void hashes_match_the_standard(void **state)
 
     (void)state;
     assert_int_equal(cf_digest_mem("abc", 3, hex, NULL), CF_OK);
-    assert_string_equal(hex,
-                        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_string_equal(
+        hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 static void half_floats_widen_exactly(void **state)
@@ -133,7 +134,8 @@ static void half_floats_widen_exactly(void **state)
 
     (void)state;
     assert_int_equal(cf_view_floats(f, &v, 0, 5, &err), CF_OK);
-    assert_true(f[0] == 1.0f && f[1] == 0x1p-24f && f[2] == -0x1p-24f && f[3] == 65504.0f);
+    assert_true(f[0] == 1.0f && f[1] == 0x1p-24f && f[2] == -0x1p-24f &&
+                f[3] == 65504.0f);
     assert_true(f[4] < -1e30f);
     assert_int_equal(cf_view_floats(f, &v, 3, 3, &err), CF_ERANGE);
 }

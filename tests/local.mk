@@ -24,3 +24,4 @@ include tests/models.mk
 include tests/jobs.mk
 include tests/store.mk
 include tests/pipeline.mk
+include tests/pkg.mk

@@ -1,1 +1,13 @@
-# tests of pipeline/
+# tests of pipeline/ and of the programs
+CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh
+TESTS += $(CF_CLI_TESTS)
+dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
+dist_noinst_DATA += %D%/cli/init.sh
+$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
+
+check_PROGRAMS += %D%/settings_test
+TESTS += %D%/settings_test
+%C%_settings_test_SOURCES = %D%/settings_test.c
+%C%_settings_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_settings_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx

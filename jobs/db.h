@@ -1,0 +1,40 @@
+/* db.h - what a struct cf_queue is, for the files of jobs/ alone. */
+#ifndef CF_JOBS_DB_H
+#define CF_JOBS_DB_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "jobs/queue.h"
+#include "jobs/sql.h"
+
+struct cf_queue {
+    sqlite3 *db;
+    char *path; /* absolute */
+    char *dir;  /* absolute */
+    bool writable;
+};
+
+/* Unix milliseconds by the wall clock. */
+int64_t cf_now_ms(void);
+
+/* CF_EPERM when the queue was opened to read. */
+enum cf_status cf_queue_writable(const struct cf_queue *q, struct cf_error *err);
+
+/* Close the running attempt of a job. code and message may be NULL. */
+enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *outcome,
+                              const char *code, const char *message, const char *stage_ms,
+                              struct cf_error *err);
+
+/* Give up a lease: CF_ELOST when the token is not the one stored. */
+enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
+                             struct cf_error *err);
+
+/* Take back every lease of a worker inside the caller's transaction. charge: crashes + 1
+ * and CRASH_LOOP at the limit; else a release. why goes into the history; *n grows by the
+ * number of jobs. */
+enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
+                                  const char *why, const struct cf_retry *retry, int *n,
+                                  struct cf_error *err);
+
+#endif

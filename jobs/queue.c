@@ -1,0 +1,351 @@
+#include "jobs/queue.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "jobs/db.h"
+#include "jobs/fs.h"
+#include "jobs/schema.h"
+
+enum { TIMEOUT_MS = 60000, CLOSE_TIMEOUT_MS = 1000 };
+
+int64_t cf_now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Absolute path of a file that may not exist yet, and its directory. Absolute, because
+ * SQLite gives ":memory:" and "" a meaning of their own. */
+static enum cf_status resolve(struct cf_queue *q, const char *path, struct cf_error *err)
+{
+    const char *base = strrchr(path, '/');
+    char real[PATH_MAX], *slash;
+    char *dir = NULL;
+
+    if (!*path)
+        return cf_fail(err, CF_EUSAGE, "database: the name is empty");
+    if (!realpath(path, real)) {
+        if (errno != ENOENT)
+            return cf_fail_errno(err, errno, "%s", path);
+        dir =
+            base ? cf_strndup(path, (size_t)(base - path) + 1, err) : cf_strdup(".", err);
+        if (!dir)
+            return CF_ENOMEM;
+        if (!realpath(dir, real)) {
+            cf_fail_errno(err, errno, "%s", dir);
+            cf_free(dir);
+            return err ? err->status : CF_ENOENT;
+        }
+        cf_free(dir);
+        q->dir = cf_strdup(real, err);
+        q->path = cf_format(err, "%s/%s", strcmp(real, "/") ? real : "",
+                            base ? base + 1 : path);
+        return q->dir && q->path ? CF_OK : CF_ENOMEM;
+    }
+    q->path = cf_strdup(real, err);
+    slash = strrchr(real, '/');
+    slash[slash == real] = '\0';
+    q->dir = cf_strdup(real, err);
+    return q->dir && q->path ? CF_OK : CF_ENOMEM;
+}
+
+/* What lies at the path, from its first 100 bytes, before SQLite may touch anything: a
+ * foreign file is never written to, not even to roll back its journal. Read through
+ * SQLite's own file handle, since closing a descriptor of our own would drop the locks
+ * that another connection of this process holds on the file. */
+static enum cf_status probe(const char *path, struct cf_error *err)
+{
+    unsigned char head[100];
+    sqlite3 *db = NULL;
+    sqlite3_file *file = NULL;
+    enum cf_status st = CF_OK;
+    uint32_t id;
+    int rc;
+
+    rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    if (rc == SQLITE_OK)
+        rc = file->pMethods->xRead(file, head, sizeof head, 0);
+    if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) {
+        st = cf_sql_fail(db, rc, "database", err);
+    } else if (rc != SQLITE_OK || memcmp(head, "SQLite format 3", 16) != 0) {
+        st = cf_fail(err, CF_EFORMAT, "not an SQLite database");
+    } else {
+        id = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 |
+             (uint32_t)head[70] << 8 | head[71];
+        if (id != CF_SCHEMA_ID)
+            st = cf_fail(err, CF_ECONFIG,
+                         "a database of another program (application_id 0x%08x, expected "
+                         "0x%08x)",
+                         id, CF_SCHEMA_ID);
+    }
+    sqlite3_close(db);
+    return st;
+}
+
+/* file:PATH?immutable=1 with everything escaped that a URI could misread. */
+static char *immutable_uri(const char *path, struct cf_error *err)
+{
+    char *uri = cf_alloc(strlen(path) + 8, 3, err), *p = uri;
+
+    if (!uri)
+        return NULL;
+    p += sprintf(p, "file:");
+    for (; *path; path++) {
+        bool plain = strchr("?#%", *path) == NULL && (unsigned char)*path < 0x80;
+
+        p += sprintf(p, plain ? "%c" : "%%%02X", (unsigned char)*path);
+    }
+    sprintf(p, "?immutable=1");
+    return uri;
+}
+
+/* A reader needs the memory shared by the users of the log, a file in that directory.
+ * Where it may not be made and no log lies there, nobody is writing, and the file is read
+ * as it is. */
+static bool read_as_it_is(const struct cf_queue *q)
+{
+    struct cf_error ignored = {0};
+    char *log = cf_format(&ignored, "%s-wal", q->path);
+    struct stat sb;
+    bool quiet = log && (stat(log, &sb) != 0 || sb.st_size == 0);
+
+    cf_free(log);
+    return quiet && !q->writable && access(q->dir, W_OK) != 0;
+}
+
+static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *err)
+{
+    bool as_it_is = read_as_it_is(q);
+    char *name = as_it_is ? immutable_uri(q->path, err) : cf_strdup(q->path, err);
+    int flags = q->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
+
+    if (!name)
+        return CF_ENOMEM;
+    flags |= as_it_is ? SQLITE_OPEN_URI : 0;
+    flags |= fresh ? SQLITE_OPEN_CREATE : 0;
+    rc = sqlite3_open_v2(name, &q->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
+    cf_free(name);
+    if (rc != SQLITE_OK && access(q->dir, fresh ? W_OK | X_OK : X_OK) != 0)
+        return cf_fail_errno(err, errno, "%s", q->dir);
+    if (rc != SQLITE_OK)
+        return cf_sql_fail(q->db, rc, "database", err);
+    if (q->writable && sqlite3_db_readonly(q->db, "main") == 1)
+        return cf_fail(err, CF_EPERM, "no permission to write");
+    return CF_OK;
+}
+
+static enum cf_status set_up(struct cf_queue *q, struct cf_error *err)
+{
+    sqlite3_busy_timeout(q->db, TIMEOUT_MS);
+    sqlite3_extended_result_codes(q->db, 1);
+    sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    return cf_sql_exec(q->db,
+                       "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;"
+                       "PRAGMA mmap_size = 0; PRAGMA foreign_keys = ON;"
+                       "PRAGMA synchronous = FULL;",
+                       err);
+}
+
+/* Tables first, by rollback journal, so that the file's own first page carries our
+ * application_id from its first moment; then the write-ahead log. Two processes may do
+ * this at once. */
+static enum cf_status create(struct cf_queue *q, struct cf_error *err)
+{
+    int64_t version, id;
+    enum cf_status st;
+
+    CF_TRY(cf_sql_exec(q->db, "BEGIN EXCLUSIVE", err));
+    st = cf_sql_int64(q->db, "PRAGMA user_version", &version, err);
+    if (st == CF_OK)
+        st = cf_sql_int64(q->db, "PRAGMA application_id", &id, err);
+    if (st == CF_OK && id != CF_SCHEMA_ID) {
+        st = cf_schema_migrate(q->db, 0, err);
+        if (st == CF_OK)
+            st = cf_sql_exec(q->db,
+                             "INSERT INTO meta(key, value) VALUES"
+                             "('created_by', 'cfgen'),"
+                             "('created_at', strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
+                             err);
+    }
+    return cf_sql_end(q->db, st, err);
+}
+
+/* Changing the journal needs the file alone and does not wait by itself. */
+static enum cf_status use_wal(struct cf_queue *q, struct cf_error *err)
+{
+    const struct timespec pause = {0, 50 * 1000 * 1000};
+    int rc = SQLITE_BUSY;
+
+    for (int i = 0; i < 200 && (rc & 0xff) == SQLITE_BUSY; i++) {
+        rc = sqlite3_exec(q->db, "PRAGMA journal_mode = WAL", NULL, NULL, NULL);
+        if ((rc & 0xff) == SQLITE_BUSY)
+            nanosleep(&pause, NULL);
+    }
+    return rc == SQLITE_OK ? CF_OK : cf_sql_fail(q->db, rc, "write-ahead log", err);
+}
+
+static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
+{
+    int64_t version, id, tables;
+    enum cf_status st = CF_OK;
+
+    CF_TRY(cf_sql_int64(q->db, "PRAGMA application_id", &id, err));
+    CF_TRY(cf_sql_int64(q->db, "PRAGMA user_version", &version, err));
+    if (id != CF_SCHEMA_ID)
+        return cf_fail(err, CF_EFORMAT, "an empty database: its making was interrupted");
+    CF_TRY(cf_schema_usable((int)version, q->writable, err));
+    CF_TRY(
+        cf_sql_int64(q->db,
+                     "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN"
+                     "('meta','prompt','model','recipe','batch','job','worker','lease',"
+                     "'attempt','output','delay','stat')",
+                     &tables, err));
+    if (tables != 12)
+        return cf_fail(err, CF_EFORMAT, "%d of 12 tables are there", (int)tables);
+    if (q->writable && version < CF_SCHEMA_VERSION) {
+        CF_TRY(cf_sql_begin(q->db, err));
+        st = cf_sql_int64(q->db, "PRAGMA user_version", &version, err);
+        if (st == CF_OK)
+            st = cf_schema_migrate(q->db, (int)version, err);
+        st = cf_sql_end(q->db, st, err);
+    }
+    return st;
+}
+
+static enum cf_status connect_to(struct cf_queue *q, bool may_create,
+                                 struct cf_error *err)
+{
+    bool there = true, fresh;
+    struct stat sb;
+
+    if (stat(q->path, &sb) != 0) {
+        if (errno != ENOENT || !may_create)
+            return cf_fail_errno(err, errno, "database");
+        there = false;
+    } else if (!S_ISREG(sb.st_mode)) {
+        return cf_fail(err, CF_EFORMAT, "not a regular file");
+    }
+    fresh = !there || sb.st_size == 0;
+    if (fresh && !may_create)
+        return cf_fail(err, CF_EFORMAT, "an empty file, not a database");
+    if (!fresh)
+        CF_TRY(probe(q->path, err));
+    CF_TRY(open_db(q, fresh, err));
+    CF_TRY(set_up(q, err));
+    if (fresh)
+        CF_TRY(create(q, err));
+    CF_TRY(check_version(q, err));
+    return q->writable ? use_wal(q, err) : CF_OK;
+}
+
+enum cf_status cf_queue_open(struct cf_queue **out, const char *path,
+                             enum cf_queue_mode mode, struct cf_error *err)
+{
+    int plain = (int)mode & ~CF_QUEUE_UNSAFE_SHARED;
+    struct cf_error local = {0};
+    struct cf_queue *q;
+    enum cf_status st;
+
+    *out = NULL;
+    if (!err)
+        err = &local;
+    q = cf_calloc(1, sizeof *q, err);
+    if (!q)
+        return CF_ENOMEM;
+    q->writable = plain != CF_QUEUE_READ;
+    st = resolve(q, path, err);
+    if (st == CF_OK && plain == (int)mode)
+        st = cf_fs_check_local(q->dir, err);
+    if (st == CF_OK && (st = connect_to(q, plain == CF_QUEUE_CREATE, err)) != CF_OK)
+        st = cf_wrap(err, "%s", path);
+    if (st != CF_OK) {
+        cf_queue_close(q);
+        return st;
+    }
+    *out = q;
+    return CF_OK;
+}
+
+void cf_queue_timeout(struct cf_queue *q, int ms)
+{
+    sqlite3_busy_timeout(q->db, ms);
+}
+
+/* The log is folded back when nobody minds: a reader in the way is not worth a wait. */
+void cf_queue_close(struct cf_queue *q)
+{
+    if (!q)
+        return;
+    if (q->db && q->writable) {
+        sqlite3_busy_timeout(q->db, CLOSE_TIMEOUT_MS);
+        sqlite3_exec(q->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
+    }
+    sqlite3_close(q->db);
+    cf_free(q->path);
+    cf_free(q->dir);
+    cf_free(q);
+}
+
+enum cf_status cf_queue_writable(const struct cf_queue *q, struct cf_error *err)
+{
+    return q->writable ? CF_OK : cf_fail(err, CF_EPERM, "%s: opened to read", q->path);
+}
+
+const char *cf_queue_dir(const struct cf_queue *q)
+{
+    return q->dir;
+}
+
+enum cf_status cf_queue_counts(struct cf_queue *q, struct cf_counts *c,
+                               struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row;
+
+    memset(c, 0, sizeof *c);
+    st = cf_sql_open(&s, q->db, "SELECT state, n FROM stat", err);
+    while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
+        int64_t state = cf_sql_col_int(&s, 0);
+
+        if (state >= 0 && state < CF_NJOBSTATE)
+            c->n[state] = cf_sql_col_int(&s, 1);
+    }
+    cf_sql_close(&s);
+    return st;
+}
+
+enum cf_status cf_queue_next_due(struct cf_queue *q, int *seconds, struct cf_error *err)
+{
+    int64_t now = cf_now_ms(), wait = 0;
+    enum cf_status st;
+    struct cf_sql s;
+    bool row = false;
+
+    *seconds = -1;
+    st = cf_sql_open(
+        &s, q->db, "SELECT min(until - ?1, seconds * 1000) FROM delay ORDER BY 1 LIMIT 1",
+        err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, now);
+        st = cf_sql_step(&s, &row, err);
+    }
+    if (st == CF_OK && row) {
+        wait = cf_sql_col_int(&s, 0);
+        *seconds = wait <= 0 ? 0 : wait > INT_MAX ? INT_MAX : (int)((wait + 999) / 1000);
+    }
+    cf_sql_close(&s);
+    return st;
+}

@@ -1,0 +1,184 @@
+#include "jobs/recipe.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+
+enum { LIST_MAX = 256, VALUES_MAX = 4096, NAME_LIMIT = 255, DIGITS = 9 };
+
+enum kind { TEXT, BOOL, COUNT, NUMBER, NUMBERS, COUNTS };
+
+static const struct field {
+    const char *key;
+    enum kind kind;
+    double lo, hi;
+} field[] = {
+    {"model", TEXT, 1, NAME_LIMIT}, {"cfg", NUMBERS, 0, 100},
+    {"tau", NUMBERS, 0.001, 100},   {"top_k", COUNT, 0, 1 << 30},
+    {"top_p", NUMBER, 0, 1},        {"cfg_insertion_layer", COUNTS, -1000, 1000},
+    {"flip_bits", NUMBERS, 0, 1},   {"quality", NUMBER, 0, 100},
+    {"lossless", BOOL, 0, 0},       {"sharp_yuv", BOOL, 0, 0},
+    {"method", COUNT, 0, 6},        {"strict_size", BOOL, 0, 0},
+};
+
+static const struct field *find(const char *key)
+{
+    for (size_t i = 0; i < sizeof field / sizeof field[0]; i++)
+        if (strcmp(field[i].key, key) == 0)
+            return &field[i];
+    return NULL;
+}
+
+static enum cf_status bad(const struct field *f, const json_t *v, const char *where,
+                          struct cf_error *err)
+{
+    static const char *const want[] = {
+        "a text",
+        "true or false",
+        "an integer",
+        "a number",
+        "a number or a list of numbers",
+        "a list of integers",
+    };
+    char *found = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
+                                    JSON_REAL_PRECISION(DIGITS));
+
+    if (f->kind == TEXT || f->kind == BOOL)
+        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s", where, f->key,
+                found ? found : "?", want[f->kind]);
+    else
+        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s in %g..%g", where, f->key,
+                found ? found : "?", want[f->kind], f->lo, f->hi);
+    free(found);
+    return CF_EFORMAT;
+}
+
+static json_t *number(const struct field *f, const json_t *v)
+{
+    double d = json_number_value(v);
+
+    if (!json_is_number(v) || !(d >= f->lo && d <= f->hi))
+        return NULL;
+    return json_real(d == 0 ? 0.0 : d);
+}
+
+static json_t *count(const struct field *f, const json_t *v)
+{
+    json_int_t i = json_integer_value(v);
+
+    if (!json_is_integer(v) || i < (json_int_t)f->lo || i > (json_int_t)f->hi)
+        return NULL;
+    return json_integer(i);
+}
+
+static json_t *list(const struct field *f, const json_t *v)
+{
+    size_t n = json_array_size(v);
+    json_t *out;
+
+    if (!json_is_array(v) || n < 1 || n > LIST_MAX || !(out = json_array()))
+        return NULL;
+    for (size_t i = 0; i < n; i++) {
+        json_t *item = json_array_get(v, i);
+
+        item = f->kind == COUNTS ? count(f, item) : number(f, item);
+        if (!item || json_array_append_new(out, item) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+
+/* A fresh canonical value; NULL when v is not what f wants. */
+static json_t *canonical(const struct field *f, const json_t *v)
+{
+    switch (f->kind) {
+    case TEXT:
+        if (!json_is_string(v) || json_string_length(v) < 1 ||
+            json_string_length(v) > NAME_LIMIT ||
+            strlen(json_string_value(v)) != json_string_length(v))
+            return NULL;
+        return json_string(json_string_value(v));
+    case BOOL:
+        return json_is_boolean(v) ? json_boolean(json_is_true(v)) : NULL;
+    case COUNT:
+        return count(f, v);
+    case NUMBER:
+        return number(f, v);
+    case NUMBERS:
+        return json_is_array(v) ? list(f, v) : number(f, v);
+    case COUNTS:
+        return list(f, v);
+    }
+    return NULL;
+}
+
+static enum cf_status lay_over(json_t *out, const json_t *obj, const char *where,
+                               struct cf_error *err)
+{
+    const char *key;
+    json_t *v, *c;
+
+    if (!obj)
+        return CF_OK;
+    if (!json_is_object(obj))
+        return cf_fail(err, CF_EFORMAT, "%s: a recipe is an object", where);
+    json_object_foreach((json_t *)obj, key, v)
+    {
+        const struct field *f = find(key);
+
+        if (!f)
+            return cf_fail(err, CF_EFORMAT, "%s: unknown key \"%.60s\"", where, key);
+        if (json_is_null(v)) {
+            json_object_del(out, key);
+            continue;
+        }
+        c = canonical(f, v);
+        if (!c)
+            return bad(f, v, where, err);
+        if (json_object_set_new(out, key, c) != 0)
+            return cf_fail(err, CF_ENOMEM, "%s: no memory", where);
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_recipe_merge(const json_t *base, const json_t *over, const char *where,
+                               char **canon, struct cf_error *err)
+{
+    json_t *out = json_object();
+    char *text = NULL;
+    enum cf_status st;
+
+    *canon = NULL;
+    st = out ? lay_over(out, base, where, err)
+             : cf_fail(err, CF_ENOMEM, "%s: no memory", where);
+    if (st == CF_OK)
+        st = lay_over(out, over, where, err);
+    if (st == CF_OK) {
+        text =
+            json_dumps(out, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
+        *canon = text ? cf_strdup(text, err) : NULL;
+        if (!*canon)
+            st = cf_fail(err, CF_ENOMEM, "%s: no memory", where);
+    }
+    free(text);
+    json_decref(out);
+    return st;
+}
+
+enum cf_status cf_recipe_canon(const char *json, size_t len, const char *where,
+                               char **canon, struct cf_error *err)
+{
+    json_t *tree = cf_json_parse(json, len, VALUES_MAX, where, err);
+    enum cf_status st;
+
+    *canon = NULL;
+    if (!tree)
+        return err ? err->status : CF_EFORMAT;
+    st = cf_recipe_merge(tree, NULL, where, canon, err);
+    json_decref(tree);
+    return st;
+}

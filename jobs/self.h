@@ -1,0 +1,23 @@
+/* self.h - this process as a worker: host, boot, Slurm task, and a file that stays locked
+ * until the process is gone, whatever way it goes. */
+#ifndef CF_JOBS_SELF_H
+#define CF_JOBS_SELF_H
+
+#include "jobs/queue.h"
+
+struct cf_self {
+    struct cf_worker worker; /* its texts point into this struct: do not copy it */
+    char host[256], boot_id[64];
+    char *lock_path; /* owned */
+    int lock_fd;     /* -1 without a lock */
+};
+
+/* dir: where the lock file goes, cf_queue_dir of the queue as a rule; NULL for one who
+ * only looks (reap). build and cpu are borrowed. */
+enum cf_status cf_self_open(struct cf_self *self, const char *dir, const char *build,
+                            const char *cpu, struct cf_error *err);
+
+/* Removes the lock file. After cf_queue_unregister. */
+void cf_self_close(struct cf_self *self);
+
+#endif

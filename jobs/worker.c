@@ -1,0 +1,276 @@
+/* Workers: who they are, whether they live, and what happens to the jobs of dead ones. */
+#include "jobs/queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "jobs/db.h"
+
+enum cf_status cf_queue_register(struct cf_queue *q, const struct cf_worker *w,
+                                 int64_t *worker_id, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+
+    CF_TRY(cf_queue_writable(q, err));
+    st = cf_sql_open(
+        &s, q->db,
+        "INSERT INTO worker(host, boot_id, pid, started, lock_path, slurm_job,"
+        " slurm_task, restart, build, cpu)"
+        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        err);
+    if (st == CF_OK) {
+        cf_sql_str(&s, 1, w->host ? w->host : "");
+        cf_sql_str(&s, 2, w->boot_id ? w->boot_id : "");
+        cf_sql_int(&s, 3, w->pid);
+        cf_sql_int(&s, 4, cf_now_ms());
+        cf_sql_str(&s, 5, w->lock_path);
+        cf_sql_str(&s, 6, w->slurm_job);
+        cf_sql_str(&s, 7, w->slurm_task);
+        cf_sql_int(&s, 8, w->restart);
+        cf_sql_str(&s, 9, w->build ? w->build : "");
+        cf_sql_str(&s, 10, w->cpu ? w->cpu : "");
+        st = cf_sql_run(&s, NULL, err);
+    }
+    if (st == CF_OK)
+        *worker_id = sqlite3_last_insert_rowid(q->db);
+    cf_sql_close(&s);
+    return st;
+}
+
+static enum cf_status worker_ended(struct cf_queue *q, int64_t worker_id, int *found,
+                                   struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+
+    st = cf_sql_open(&s, q->db,
+                     "UPDATE worker SET ended = coalesce(ended, ?2) WHERE id = ?1", err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, worker_id);
+        cf_sql_int(&s, 2, cf_now_ms());
+        st = cf_sql_run(&s, found, err);
+    }
+    cf_sql_close(&s);
+    return st;
+}
+
+enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
+                                   struct cf_error *err)
+{
+    struct cf_retry none;
+    enum cf_status st;
+    int n = 0;
+
+    CF_TRY(cf_queue_writable(q, err));
+    cf_retry_default(&none);
+    CF_TRY(cf_sql_begin(q->db, err));
+    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &n, err);
+    if (st == CF_OK)
+        st = worker_ended(q, worker_id, NULL, err);
+    return cf_sql_end(q->db, st, err);
+}
+
+enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    int n = 0;
+
+    CF_TRY(cf_queue_writable(q, err));
+    st = cf_sql_open(&s, q->db, "UPDATE worker SET beat = beat + 1 WHERE id = ?1", err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, worker_id);
+        st = cf_sql_run(&s, &n, err);
+    }
+    cf_sql_close(&s);
+    if (st == CF_OK && n != 1)
+        st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
+                     (long long)worker_id);
+    return st;
+}
+
+static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
+                               const char *why, const struct cf_retry *retry,
+                               struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row, loop = false;
+
+    st = cf_sql_open(&s, q->db,
+                     charge ? "UPDATE job SET crashes = crashes + 1,"
+                              " state = iif(crashes + 1 >= ?2, 3, 0)"
+                              " WHERE id = ?1 RETURNING state"
+                            : "UPDATE job SET releases = releases + 1, state = 0"
+                              " WHERE id = ?1 RETURNING state",
+                     err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, job_id);
+        if (charge)
+            cf_sql_int(&s, 2, retry->max_crashes);
+        while ((st = cf_sql_step(&s, &row, err)) == CF_OK && row)
+            loop = cf_sql_col_int(&s, 0) == CF_JOB_FAILED;
+    }
+    cf_sql_close(&s);
+    if (st != CF_OK)
+        return st;
+    return cf_attempt_end(q, job_id, charge ? "crashed" : "released",
+                          loop     ? "CRASH_LOOP"
+                          : charge ? "CRASH"
+                                   : NULL,
+                          why, NULL, err);
+}
+
+enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
+                                  const char *why, const struct cf_retry *retry, int *n,
+                                  struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    int64_t id = 0;
+    bool row = true;
+
+    do { /* one at a time: the rows under a reading statement are not changed */
+        st = cf_sql_open(&s, q->db,
+                         "DELETE FROM lease WHERE job_id ="
+                         " (SELECT min(job_id) FROM lease WHERE worker_id = ?1)"
+                         " RETURNING job_id",
+                         err);
+        if (st == CF_OK) {
+            cf_sql_int(&s, 1, worker_id);
+            st = cf_sql_step(&s, &row, err);
+        }
+        if (st == CF_OK && row)
+            id = cf_sql_col_int(&s, 0);
+        cf_sql_close(&s);
+        if (st != CF_OK || !row)
+            break;
+        st = take_one(q, id, charge, why, retry, err);
+        *n += st == CF_OK;
+    } while (st == CF_OK);
+    return st;
+}
+
+/* Free is a lock that could be shared now: its holder wants it alone. An unreadable file
+ * says nothing, and then the worker is taken to live. */
+static bool lock_is_free(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    bool is_free;
+
+    if (fd < 0)
+        return errno == ENOENT;
+    is_free = flock(fd, LOCK_SH | LOCK_NB) == 0;
+    close(fd);
+    return is_free;
+}
+
+enum fate { LIVES, CRASHED, TAKEN_DOWN };
+
+static bool same(const char *a, const char *b)
+{
+    return a && b && *a && strcmp(a, b) == 0;
+}
+
+/* s: id, host, boot_id, lock_path, slurm_job, slurm_task, restart */
+static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
+                         const char **why)
+{
+    const char *lock_path = cf_sql_col_text(s, 3, NULL);
+
+    if (same(cf_sql_col_text(s, 4, NULL), self->slurm_job) &&
+        same(cf_sql_col_text(s, 5, NULL), self->slurm_task) &&
+        cf_sql_col_int(s, 6) < self->restart) {
+        *why = "Slurm started its task again";
+        return TAKEN_DOWN;
+    }
+    if (!same(cf_sql_col_text(s, 1, NULL), self->host))
+        return LIVES;
+    if (self->boot_id && *self->boot_id &&
+        !same(cf_sql_col_text(s, 2, NULL), self->boot_id)) {
+        *why = "its host was booted again";
+        return TAKEN_DOWN;
+    }
+    if (lock_path && lock_is_free(lock_path)) {
+        *why = "its worker died";
+        return CRASHED;
+    }
+    return LIVES;
+}
+
+struct dead {
+    int64_t id;
+    enum fate fate;
+    const char *why;
+};
+
+static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self,
+                                struct dead **dead, size_t *n, struct cf_error *err)
+{
+    size_t cap = 0;
+    enum cf_status st;
+    struct cf_sql s;
+    bool row;
+
+    st = cf_sql_open(&s, q->db,
+                     "SELECT id, host, boot_id, lock_path, slurm_job, slurm_task, restart"
+                     " FROM worker WHERE ended IS NULL ORDER BY id",
+                     err);
+    while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
+        struct dead d = {.id = cf_sql_col_int(&s, 0)};
+
+        d.fate = fate_of(&s, self, &d.why);
+        if (d.fate == LIVES)
+            continue;
+        st = cf_grow(dead, &cap, *n + 1, sizeof **dead, err);
+        if (st == CF_OK)
+            (*dead)[(*n)++] = d;
+    }
+    cf_sql_close(&s);
+    return st;
+}
+
+enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
+                             const struct cf_retry *retry, int *n, struct cf_error *err)
+{
+    struct dead *dead = NULL;
+    size_t n_dead = 0;
+    enum cf_status st;
+
+    *n = 0;
+    CF_TRY(cf_queue_writable(q, err));
+    CF_TRY(cf_sql_begin(q->db, err));
+    st = find_dead(q, self, &dead, &n_dead, err);
+    for (size_t i = 0; i < n_dead && st == CF_OK; i++) {
+        st = cf_lease_take_back(q, dead[i].id, dead[i].fate == CRASHED, dead[i].why,
+                                retry, n, err);
+        if (st == CF_OK)
+            st = worker_ended(q, dead[i].id, NULL, err);
+    }
+    cf_free(dead);
+    return cf_sql_end(q->db, st, err);
+}
+
+enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
+                                    const struct cf_retry *retry, int *n,
+                                    struct cf_error *err)
+{
+    enum cf_status st;
+    int found = 0;
+
+    *n = 0;
+    CF_TRY(cf_queue_writable(q, err));
+    CF_TRY(cf_sql_begin(q->db, err));
+    st = worker_ended(q, worker_id, &found, err);
+    if (st == CF_OK && !found)
+        st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
+                     (long long)worker_id);
+    if (st == CF_OK)
+        st = cf_lease_take_back(q, worker_id, true, "taken back by force", retry, n, err);
+    return cf_sql_end(q->db, st, err);
+}

@@ -1,0 +1,196 @@
+/* cfgen-batch.c - the worker's command line; the work is in batch.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cli.h"
+#include "base/parse.h"
+#include "config.h"
+#include "pipeline/batch.h"
+
+enum {
+    FAIL_FAST = 256,
+    GRACE,
+    META,
+    LOG_FORMAT,
+    PROGRESS,
+    ATTEMPTS,
+    CRASHES,
+    BACKOFF,
+    SIDE,
+    SHOW_VERSION
+};
+
+static const struct cf_option options[] = {
+    {'d', "db", "FILE", "queue database, made by cfgen-jobs; default $CFGEN_DB"},
+    {'m', "model", "NAME|DIR",
+     "model for jobs that name none; default $CFGEN_MODEL,\n"
+     "else the model that is installed with cfgen"},
+    {'o', "output", "DIR", "where images go; default \"images\" beside the database"},
+    {'t', "threads", "N|auto",
+     "compute threads; auto: affinity mask, bounded by\n"
+     "the cgroup quota, OMP_NUM_THREADS and\n"
+     "SLURM_CPUS_PER_TASK"},
+    {'n', "max-jobs", "N", "stop after N jobs"},
+    {'c', "claim", "N|auto",
+     "jobs per claim, 1..64; auto: about five seconds of\n"
+     "work, at most 16"},
+    {SIDE, "side-by-side", "N|auto",
+     "images computed together, 1..64; auto: by memory, at\n"
+     "most 8; never changes an image"},
+    {ATTEMPTS, "max-attempts", "N", "tries before a job fails for good, default 3"},
+    {CRASHES, "max-crashes", "N",
+     "dead workers before a job counts as poison, default 5"},
+    {BACKOFF, "backoff", "SECONDS", "pause before another try, doubling, default 60"},
+    {FAIL_FAST, "fail-fast", "N", "stop after N failures in a row, default 5"},
+    {GRACE, "grace", "SECONDS",
+     "after a stop signal, finish the images at hand if they\n"
+     "are predicted to end in time, default 30"},
+    {META, "metadata", "full|minimal|none", "what each image tells, default full"},
+    {PROGRESS, "progress", "auto|always|never",
+     "a bar on a terminal, a line a minute elsewhere"},
+    {LOG_FORMAT, "log-format", "text|json", "form of log lines on standard error"},
+    {'q', "quiet", NULL, "errors only"},
+    {'v', "verbose", NULL, "one line per image"},
+    {'h', "help", NULL, "show this help"},
+    {SHOW_VERSION, "version", NULL, "show the version"},
+    {0, NULL, NULL, NULL},
+};
+
+struct args {
+    struct cf_batch_options o;
+    struct cf_log log;
+    bool help, version;
+};
+
+/* One of a few words; *out is its place in the list. */
+static enum cf_status word(const char *s, const char *const *list, int *out,
+                           const char *what, struct cf_error *err)
+{
+    for (*out = 0; list[*out]; (*out)++)
+        if (strcmp(s, list[*out]) == 0)
+            return CF_OK;
+    return cf_fail(err, CF_EUSAGE, "%s: '%.80s' is none of those in --help", what, s);
+}
+
+/* N, or "auto" for 0. */
+static enum cf_status auto_int(const char *s, long hi, int *out, const char *what,
+                               struct cf_error *err)
+{
+    *out = 0;
+    return strcmp(s, "auto") == 0 ? CF_OK : cf_parse_int(s, 1, hi, out, what, err);
+}
+
+static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *err)
+{
+    static const char *const metas[] = {"full", "minimal", "none", NULL};
+    static const char *const modes[] = {"auto", "always", "never", NULL};
+    static const char *const forms[] = {"text", "json", NULL};
+    struct args *a = ctx;
+    struct cf_batch_options *o = &a->o;
+    int n;
+
+    switch (key) {
+    case 'd':
+        o->db = v;
+        break;
+    case 'm':
+        o->model = v;
+        break;
+    case 'o':
+        o->output = v;
+        break;
+    case 't':
+        return auto_int(v, 1024, &o->threads, "--threads", err);
+    case 'n':
+        return cf_parse_int(v, 1, 2000000000, &o->max_jobs, "--max-jobs", err);
+    case 'c':
+        return auto_int(v, 64, &o->claim, "--claim", err);
+    case SIDE:
+        return auto_int(v, 64, &o->side, "--side-by-side", err);
+    case ATTEMPTS:
+        return cf_parse_int(v, 1, 1000, &o->retry.max_attempts, "--max-attempts", err);
+    case CRASHES:
+        return cf_parse_int(v, 1, 1000000, &o->retry.max_crashes, "--max-crashes", err);
+    case BACKOFF:
+        return cf_parse_int(v, 0, 86400, &o->retry.backoff, "--backoff", err);
+    case FAIL_FAST:
+        return cf_parse_int(v, 1, 1000000, &o->fail_fast, "--fail-fast", err);
+    case GRACE:
+        return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
+    case META:
+        CF_TRY(word(v, metas, &n, "--metadata", err));
+        o->meta = (enum cf_meta_level)n;
+        break;
+    case PROGRESS:
+        CF_TRY(word(v, modes, &n, "--progress", err));
+        o->progress = (enum cf_progress_mode)n;
+        break;
+    case LOG_FORMAT:
+        CF_TRY(word(v, forms, &n, "--log-format", err));
+        a->log.json = n == 1;
+        break;
+    case 'q':
+        o->quiet = true;
+        a->log.level = CF_LOG_ERROR;
+        break;
+    case 'v':
+        a->log.level = CF_LOG_DEBUG;
+        break;
+    case 'h':
+        a->help = true;
+        break;
+    case SHOW_VERSION:
+        a->version = true;
+        break;
+    default:
+        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+    }
+    return CF_OK;
+}
+
+static int tell(const struct args *a, struct cf_error *err)
+{
+    if (a->version) {
+        printf("cfgen-batch (cfgen) %s\n", PACKAGE_VERSION);
+    } else {
+        printf("Usage: cfgen-batch --db=FILE [OPTION]...\n"
+               "Make the images of a queue until nothing is left.\n\n");
+        cf_cli_print(stdout, options);
+        printf("\nExit status: 0 all done, 1 a job failed for good, 75 stopped in good "
+               "order with\nwork left; others are those of sysexits.h. See "
+               "cfgen-batch(1).\n");
+    }
+    return cf_status_exit(cf_cli_flush(err));
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {0};
+    struct cf_error err = {0};
+    int first = 0, status;
+
+    cf_cli_start();
+    cf_log_init(&a.log);
+    cf_batch_default(&a.o);
+    a.o.db = getenv("CFGEN_DB");
+    a.o.model = getenv("CFGEN_MODEL");
+    a.o.model_path = getenv("CFGEN_MODEL_PATH");
+    cf_cpu_parse(&a.o.cpu, getenv("CFGEN_CPU"), &err);
+    cf_cli_parse(argc, argv, options, set, &a, &first, &err);
+    if (err.status == CF_OK && (a.help || a.version)) {
+        status = tell(&a, &err);
+    } else {
+        if (err.status == CF_OK && first < argc)
+            cf_fail(&err, CF_EUSAGE, "'%.80s': no operand is expected; see --help",
+                    argv[first]);
+        if (err.status == CF_OK && !a.o.db)
+            cf_fail(&err, CF_EUSAGE, "--db=FILE is missing; cfgen-jobs init makes one");
+        if (err.status == CF_OK)
+            return cf_batch_run(&a.o, &a.log);
+        status = cf_status_exit(err.status);
+    }
+    if (err.status != CF_OK)
+        fprintf(stderr, "cfgen-batch: %s\n", err.msg);
+    return status;
+}

@@ -1,0 +1,397 @@
+/* cfgen.c - one prompt, one image; and what an image says of itself. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cli.h"
+#include "base/parse.h"
+#include "base/team.h"
+#include "base/utf8.h"
+#include "config.h"
+#include "pipeline/finish.h"
+#include "pipeline/stop.h"
+#include "store/sink.h"
+
+enum {
+    TOP_K = 256,
+    TOP_P,
+    INSERT,
+    FLIP,
+    INIT,
+    KEEP,
+    QUALITY,
+    LOSSLESS,
+    METHOD,
+    STRICT,
+    META,
+    METADATA,
+    SHOW_VERSION
+};
+
+static const struct cf_option options[] = {
+    {'m', "model", "NAME|DIR", "model; default $CFGEN_MODEL, else the one installed"},
+    {'o', "output", "FILE",
+     "WebP file to write, \"-\" for standard output;\n"
+     "default image.webp"},
+    {'s', "size", "WxH", "pixels; default the model's own size"},
+    {'S', "seed", "N", "0..18446744073709551615, default 0"},
+    {'N', "negative", "TEXT", "negative prompt"},
+    {'g', "cfg", "LIST", "guidance, one number or one per scale; 1 is off"},
+    {'T', "tau", "LIST", "temperature, one number or one per scale"},
+    {TOP_K, "top-k", "N", "1 is greedy, 0 off"},
+    {TOP_P, "top-p", "P", "0..1, 0 is off"},
+    {INSERT, "cfg-insertion-layer", "LIST",
+     "where guidance mixes: 0 the logits, -K after\n"
+     "block depth-K"},
+    {FLIP, "flip-bits", "LIST",
+     "inject wrong bits with this probability, one number\n"
+     "(all scales but the last) or one per scale"},
+    {INIT, "init-image", "FILE", "WebP image of the same size ..."},
+    {KEEP, "keep-scales", "N", "... whose first N scales are kept"},
+    {STRICT, "strict-size", NULL, "refuse a size that the model does not name"},
+    {QUALITY, "quality", "Q", "WebP quality 0..100, default 90"},
+    {LOSSLESS, "lossless", NULL, "WebP without loss"},
+    {METHOD, "method", "N", "WebP effort 0..6, default 4"},
+    {METADATA, "metadata", "full|minimal|none", "what the image tells, default full"},
+    {'t', "threads", "N|auto", "compute threads, default auto"},
+    {META, "meta", "FILE", "print what an image says of itself, as JSON"},
+    {'v', "verbose", NULL, "say what is done on standard error"},
+    {'h', "help", NULL, "show this help"},
+    {SHOW_VERSION, "version", NULL, "show the version"},
+    {0, NULL, NULL, NULL},
+};
+
+struct args {
+    struct cf_settings recipe;
+    struct cf_request req;
+    const char *model, *output, *init, *meta;
+    enum cf_meta_level level;
+    enum cf_cpu cpu;
+    int threads;
+    bool verbose, help, version;
+};
+
+static enum cf_status floats(const char *v, double lo, double hi, float *dst, int *n,
+                             const char *what, struct cf_error *err)
+{
+    double d[CF_MAX_STEPS];
+
+    CF_TRY(cf_parse_list(v, lo, hi, d, CF_MAX_STEPS, n, what, err));
+    for (int i = 0; i < *n; i++)
+        dst[i] = (float)d[i];
+    return CF_OK;
+}
+
+static enum cf_status insertion(const char *v, struct cf_gen_params *p,
+                                struct cf_error *err)
+{
+    double d[CF_MAX_INSERT];
+
+    CF_TRY(cf_parse_list(v, -1000, 0, d, CF_MAX_INSERT, &p->n_insert,
+                         "--cfg-insertion-layer", err));
+    for (int i = 0; i < p->n_insert; i++)
+        p->insert[i] = (int)d[i];
+    return CF_OK;
+}
+
+static enum cf_status level(const char *v, enum cf_meta_level *out, struct cf_error *err)
+{
+    static const char *const name[] = {"full", "minimal", "none"};
+
+    for (int i = 0; i < 3; i++)
+        if (strcmp(v, name[i]) == 0) {
+            *out = (enum cf_meta_level)i;
+            return CF_OK;
+        }
+    return cf_fail(err, CF_EUSAGE, "--metadata: '%.80s', expected full, minimal or none",
+                   v);
+}
+
+static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char *v,
+                                   struct cf_error *err)
+{
+    double d;
+
+    switch (key) {
+    case 's':
+        return cf_parse_size(v, &p->width, &p->height, "--size", err);
+    case 'g':
+        return floats(v, 0, 100, p->guidance, &p->n_guidance, "--cfg", err);
+    case 'T':
+        return floats(v, 0.001, 100, p->temperature, &p->n_temperature, "--tau", err);
+    case FLIP:
+        return floats(v, 0, 1, p->flip, &p->n_flip, "--flip-bits", err);
+    case INSERT:
+        return insertion(v, p, err);
+    case TOP_K:
+        return cf_parse_int(v, 0, 1 << 30, &p->top_k, "--top-k", err);
+    case TOP_P:
+        CF_TRY(cf_parse_num(v, 0, 1, &d, "--top-p", err));
+        p->top_p = (float)d;
+        return CF_OK;
+    case STRICT:
+        p->strict_size = 1;
+        return CF_OK;
+    default:
+        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+    }
+}
+
+static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *err)
+{
+    struct args *a = ctx;
+    double d;
+
+    switch (key) {
+    case 'm':
+        a->model = v;
+        return CF_OK;
+    case 'o':
+        a->output = v;
+        return CF_OK;
+    case 'S':
+        return cf_parse_u64(v, &a->req.seed, "--seed", err);
+    case 'N':
+        a->req.negative = v;
+        a->req.negative_len = strlen(v);
+        return CF_OK;
+    case INIT:
+        a->init = v;
+        return CF_OK;
+    case KEEP:
+        return cf_parse_int(v, 1, CF_MAX_STEPS, &a->req.keep, "--keep-scales", err);
+    case QUALITY:
+        CF_TRY(cf_parse_num(v, 0, 100, &d, "--quality", err));
+        a->recipe.webp.quality = (float)d;
+        return CF_OK;
+    case LOSSLESS:
+        a->recipe.webp.lossless = true;
+        return CF_OK;
+    case METHOD:
+        return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
+    case METADATA:
+        return level(v, &a->level, err);
+    case 't':
+        a->threads = 0;
+        return strcmp(v, "auto") == 0
+                   ? CF_OK
+                   : cf_parse_int(v, 1, CF_MAX_THREADS, &a->threads, "--threads", err);
+    case META:
+        a->meta = v;
+        return CF_OK;
+    case 'v':
+        a->verbose = true;
+        return CF_OK;
+    case 'h':
+        a->help = true;
+        return CF_OK;
+    case SHOW_VERSION:
+        a->version = true;
+        return CF_OK;
+    default:
+        return set_sampling(&a->recipe.params, key, v, err);
+    }
+}
+
+/* A whole file of at most 256 MiB. */
+static enum cf_status read_file(const char *path, struct cf_blob *out,
+                                struct cf_error *err)
+{
+    enum { LIMIT = 256 << 20 };
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum cf_status st = CF_OK;
+    struct stat sb;
+
+    if (fd < 0 || fstat(fd, &sb) != 0)
+        st = cf_fail_errno(err, errno, "%s", path);
+    else if (!S_ISREG(sb.st_mode) || sb.st_size > LIMIT)
+        st = cf_fail(err, CF_EFORMAT, "%s: expected a regular file of at most %d bytes",
+                     path, LIMIT);
+    else if (!(out->data = cf_alloc((size_t)sb.st_size + 1, 1, err)))
+        st = CF_ENOMEM;
+    while (st == CF_OK && out->size < (size_t)sb.st_size) {
+        ssize_t n = read(fd, out->data + out->size, (size_t)sb.st_size - out->size);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            st = n ? cf_fail_errno(err, errno, "%s", path)
+                   : cf_fail(err, CF_EFORMAT, "%s: ends early", path);
+        else
+            out->size += (size_t)n;
+    }
+    if (fd >= 0)
+        close(fd);
+    return st;
+}
+
+static enum cf_status print_meta(const char *path, struct cf_error *err)
+{
+    struct cf_blob file = {0};
+    enum cf_status st = read_file(path, &file, err);
+    json_t *meta = NULL;
+    char *text = NULL;
+
+    if (st == CF_OK)
+        st = cf_meta_read(file.data, file.size, &meta, err);
+    if (st == CF_OK) {
+        text = json_dumps(meta, JSON_SORT_KEYS | JSON_INDENT(2));
+        if (text)
+            puts(text);
+        st = cf_cli_flush(err);
+    } else {
+        cf_wrap(err, "%s", path);
+    }
+    free(text);
+    json_decref(meta);
+    cf_blob_free(&file);
+    return st;
+}
+
+static enum cf_status put(const struct args *a, const struct cf_blob *blob,
+                          struct cf_error *err)
+{
+    if (strcmp(a->output, "-") != 0)
+        return cf_file_put(a->output, blob->data, blob->size, err);
+    if (fwrite(blob->data, 1, blob->size, stdout) != blob->size)
+        return cf_fail(err, CF_EIO, "standard output: %s", strerror(errno));
+    return cf_cli_flush(err);
+}
+
+static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_dnn *dnn,
+                           struct cf_stop *stop, struct cf_error *err)
+{
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    struct cf_result result = {{0}, "", 0};
+    struct cf_engine_times times = {0};
+    struct cf_story story = {0};
+    struct cf_blob blob = {0};
+    enum cf_status st = CF_ENOMEM;
+
+    if (!plan)
+        return st;
+    st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
+                       &result, &times, err);
+    if (st == CF_OK)
+        st = cf_story_make(&story, engine, dnn, &a->req, plan, &a->recipe.webp, &result,
+                           NULL, err);
+    if (st == CF_OK)
+        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &blob,
+                              err);
+    if (st == CF_OK)
+        st = put(a, &blob, err);
+    if (st == CF_OK && story.note)
+        fprintf(stderr, "cfgen: note: %s\n", story.note);
+    if (st == CF_OK && a->verbose)
+        fprintf(
+            stderr,
+            "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
+            "ms\n",
+            a->output, plan->width, plan->height, blob.size, times.encode, times.generate,
+            times.decode);
+    cf_blob_free(&blob);
+    cf_story_free(&story);
+    cf_result_free(&result);
+    cf_free(plan);
+    return st;
+}
+
+static enum cf_status check(struct args *a, struct cf_error *err)
+{
+    size_t at;
+
+    if (!cf_utf8_valid(a->req.prompt, a->req.prompt_len, &at))
+        return cf_fail(err, CF_EFORMAT, "prompt: ill-formed UTF-8 at byte %zu", at);
+    if (a->req.negative && !cf_utf8_valid(a->req.negative, a->req.negative_len, &at))
+        return cf_fail(err, CF_EFORMAT, "negative prompt: ill-formed UTF-8 at byte %zu",
+                       at);
+    if (!a->init != !a->req.keep)
+        return cf_fail(err, CF_EUSAGE, "--init-image and --keep-scales go together");
+    return cf_webp_check(&a->recipe.webp, err);
+}
+
+static enum cf_status generate(struct args *a, struct cf_error *err)
+{
+    struct cf_engine *engine = NULL;
+    struct cf_dnn *dnn = NULL;
+    struct cf_image init = {0};
+    struct cf_blob file = {0};
+    struct cf_stop stop;
+    struct cf_team team;
+    enum cf_status st;
+    char *dir = NULL;
+
+    CF_TRY(check(a, err));
+    CF_TRY(cf_team_count(&team, a->threads, err));
+    CF_TRY(cf_stop_start(&stop, 0, NULL, NULL,
+                         err)); /* no grace: a signal drops the image */
+    st = cf_model_find(&dir, a->model, getenv("CFGEN_MODEL_PATH"), err);
+    if (st == CF_OK && a->init)
+        st = read_file(a->init, &file, err);
+    if (st == CF_OK && a->init &&
+        cf_webp_decode(file.data, file.size, &init, err) != CF_OK)
+        st = cf_wrap(err, "%s", a->init);
+    if (a->init)
+        a->req.init = &init;
+    if (st == CF_OK)
+        st = cf_dnn_open(&dnn, a->cpu, team.threads, err);
+    if (st == CF_OK)
+        st = cf_engine_open(&engine, dnn, dir, err);
+    if (st == CF_OK)
+        st = make(a, engine, dnn, &stop, err);
+    cf_engine_close(engine);
+    cf_dnn_close(dnn);
+    cf_free(init.rgb);
+    cf_blob_free(&file);
+    cf_free(dir);
+    cf_stop_end(&stop);
+    return st;
+}
+
+static enum cf_status tell(const struct args *a, struct cf_error *err)
+{
+    if (a->version) {
+        printf("cfgen (cfgen) %s\n", PACKAGE_VERSION);
+    } else {
+        printf("Usage: cfgen [OPTION]... PROMPT\n"
+               "       cfgen --meta=FILE\n"
+               "Make one WebP image from one prompt.\n\n");
+        cf_cli_print(stdout, options);
+        printf("\nExit statuses are those of sysexits.h. See cfgen(1).\n");
+    }
+    return cf_cli_flush(err);
+}
+
+int main(int argc, char **argv)
+{
+    struct args a = {.output = "image.webp"};
+    struct cf_error err = {0};
+    int first = 0;
+
+    cf_cli_start();
+    cf_gen_params_default(&a.recipe.params);
+    cf_webp_default(&a.recipe.webp);
+    a.model = getenv("CFGEN_MODEL");
+    cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
+    cf_cli_parse(argc, argv, options, set, &a, &first, &err);
+    if (err.status == CF_OK && (a.help || a.version)) {
+        tell(&a, &err);
+    } else if (err.status == CF_OK && a.meta) {
+        print_meta(a.meta, &err);
+    } else if (err.status == CF_OK && argc - first != 1) {
+        cf_fail(&err, CF_EUSAGE,
+                "%d operands, expected one prompt (in quotes); see --help", argc - first);
+    } else if (err.status == CF_OK) {
+        a.req.prompt = argv[first];
+        a.req.prompt_len = strlen(argv[first]);
+        generate(&a, &err);
+    }
+    if (err.status != CF_OK)
+        fprintf(stderr, "cfgen: %s\n", err.msg);
+    return cf_status_exit(err.status);
+}

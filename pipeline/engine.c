@@ -1,0 +1,365 @@
+/* engine.c - load a model once, then: texts, plan, steps, pixels. */
+#include "pipeline/engine.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+/* Texts encoded lately: seeds of one prompt stand side by side in a queue, and the
+ * negative prompt is mostly the same one. Oldest out first. */
+enum { CACHE_TEXTS = 256, CACHE_BYTES = 64 << 20 };
+
+struct remembered {
+    char *text; /* NULL: empty place */
+    size_t len;
+    struct cf_text enc;
+    uint64_t used;
+};
+
+struct cf_engine {
+    struct cf_dnn *dnn; /* borrowed */
+    struct cf_model *model;
+    const struct cf_gen_ops *ops;
+    struct cf_gen *gen;
+    struct cf_textenc *text;
+    struct cf_arena arena;
+    struct remembered cache[CACHE_TEXTS];
+    uint64_t clock;
+};
+
+static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
+{
+    struct cf_gen_files files;
+    json_t *spec;
+
+    CF_TRY(cf_model_open(&e->model, dir, true, err));
+    e->ops = cf_gen_find(e->model->generator);
+    if (!e->ops)
+        return cf_fail(err, CF_EUNSUP, "generator '%s' is not one this program knows",
+                       e->model->generator);
+    files = (struct cf_gen_files){
+        .json = e->model->json,
+        .transformer = e->model->path[CF_PART_TRANSFORMER],
+        .vae = e->model->path[CF_PART_VAE],
+    };
+    CF_TRY(e->ops->open(&e->gen, &files, e->dnn, err));
+    CF_TRY(cf_json_obj(e->model->json, "text", &spec, "model.json", err));
+    CF_TRY(cf_textenc_open(&e->text, e->dnn, spec, e->model->path[CF_PART_TEXT],
+                           e->model->path[CF_PART_VOCAB], err));
+    if (cf_textenc_dim(e->text) != e->ops->text_dim(e->gen))
+        return cf_fail(
+            err, CF_EMISMATCH,
+            "text encoder gives %d features a token, the transformer was trained "
+            "with %d",
+            cf_textenc_dim(e->text), e->ops->text_dim(e->gen));
+    return CF_OK;
+}
+
+static void forget(struct remembered *r)
+{
+    cf_free(r->text);
+    cf_text_free(&r->enc);
+    memset(r, 0, sizeof *r);
+}
+
+/* Before a call: forget the oldest texts until what is kept is small. */
+static void trim(struct cf_engine *e)
+{
+    for (;;) {
+        struct remembered *oldest = NULL;
+        size_t bytes = 0;
+
+        for (int i = 0; i < CACHE_TEXTS; i++) {
+            struct remembered *r = &e->cache[i];
+
+            if (!r->text)
+                continue;
+            bytes += r->len + sizeof(float) * (size_t)r->enc.n * (size_t)r->enc.dim;
+            if (!oldest || r->used < oldest->used)
+                oldest = r;
+        }
+        if (bytes <= CACHE_BYTES)
+            return;
+        forget(oldest);
+    }
+}
+
+enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
+                              const char *dir, struct cf_error *err)
+{
+    struct cf_engine *e = cf_calloc(1, sizeof *e, err);
+
+    if (!e)
+        return CF_ENOMEM;
+    e->dnn = dnn;
+    if (load(e, dir, err) != CF_OK) {
+        cf_engine_close(e);
+        return cf_wrap(err, "model %s", dir);
+    }
+    *engine = e;
+    return CF_OK;
+}
+
+void cf_engine_close(struct cf_engine *e)
+{
+    if (!e)
+        return;
+    for (int i = 0; i < CACHE_TEXTS; i++)
+        forget(&e->cache[i]);
+    cf_textenc_close(e->text);
+    if (e->ops)
+        e->ops->close(e->gen);
+    cf_model_close(e->model);
+    cf_arena_close(&e->arena);
+    cf_free(e);
+}
+
+const struct cf_model *cf_engine_model(const struct cf_engine *e)
+{
+    return e->model;
+}
+
+const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *e)
+{
+    return e->ops;
+}
+
+void cf_result_free(struct cf_result *r)
+{
+    cf_free(r->image.rgb);
+    memset(r, 0, sizeof *r);
+}
+
+static struct remembered *recall(struct cf_engine *e, const char *text, size_t len)
+{
+    for (int i = 0; i < CACHE_TEXTS; i++)
+        if (e->cache[i].text && e->cache[i].len == len &&
+            memcmp(e->cache[i].text, text, len) == 0) {
+            e->cache[i].used = ++e->clock;
+            return &e->cache[i];
+        }
+    return NULL;
+}
+
+/* The place of the oldest text that was not used since tick `since`. */
+static struct remembered *place(struct cf_engine *e, uint64_t since)
+{
+    struct remembered *best = NULL;
+
+    for (int i = 0; i < CACHE_TEXTS; i++) {
+        struct remembered *r = &e->cache[i];
+
+        if (!r->text)
+            return r;
+        if (r->used <= since && (!best || r->used < best->used))
+            best = r;
+    }
+    return best;
+}
+
+/* Encode the texts that are not remembered, all in one packed batch. */
+static enum cf_status encode_missing(struct cf_engine *e, const struct cf_prompt *want,
+                                     int n, uint64_t since, struct cf_error *err)
+{
+    struct cf_prompt *prompt = cf_alloc((size_t)n, sizeof *prompt, err);
+    struct cf_text *enc = cf_calloc((size_t)n, sizeof *enc, err);
+    enum cf_status st = CF_ENOMEM;
+    int m = 0;
+
+    if (!prompt || !enc)
+        goto out;
+    for (int i = 0; i < n; i++) {
+        bool seen = recall(e, want[i].text, want[i].len) != NULL;
+
+        for (int j = 0; j < m && !seen; j++)
+            seen = prompt[j].len == want[i].len &&
+                   memcmp(prompt[j].text, want[i].text, want[i].len) == 0;
+        if (!seen)
+            prompt[m++] = want[i];
+    }
+    st = m ? cf_textenc_encode(e->text, prompt, m, enc, err) : CF_OK;
+    for (int i = 0; i < m && st == CF_OK; i++) {
+        struct remembered *r = place(e, since);
+
+        forget(r);
+        r->text = cf_strndup(prompt[i].text, prompt[i].len, err);
+        if (!r->text) {
+            st = CF_ENOMEM;
+            break;
+        }
+        r->len = prompt[i].len;
+        r->enc = enc[i];
+        r->used = ++e->clock;
+        memset(&enc[i], 0, sizeof enc[i]);
+    }
+out:
+    for (int i = 0; enc && i < n; i++)
+        cf_text_free(&enc[i]);
+    cf_free(enc);
+    cf_free(prompt);
+    return st;
+}
+
+/* Fill item[i].cond and .negative. Borrowed from the cache until the next call. */
+static enum cf_status encode(struct cf_engine *e, const struct cf_request *req, int n,
+                             struct cf_gen_item *item, struct cf_error *err)
+{
+    struct cf_prompt *want;
+    uint64_t since = e->clock;
+    enum cf_status st;
+    int m = 0;
+
+    if (2 * n > CACHE_TEXTS)
+        return cf_fail(err, CF_ERANGE, "%d images side by side, at most %d", n,
+                       CACHE_TEXTS / 2);
+    trim(e);
+    want = cf_alloc(2 * (size_t)n, sizeof *want, err);
+    if (!want)
+        return CF_ENOMEM;
+    for (int i = 0; i < n; i++) {
+        want[m++] = (struct cf_prompt){req[i].prompt, req[i].prompt_len};
+        if (req[i].negative)
+            want[m++] = (struct cf_prompt){req[i].negative, req[i].negative_len};
+    }
+    st = encode_missing(e, want, m, since, err);
+    cf_free(want);
+    if (st != CF_OK)
+        return st;
+    for (int i = 0; i < n; i++) {
+        item[i].seed = req[i].seed;
+        item[i].cond = &recall(e, req[i].prompt, req[i].prompt_len)->enc;
+        if (req[i].negative)
+            item[i].negative = &recall(e, req[i].negative, req[i].negative_len)->enc;
+    }
+    return CF_OK;
+}
+
+static int longest(const struct cf_gen_item *item, int n)
+{
+    int max = 1;
+
+    for (int i = 0; i < n; i++) {
+        if (item[i].cond->n > max)
+            max = item[i].cond->n;
+        if (item[i].negative && item[i].negative->n > max)
+            max = item[i].negative->n;
+    }
+    return max;
+}
+
+/* The arena grows to the largest plan seen and stays. */
+static enum cf_status ready_arena(struct cf_engine *e, size_t bytes, struct cf_error *err)
+{
+    if (e->arena.size < bytes) {
+        cf_arena_close(&e->arena);
+        CF_TRY(cf_arena_open(&e->arena, bytes, err));
+    }
+    cf_arena_rewind(&e->arena, 0);
+    return CF_OK;
+}
+
+/* Bits of the kept scales of each request that brings an image. */
+struct forced {
+    uint8_t *bits;
+    size_t *offset;
+    const uint8_t **scale; /* [n_step] */
+};
+
+static enum cf_status force(struct cf_engine *e, const struct cf_plan *plan,
+                            const struct cf_request *req, struct forced *f,
+                            struct cf_gen_item *item, struct cf_error *err)
+{
+    if (!req->init || req->keep == 0)
+        return CF_OK;
+    if (req->keep > plan->n_step)
+        return cf_fail(err, CF_ERANGE, "keep %d scales: this size has %d", req->keep,
+                       plan->n_step);
+    CF_TRY(e->ops->encode(e->gen, plan, req->init, &f->bits, &f->offset, err));
+    f->scale = cf_alloc((size_t)plan->n_step, sizeof *f->scale, err);
+    if (!f->scale)
+        return CF_ENOMEM;
+    for (int s = 0; s < plan->n_step; s++)
+        f->scale[s] = f->bits + f->offset[s];
+    item->forced = f->scale;
+    item->n_forced = req->keep;
+    return CF_OK;
+}
+
+static enum cf_status pixels(struct cf_engine *e, struct cf_gen_state *state,
+                             const struct cf_plan *plan, int i, struct cf_result *out,
+                             struct cf_error *err)
+{
+    size_t stride = 3 * (size_t)plan->width;
+
+    out->image = (struct cf_image){
+        .rgb = cf_alloc((size_t)plan->height, stride, err),
+        .w = plan->width,
+        .h = plan->height,
+        .stride = stride,
+    };
+    if (!out->image.rgb)
+        return CF_ENOMEM;
+    CF_TRY(e->ops->decode(state, i, &out->image, err));
+    return cf_digest_mem(out->image.rgb, stride * (size_t)plan->height, out->pixel_sha256,
+                         err);
+}
+
+enum cf_status cf_engine_plan(struct cf_engine *e, const struct cf_gen_params *params,
+                              int batch, struct cf_plan *plan, struct cf_error *err)
+{
+    return e->ops->plan(e->gen, params, batch, 1, plan, err);
+}
+
+enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *params,
+                             const struct cf_request *req, int n,
+                             struct cf_cancel *cancel, struct cf_plan *plan,
+                             struct cf_result *out, struct cf_engine_times *times,
+                             struct cf_error *err)
+{
+    struct cf_gen_item *item = cf_calloc((size_t)n, sizeof *item, err);
+    struct forced *forced = cf_calloc((size_t)n, sizeof *forced, err);
+    double t0 = 1e3 * cf_clock(), t1 = t0, t2 = t0;
+    struct cf_gen_state *state;
+    enum cf_status st = CF_ENOMEM;
+
+    memset(out, 0, (size_t)n * sizeof *out);
+    if (!item || !forced)
+        goto out;
+    if ((st = encode(e, req, n, item, err)) != CF_OK)
+        goto out;
+    t1 = t2 = 1e3 * cf_clock();
+
+    /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
+    if ((st = e->ops->plan(e->gen, params, n, longest(item, n), plan, err)) != CF_OK ||
+        (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK)
+        goto out;
+    for (int i = 0; i < n && st == CF_OK; i++)
+        st = force(e, plan, &req[i], &forced[i], &item[i], err);
+    if (st != CF_OK || (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL,
+                                           &state, err)) != CF_OK)
+        goto out;
+    for (int k = 0; k < plan->n_step && st == CF_OK; k++) /* coarse to fine */
+        if ((st = cf_cancel_check(cancel, err)) == CF_OK)
+            st = e->ops->step(state, k, err);
+    t2 = 1e3 * cf_clock();
+    for (int i = 0; i < n && st == CF_OK; i++)
+        if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
+            out[i].truncated = item[i].cond->truncated;
+            st = pixels(e, state, plan, i, &out[i], err);
+        }
+out:
+    if (st != CF_OK)
+        for (int i = 0; i < n; i++)
+            cf_result_free(&out[i]);
+    if (times)
+        *times = (struct cf_engine_times){t1 - t0, t2 - t1, 1e3 * cf_clock() - t2};
+    for (int i = 0; forced && i < n; i++) {
+        cf_free(forced[i].bits);
+        cf_free(forced[i].offset);
+        cf_free(forced[i].scale);
+    }
+    cf_free(forced);
+    cf_free(item);
+    return st;
+}

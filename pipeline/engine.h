@@ -1,0 +1,60 @@
+/* engine.h - one loaded model: prompts in, pixels out.
+ *
+ * An engine belongs to the thread of its struct cf_dnn. The bytes of an image depend on
+ * its request, the settings, the model, the build and the instruction set; never on the
+ * requests beside it. */
+#ifndef CF_PIPELINE_ENGINE_H
+#define CF_PIPELINE_ENGINE_H
+
+#include "base/cancel.h"
+#include "base/digest.h"
+#include "models/gen.h"
+#include "weights/model.h"
+
+struct cf_engine;
+
+/* dir: a model directory (weights/model.h); all its parts are hashed and bound.
+ * CF_EMISMATCH where parts do not belong together. */
+enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
+                              const char *dir, struct cf_error *err);
+void cf_engine_close(struct cf_engine *engine);
+
+const struct cf_model *cf_engine_model(const struct cf_engine *engine);
+const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *engine);
+
+/* One image to make. Text is well-formed UTF-8, borrowed for the call. */
+struct cf_request {
+    const char *prompt, *negative; /* negative NULL: the learned null condition */
+    size_t prompt_len, negative_len;
+    uint64_t seed;
+    const struct cf_image *init; /* NULL, or an image of the plan's size ... */
+    int keep;                    /* ... whose first keep scales are kept */
+};
+
+struct cf_result {
+    struct cf_image image; /* rgb owned: cf_result_free */
+    char pixel_sha256[CF_DIGEST_HEX];
+    int truncated; /* tokens of the prompt that did not fit */
+};
+void cf_result_free(struct cf_result *r);
+
+/* What the settings come to for this model, with no work done: sizes, steps, defaults
+ * resolved. Errors say which setting does not fit. */
+enum cf_status cf_engine_plan(struct cf_engine *engine,
+                              const struct cf_gen_params *params, int batch,
+                              struct cf_plan *plan, struct cf_error *err);
+
+/* n requests side by side with the same settings; out[0 .. n-1] filled, or none on
+ * failure. Each distinct text is encoded once, and recent ones are remembered. times,
+ * where given, receives milliseconds of encoding, generating and decoding of the whole
+ * group. */
+struct cf_engine_times {
+    double encode, generate, decode;
+};
+enum cf_status cf_engine_run(struct cf_engine *engine, const struct cf_gen_params *params,
+                             const struct cf_request *req, int n,
+                             struct cf_cancel *cancel, struct cf_plan *plan,
+                             struct cf_result *out, struct cf_engine_times *times,
+                             struct cf_error *err);
+
+#endif

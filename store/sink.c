@@ -1,0 +1,309 @@
+#include "store/sink.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/digest.h"
+#include "store/durable.h"
+
+enum { LEVEL1 = 256, LEVEL2 = 65536, STALE_SECONDS = 3600 };
+
+struct cf_sink {
+    int dirfd;  /* root; all else is relative to it */
+    char *root; /* for messages */
+    /* Directories whose entry in their parent this process knows to be on disk. Another
+     * process may have made one and not yet synced it: the first use here syncs too. */
+    atomic_uchar known1[LEVEL1];
+    atomic_uchar known2[LEVEL2];
+};
+
+/* Splits path into directory (fresh) and last component (inside path). */
+static char *parent_of(const char *path, const char **base, struct cf_error *err)
+{
+    const char *slash = strrchr(path, '/');
+
+    *base = slash ? slash + 1 : path;
+    if (!slash)
+        return cf_strdup(".", err);
+    return cf_strndup(path, slash == path ? 1 : (size_t)(slash - path), err);
+}
+
+static int open_dir(int at, const char *name, int flags)
+{
+    int fd;
+
+    do
+        fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* ---- open ---- */
+
+/* The root's own entry must survive a power loss too, whoever made it a moment ago. */
+static enum cf_status sync_parent(const char *root, struct cf_error *err)
+{
+    size_t len = strlen(root);
+    const char *base;
+    char *trimmed, *parent = NULL;
+    enum cf_status status = CF_ENOMEM;
+    int fd;
+
+    while (len > 1 && root[len - 1] == '/')
+        len--;
+    trimmed = cf_strndup(root, len, err);
+    if (trimmed && (parent = parent_of(trimmed, &base, err))) {
+        fd = open_dir(AT_FDCWD, parent, 0);
+        /* A parent that we may enter but not read cannot be synced: that is no error. */
+        status =
+            fd >= 0
+                ? cf_durable_sync(fd, root, err)
+                : (errno == EACCES ? CF_OK : cf_create_error(err, errno, "open", parent));
+        if (fd >= 0)
+            close(fd);
+    }
+    cf_free(trimmed);
+    cf_free(parent);
+    return status;
+}
+
+static enum cf_status open_root(struct cf_sink *s, struct cf_error *err)
+{
+    if (mkdir(s->root, 0777) != 0 && errno != EEXIST)
+        return cf_create_error(err, errno, "create directory", s->root);
+    s->dirfd = open_dir(AT_FDCWD, s->root, 0);
+    if (s->dirfd < 0)
+        return cf_create_error(err, errno, "open directory", s->root);
+    return sync_parent(s->root, err);
+}
+
+enum cf_status cf_sink_open(struct cf_sink **sink, const char *root, struct cf_error *err)
+{
+    struct cf_sink *s = cf_calloc(1, sizeof *s, err);
+    enum cf_status status;
+
+    *sink = NULL;
+    if (!s)
+        return CF_ENOMEM;
+    s->dirfd = -1;
+    s->root = cf_strdup(root, err);
+    status = s->root ? open_root(s, err) : CF_ENOMEM;
+    if (status == CF_OK)
+        status = cf_durable_probe(s->dirfd, s->root, err);
+    if (status == CF_OK)
+        *sink = s;
+    else
+        cf_sink_close(s);
+    return status;
+}
+
+void cf_sink_close(struct cf_sink *sink)
+{
+    if (!sink)
+        return;
+    if (sink->dirfd >= 0)
+        close(sink->dirfd);
+    cf_free(sink->root);
+    cf_free(sink);
+}
+
+/* ---- put ---- */
+
+/* Open name below parent, made when missing; its entry is on disk on CF_OK. */
+static enum cf_status enter(int parent, const char *name, atomic_uchar *known,
+                            const char *where, int *out, struct cf_error *err)
+{
+    bool made = false;
+    int fd = open_dir(parent, name, O_NOFOLLOW);
+    enum cf_status status = CF_OK;
+
+    if (fd < 0 && errno == ENOENT) {
+        if (mkdirat(parent, name, 0777) != 0 && errno != EEXIST)
+            return cf_create_error(err, errno, "create directory for", where);
+        made = true;
+        fd = open_dir(parent, name, O_NOFOLLOW);
+    }
+    if (fd < 0)
+        return cf_create_error(err, errno, "open directory for", where);
+    if (made || !atomic_load(known))
+        status = cf_durable_sync(parent, where, err);
+    if (status != CF_OK) {
+        close(fd);
+        return status;
+    }
+    atomic_store(known, 1);
+    *out = fd;
+    return CF_OK;
+}
+
+static unsigned hex_value(const char *s, int digits)
+{
+    unsigned v = 0;
+
+    for (int i = 0; i < digits; i++)
+        v = v << 4 | (unsigned)(s[i] <= '9' ? s[i] - '0' : s[i] - 'a' + 10);
+    return v;
+}
+
+enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
+                           const struct cf_blob *blob, char *path, struct cf_error *err)
+{
+    char dir1[3], dir2[3];
+    const char *name;
+    enum cf_status status;
+    int fd1 = -1, fd2 = -1;
+
+    path[0] = '\0';
+    if (!cf_stem_valid(stem))
+        return cf_fail(err, CF_EUSAGE, "file name %.80s: expected %d digits of 0-9a-f",
+                       stem, CF_STEM);
+    snprintf(dir1, sizeof dir1, "%.2s", stem);
+    snprintf(dir2, sizeof dir2, "%.2s", stem + 2);
+    snprintf(path, CF_SINK_PATH, "%s/%s/%s.webp", dir1, dir2, stem);
+    name = path + 6;
+    status = enter(sink->dirfd, dir1, &sink->known1[hex_value(stem, 2)], path, &fd1, err);
+    if (status == CF_OK)
+        status = enter(fd1, dir2, &sink->known2[hex_value(stem, 4)], path, &fd2, err);
+    if (status == CF_OK)
+        status = cf_durable_put(fd2, name, stem, blob->data, blob->size, path, err);
+    if (fd1 >= 0)
+        close(fd1);
+    if (fd2 >= 0)
+        close(fd2);
+    if (status != CF_OK)
+        cf_wrap(err, "%s", sink->root);
+    return status;
+}
+
+/* A device, a pipe or a link would be replaced, not written to: for root, even /dev/null.
+ */
+static enum cf_status check_target(int dirfd, const char *base, const char *path,
+                                   struct cf_error *err)
+{
+    struct stat st;
+
+    if (!*base || strcmp(base, ".") == 0 || strcmp(base, "..") == 0)
+        return cf_fail(err, CF_ECREAT, "create %s: not a file name", path);
+    if (fstatat(dirfd, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISREG(st.st_mode))
+        return cf_fail(err, CF_ECREAT,
+                       "create %s: there is something that is no plain file", path);
+    return CF_OK;
+}
+
+enum cf_status cf_file_put(const char *path, const void *data, size_t size,
+                           struct cf_error *err)
+{
+    char hex[CF_DIGEST_HEX];
+    const char *base;
+    char *parent = parent_of(path, &base, err);
+    enum cf_status status;
+    int fd = -1;
+
+    if (!parent)
+        return CF_ENOMEM;
+    /* The temporary name must fit whatever the caller's name is, and a sweep must know
+     * it. */
+    status = cf_digest_mem(base, strlen(base), hex, err);
+    hex[CF_STEM] = '\0';
+    if (status == CF_OK && (fd = open_dir(AT_FDCWD, parent, 0)) < 0)
+        status = cf_create_error(err, errno, "open directory of", path);
+    if (status == CF_OK)
+        status = check_target(fd, base, path, err);
+    if (status == CF_OK)
+        status = cf_durable_put(fd, base, hex, data, size, path, err);
+    if (fd >= 0)
+        close(fd);
+    cf_free(parent);
+    return status;
+}
+
+/* ---- sweep ---- */
+
+static bool process_lives(pid_t pid)
+{
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+/* Whether the file's writer is surely gone: we get its lock, or there are no locks here
+ * and the file is old. */
+static bool is_abandoned(int dirfd, const char *name)
+{
+    struct stat st;
+    bool gone = false;
+    /* For writing: NFS makes a flock a lock that only writers may have. */
+    int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            gone = true;
+        else if (errno != EWOULDBLOCK && errno != EINTR)
+            gone = st.st_mtime < time(NULL) - STALE_SECONDS;
+    }
+    close(fd);
+    return gone;
+}
+
+static void sweep_entry(int dirfd, const char *name, int *n)
+{
+    pid_t pid;
+
+    if (cf_temp_parse(name, &pid) && !process_lives(pid) && is_abandoned(dirfd, name) &&
+        unlinkat(dirfd, name, 0) == 0)
+        ++*n;
+}
+
+static bool is_level(const char *name)
+{
+    return strspn(name, "0123456789abcdef") == 2 && name[2] == '\0';
+}
+
+/* One directory and, while depth > 0, its two-digit directories. Takes fd. */
+static enum cf_status sweep_dir(int fd, int depth, const char *where, int *n,
+                                struct cf_error *err)
+{
+    enum cf_status status = CF_OK;
+    DIR *dir = fdopendir(fd);
+    struct dirent *e;
+
+    if (!dir) {
+        status = cf_fail_errno(err, errno, "read directory %s", where);
+        close(fd);
+        return status;
+    }
+    while (status == CF_OK && (errno = 0, e = readdir(dir))) {
+        sweep_entry(fd, e->d_name, n);
+        if (depth > 0 && is_level(e->d_name)) {
+            int sub = open_dir(fd, e->d_name, O_NOFOLLOW);
+
+            if (sub >= 0) /* a plain file or a link of that name is not ours */
+                status = sweep_dir(sub, depth - 1, where, n, err);
+        }
+    }
+    if (status == CF_OK && errno)
+        status = cf_fail_errno(err, errno, "read directory %s", where);
+    closedir(dir);
+    return status;
+}
+
+enum cf_status cf_sink_sweep(struct cf_sink *sink, int *n, struct cf_error *err)
+{
+    /* Not dup: a second description, so that the read position is our own. */
+    int fd = open_dir(sink->dirfd, ".", 0);
+
+    *n = 0;
+    if (fd < 0)
+        return cf_create_error(err, errno, "open directory", sink->root);
+    return sweep_dir(fd, 2, sink->root, n, err);
+}
