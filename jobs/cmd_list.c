@@ -173,7 +173,7 @@ static enum cf_status show_json(struct cf_cli *cli, const struct cf_detail *d)
     enum cf_status st = obj ? show_attempts(cli, d->id, history) : cli->err.status;
 
     if (st == CF_OK && (json_object_set(obj, "history", history) != 0 ||
-                        json_dumpf(obj, stdout, JSON_COMPACT) != 0))
+                        json_dumpf(obj, stdout, CF_DETAIL_FLAGS) != 0))
         st = cf_fail(&cli->err, ferror(stdout) ? CF_EIO : CF_ENOMEM, "standard output");
     if (st == CF_OK)
         putchar('\n');
