@@ -51,7 +51,7 @@ static void csv_value(FILE *to, const json_t *v)
     } else if (json_is_integer(v)) {
         fprintf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
     } else if (v && !json_is_null(v)) {
-        text = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+        text = json_dumps(v, JSON_ENCODE_ANY | CF_DETAIL_FLAGS);
         if (text)
             quoted(to, text, strlen(text));
         free(text);

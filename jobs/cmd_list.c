@@ -136,7 +136,7 @@ static enum cf_status show_attempts(struct cf_cli *cli, int64_t id, json_t *into
     st = cf_sql_open(
         &s, cli->q->db,
         "SELECT a.n, a.started, a.ended, a.outcome, a.code, a.message, w.host,"
-        " w.pid FROM attempt a JOIN worker w ON w.id = a.worker_id"
+        " w.pid, w.id FROM attempt a JOIN worker w ON w.id = a.worker_id"
         " WHERE a.job_id = ?1 ORDER BY a.n",
         &cli->err);
     if (st == CF_OK)
@@ -149,14 +149,17 @@ static enum cf_status show_attempts(struct cf_cli *cli, int64_t id, json_t *into
         stamp(cf_sql_col_int(&s, 1), when, sizeof when);
         if (into) {
             json_array_append_new(
-                into, json_pack("{s:I s:s s:s s:s? s:s? s:s? s:I}", "n",
-                                (json_int_t)cf_sql_col_int(&s, 0), "started", when,
-                                "outcome", outcome ? outcome : "running", "code", code,
-                                "message", message, "host", cf_sql_col_text(&s, 6, NULL),
-                                "pid", (json_int_t)cf_sql_col_int(&s, 7)));
+                into,
+                json_pack("{s:I s:s s:s s:s? s:s? s:I s:s s:I}", "n",
+                          (json_int_t)cf_sql_col_int(&s, 0), "started", when, "outcome",
+                          outcome ? outcome : "running", "code", code, "message", message,
+                          "worker", (json_int_t)cf_sql_col_int(&s, 8), "host",
+                          cf_sql_col_text(&s, 6, NULL), "pid",
+                          (json_int_t)cf_sql_col_int(&s, 7)));
             continue;
         }
-        printf("attempt %-4" PRId64 " %s %s%s%s%s", cf_sql_col_int(&s, 0), when,
+        printf("attempt %-4" PRId64 " %s worker %" PRId64 " %s%s%s%s",
+               cf_sql_col_int(&s, 0), when, cf_sql_col_int(&s, 8),
                outcome ? outcome : "running", code ? " " : "", code ? code : "",
                message ? ": " : "");
         if (message)
@@ -173,7 +176,7 @@ static enum cf_status show_json(struct cf_cli *cli, const struct cf_detail *d)
     enum cf_status st = obj ? show_attempts(cli, d->id, history) : cli->err.status;
 
     if (st == CF_OK && (json_object_set(obj, "history", history) != 0 ||
-                        json_dumpf(obj, stdout, JSON_COMPACT) != 0))
+                        json_dumpf(obj, stdout, CF_DETAIL_FLAGS) != 0))
         st = cf_fail(&cli->err, ferror(stdout) ? CF_EIO : CF_ENOMEM, "standard output");
     if (st == CF_OK)
         putchar('\n');

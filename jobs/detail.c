@@ -198,7 +198,7 @@ enum cf_status cf_detail_dump(const struct cf_detail *d, enum cf_detail_level le
     json_t *o = cf_detail_json(d, level, err);
     enum cf_status st = o ? CF_OK : CF_ENOMEM;
 
-    if (o && (json_dumpf(o, to, JSON_COMPACT) != 0 || putc('\n', to) == EOF))
+    if (o && (json_dumpf(o, to, CF_DETAIL_FLAGS) != 0 || putc('\n', to) == EOF))
         st = cf_fail_errno(err, errno, "writing the jobs");
     json_decref(o);
     return st;

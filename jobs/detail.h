@@ -44,6 +44,10 @@ void cf_details_close(struct cf_details *it);
  * when and where it was made, ALL also how it stands in the queue. */
 enum cf_detail_level { CF_DETAIL_MANIFEST, CF_DETAIL_TIMES, CF_DETAIL_ALL };
 
+/* For Jansson: 15 digits bring numbers out as people wrote them (0.9, not
+ * 0.90000000000000002). */
+enum { CF_DETAIL_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(15) };
+
 /* A fresh object; keys in a fixed order, absent facts null. A seed above 2^63 - 1 is a
  * string, since JSON readers lose its digits otherwise. */
 json_t *cf_detail_json(const struct cf_detail *d, enum cf_detail_level level,

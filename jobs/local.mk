@@ -25,7 +25,8 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \
 	%D%/cmd_list.c \
-	%D%/cmd_retry.c \
+	%D%/cmd_move.c \
+	%D%/cmd_reap.c \
 	%D%/cmd_status.c \
 	%D%/detail.c %D%/detail.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

@@ -142,7 +142,8 @@ static enum cf_status make(const struct cf_defaults *d, const struct cf_row *row
         s->recipe = m->recipe;
     }
     if (row->extra && json_object_size(row->extra)) {
-        m->extra = json_dumps(row->extra, JSON_COMPACT | JSON_SORT_KEYS);
+        m->extra = json_dumps(row->extra,
+                              JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
         if (!m->extra)
             return cf_fail(err, CF_ENOMEM, "no memory for the columns kept");
         job->extra = m->extra;
