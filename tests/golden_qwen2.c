@@ -31,17 +31,28 @@ static void fault(struct fixture *f, const char *tensor, const char *what)
         snprintf(f->why, sizeof(f->why), "%s: %s", tensor, what);
 }
 
+/* A fresh copy of a tensor of integers; NULL and 0 where there is none. */
 static int32_t *ints(const struct cf_ckpt *ckpt, const char *name, int64_t *n)
 {
     const struct cf_view *v = cf_ckpt_find(ckpt, name);
-    int32_t *out;
+    const char *p = v ? v->data : NULL;
+    int32_t *out, i32;
+    int64_t i64;
 
-    *n = 0;
-    if (!v || v->dtype != CF_I32)
+    *n = v ? cf_view_count(v) : 0;
+    if (!v)
         return NULL;
-    *n = cf_view_count(v);
-    out = malloc((size_t)*n * sizeof(*out) + 1);
-    memcpy(out, v->data, (size_t)*n * sizeof(*out));
+    out = calloc((size_t)*n + 1, sizeof(*out));
+    for (int64_t i = 0; i < *n; i++) {
+        if (v->dtype == CF_I64) {
+            memcpy(&i64, p + 8 * i, 8);
+            out[i] = (int32_t)i64;
+        } else if (v->dtype == CF_I32) {
+            memcpy(&i32, p + 4 * i, 4);
+            out[i] = i32;
+        } else if (v->dtype == CF_BOOL || v->dtype == CF_U8 || v->dtype == CF_I8)
+            out[i] = p[i];
+    }
     return out;
 }
 
@@ -153,8 +164,8 @@ static void check_logits(struct fixture *f, const char *tensor)
     free(x);
 }
 
-/* The place of each token among the real ones, which a generator may want: it follows from
- * the mask alone, so this holds the fixture's mask against it. */
+/* The place of each token among the real ones, which a generator may want: it follows
+ * from the mask alone, so this holds the fixture's mask against it. */
 static void check_places(struct fixture *f, const char *tensor)
 {
     int64_t n;

@@ -114,10 +114,13 @@ const struct cf_qwen2_config *cf_qwen2_config(const struct cf_qwen2 *m)
 /* Arrays of one forward: R rows of all prompts, C rows of keys with their prefixes. */
 struct work {
     int rows;
-    float *x, *h;            /* [R, H] stream; normed or about to be added */
-    float *q, *a;            /* [R, heads * hd] */
-    float *k, *v;            /* [R, kv_heads * hd] */
-    float *pk, *pv;          /* [C, kv_heads * hd], only with a prefix */
+    int wide;       /* hd rounded up to what cf_attn_run takes; zeros fill the gap */
+    float *x, *h;   /* [R, H] stream; normed or about to be added */
+    float *q;       /* [R, heads * hd] */
+    float *k, *v;   /* [R, kv_heads * hd] */
+    float *a;       /* [R, heads * wide] what attention gives */
+    float *wq;      /* [R, heads * wide] NULL where wide == hd: q serves */
+    float *wk, *wv; /* [C, kv_heads * wide] NULL where k and v serve: no prefix either */
     float *gate, *up;        /* [min(R, MLP_ROWS), I] */
     int32_t *pos;            /* [R] */
     uint8_t *ok;             /* [C] */
@@ -132,8 +135,9 @@ static void free_work(struct work *w)
     cf_free(w->a);
     cf_free(w->k);
     cf_free(w->v);
-    cf_free(w->pk);
-    cf_free(w->pv);
+    cf_free(w->wq);
+    cf_free(w->wk);
+    cf_free(w->wv);
     cf_free(w->gate);
     cf_free(w->up);
     cf_free(w->pos);
@@ -158,11 +162,14 @@ static enum cf_status make_work(struct work *w, const struct cf_qwen2_config *c,
     int64_t r = w->rows, keys = r + (int64_t)n_seq * prefix;
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
     int64_t mlp = r < MLP_ROWS ? r : MLP_ROWS;
+    bool apart;
 
+    w->wide = (c->head_dim + 3) / 4 * 4;
+    apart = w->wide != c->head_dim;
     w->x = matrix(r, c->hidden, err);
     w->h = matrix(r, c->hidden, err);
     w->q = matrix(r, q, err);
-    w->a = matrix(r, q, err);
+    w->a = matrix(r, (int64_t)c->heads * w->wide, err);
     w->k = matrix(r, kv, err);
     w->v = matrix(r, kv, err);
     w->gate = matrix(mlp, c->intermediate, err);
@@ -170,12 +177,15 @@ static enum cf_status make_work(struct work *w, const struct cf_qwen2_config *c,
     w->pos = cf_alloc((size_t)r, sizeof(*w->pos), err);
     w->ok = cf_alloc((size_t)keys, 1, err);
     w->seq = cf_calloc((size_t)n_seq, sizeof(*w->seq), err);
-    if (prefix) {
-        w->pk = matrix(keys, kv, err);
-        w->pv = matrix(keys, kv, err);
+    if (apart)
+        w->wq = matrix(r, (int64_t)c->heads * w->wide, err);
+    if (apart || prefix) {
+        w->wk = matrix(keys, (int64_t)c->kv_heads * w->wide, err);
+        w->wv = matrix(keys, (int64_t)c->kv_heads * w->wide, err);
     }
     if (!w->x || !w->h || !w->q || !w->a || !w->k || !w->v || !w->gate || !w->up ||
-        !w->pos || !w->ok || !w->seq || (prefix && (!w->pk || !w->pv)))
+        !w->pos || !w->ok || !w->seq || (apart && !w->wq) ||
+        ((apart || prefix) && (!w->wk || !w->wv)))
         return cf_fail(err, CF_ENOMEM, "text encoder: %d rows", w->rows);
     return CF_OK;
 }
@@ -230,8 +240,8 @@ static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
                               const struct cf_qwen2_seq *seq, int n_seq,
                               struct cf_error *err)
 {
-    const int64_t h = m->c.hidden, q = (int64_t)m->c.heads * m->c.head_dim;
-    const int64_t kv = (int64_t)m->c.kv_heads * m->c.head_dim;
+    const int64_t h = m->c.hidden, q = (int64_t)m->c.heads * w->wide;
+    const int64_t kv = (int64_t)m->c.kv_heads * w->wide;
     int64_t r = 0, key = 0;
 
     for (int s = 0; s < n_seq; s++) {
@@ -246,15 +256,15 @@ static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
         if (seq[s].mask)
             memcpy(w->ok + key + prefix, seq[s].mask, (size_t)seq[s].n);
         *a = (struct cf_attn_seq){.dst = w->a + r * q,
-                                  .q = w->q + r * q,
-                                  .k = prefix ? w->pk + key * kv : w->k + r * kv,
-                                  .v = prefix ? w->pv + key * kv : w->v + r * kv,
+                                  .q = (w->wq ? w->wq : w->q) + r * q,
+                                  .k = w->wk ? w->wk + key * kv : w->k + r * kv,
+                                  .v = w->wv ? w->wv + key * kv : w->v + r * kv,
                                   .d_stride = q,
                                   .q_stride = q,
                                   .k_stride = kv,
-                                  .k_head = m->c.head_dim,
+                                  .k_head = w->wide,
                                   .v_stride = kv,
-                                  .v_head = m->c.head_dim,
+                                  .v_head = w->wide,
                                   .nq = seq[s].n,
                                   .nk = prefix + seq[s].n,
                                   .key_ok = seq[s].mask ? w->ok + key : NULL,
@@ -265,23 +275,47 @@ static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
     return CF_OK;
 }
 
-/* The prefix's keys and values of layer i before every prompt's own. */
-static void join_prefix(const struct cf_qwen2 *m, struct work *w,
-                        const struct cf_qwen2_prefix *p, int i, int n_seq)
+/* n heads of hd floats into n heads of wide floats, zeros behind. */
+static void widen(float *dst, const float *src, size_t n, int hd, int wide)
 {
-    const size_t kv = (size_t)m->c.kv_heads * (size_t)m->c.head_dim;
-    const size_t head = (size_t)p->n * kv;
-    size_t r = 0, key = 0;
+    if (wide == hd) {
+        memcpy(dst, src, n * (size_t)hd * sizeof(float));
+        return;
+    }
+    for (size_t i = 0; i < n; i++, dst += wide, src += hd) {
+        memcpy(dst, src, (size_t)hd * sizeof(float));
+        memset(dst + hd, 0, (size_t)(wide - hd) * sizeof(float));
+    }
+}
+
+/* The other way, in place. */
+static void narrow(float *x, size_t n, int hd, int wide)
+{
+    for (size_t i = 1; i < n && wide != hd; i++)
+        memmove(x + i * (size_t)hd, x + i * (size_t)wide, (size_t)hd * sizeof(float));
+}
+
+/* Each prompt's keys and values of layer i behind those of the prefix, if there is one.
+ */
+static void join_keys(const struct cf_qwen2 *m, struct work *w,
+                      const struct cf_qwen2_prefix *p, int i, int n_seq)
+{
+    const int hd = m->c.head_dim;
+    const size_t heads = (size_t)m->c.kv_heads, head = p ? (size_t)p->n * heads : 0;
+    size_t at = 0, r = 0;
 
     for (int s = 0; s < n_seq; s++) {
-        size_t own = (size_t)w->seq[s].nq * kv;
+        size_t own = (size_t)w->seq[s].nq * heads;
+        float *k = w->wk + at * (size_t)w->wide, *v = w->wv + at * (size_t)w->wide;
 
-        memcpy(w->pk + key, p->k + (size_t)i * head, head * sizeof(float));
-        memcpy(w->pv + key, p->v + (size_t)i * head, head * sizeof(float));
-        memcpy(w->pk + key + head, w->k + r, own * sizeof(float));
-        memcpy(w->pv + key + head, w->v + r, own * sizeof(float));
+        if (p) {
+            widen(k, p->k + (size_t)i * head * (size_t)hd, head, hd, w->wide);
+            widen(v, p->v + (size_t)i * head * (size_t)hd, head, hd, w->wide);
+        }
+        widen(k + head * (size_t)w->wide, w->k + r * (size_t)hd, own, hd, w->wide);
+        widen(v + head * (size_t)w->wide, w->v + r * (size_t)hd, own, hd, w->wide);
+        at += head + own;
         r += own;
-        key += head + own;
     }
 }
 
@@ -292,7 +326,8 @@ static enum cf_status attend(struct cf_qwen2 *m, struct work *w, int i,
 {
     const struct cf_qwen2_config *c = &m->c;
     const int hd = c->head_dim, q = c->heads * hd, kv = c->kv_heads * hd, r = w->rows;
-    const struct cf_attn attn = {c->heads, c->kv_heads, hd, 1.0f / sqrtf((float)hd)};
+    const struct cf_attn attn = {c->heads, c->kv_heads, w->wide, 1.0f / sqrtf((float)hd)};
+    const size_t n_head = (size_t)r * (size_t)c->heads;
     struct cf_qwen2_layer *l = &m->w.layer[i];
     float eps = (float)c->eps;
 
@@ -313,9 +348,12 @@ static enum cf_status attend(struct cf_qwen2 *m, struct work *w, int i,
         memcpy(capture->k + (size_t)i * n, w->k, n * sizeof(float));
         memcpy(capture->v + (size_t)i * n, w->v, n * sizeof(float));
     }
-    if (prefix)
-        join_prefix(m, w, prefix, i, n_seq);
+    if (w->wq)
+        widen(w->wq, w->q, n_head, hd, w->wide);
+    if (w->wk)
+        join_keys(m, w, prefix, i, n_seq);
     CF_TRY(cf_attn_run(m->dnn, &attn, w->seq, n_seq, err));
+    narrow(w->a, n_head, hd, w->wide);
     CF_TRY(cf_linear_run(l->lin[CF_QWEN2_O], w->h, w->a, r, err));
     cf_add(m->dnn, w->x, w->h, (int64_t)r * c->hidden);
     return CF_OK;

@@ -66,9 +66,9 @@ static enum cf_status read_sizes(struct cf_qwen2_config *c, const json_t *obj,
                        where, c->hidden, c->heads);
     else
         c->head_dim = c->hidden / c->heads;
-    if (c->head_dim % 4 || c->head_dim > MAX_HEAD_DIM)
+    if (c->head_dim % 2 || c->head_dim > MAX_HEAD_DIM)
         return cf_fail(err, CF_EUNSUP,
-                       "%s: head_dim %d, expected a multiple of 4 up to %d", where,
+                       "%s: head_dim %d, expected an even number up to %d", where,
                        c->head_dim, MAX_HEAD_DIM);
     return CF_OK;
 }
