@@ -28,9 +28,7 @@ int main(int argc, char **argv)
     }
     found += cf_golden_infinity(&g, dir);
     found += cf_golden_model(&g, dir);
-#ifdef CF_GOLDEN_TEXTENC
     found += cf_golden_textenc(&g, dir);
-#endif
     if (found == 0)
         printf("%s: no fixture found\n", dir);
     printf("%d passed, %d failed\n", g.passed, g.failed);

@@ -8,44 +8,83 @@
 #include "tests/golden_fixture.h"
 #include "weights/model.h"
 
+enum { MAX_PROMPTS = 64 };
+
 struct run {
     struct cf_fixture *f;
     struct cf_model *model;
     struct cf_gen *gen;
-    struct cf_text text[64];
-    struct cf_gen_item item[64];
-    float *features;
+    struct cf_text text[MAX_PROMPTS];
+    struct cf_gen_item item[MAX_PROMPTS];
     int batch, longest;
 };
 
-static void read_texts(struct run *r)
+/* Encodes the prompts of the fixture; text[] is ours to free. */
+static void encode(struct run *r)
 {
-    const struct cf_view *lens = cf_fixture_need(r->f, 1, (int64_t[]){-1}, "lens");
-    const struct cf_view *v = cf_fixture_need(r->f, 2, (int64_t[]){-1, -1}, "text");
-    int64_t at = 0;
+    const json_t *list = json_object_get(r->f->json, "prompts");
+    struct cf_prompt prompt[MAX_PROMPTS];
+    struct cf_textenc *te = NULL;
 
-    if (lens == NULL || v == NULL || lens->dtype != CF_I32 || lens->dim[0] > 64 ||
-        (r->features = cf_fixture_floats(r->f, v)) == NULL) {
-        cf_fixture_fail(r->f, "lens: expected I32, up to 64 prompts");
+    r->batch = (int)json_array_size(list);
+    if (r->batch < 1 || r->batch > MAX_PROMPTS) {
+        cf_fixture_fail(r->f, "json: %d prompts", r->batch);
+        r->batch = 0;
         return;
     }
-    r->batch = (int)lens->dim[0];
+    for (int b = 0; b < r->batch; b++) {
+        const json_t *p = json_array_get(list, (size_t)b);
+
+        prompt[b] = (struct cf_prompt){json_string_value(p), json_string_length(p)};
+        if (prompt[b].text == NULL) {
+            cf_fixture_fail(r->f, "json: prompt %d is no text", b);
+            return;
+        }
+    }
+    if (cf_textenc_open(&te, r->f->dnn, json_object_get(r->model->json, "text"),
+                        r->model->path[CF_PART_TEXT], r->model->path[CF_PART_VOCAB],
+                        &r->f->err) != CF_OK ||
+        cf_textenc_encode(te, prompt, r->batch, r->text, &r->f->err) != CF_OK)
+        cf_fixture_fail(r->f, "%s", r->f->err.msg);
+    cf_textenc_close(te);
+}
+
+static void ints_are(struct cf_fixture *f, const char *name, const int32_t *got,
+                     const struct cf_view *want, int64_t start, int n)
+{
+    if (want == NULL)
+        return;
+    if (want->dtype != CF_I32 || start + n > want->dim[0] ||
+        memcmp(got, (const char *)want->data + 4 * start, 4 * (size_t)n) != 0)
+        cf_fixture_fail(f, "%s: not those recorded", name);
+}
+
+/* Token ids and features of every prompt are those recorded, packed without gaps. */
+static void compare_texts(struct run *r)
+{
+    const struct cf_view *lens = cf_fixture_need(r->f, 1, (int64_t[]){r->batch}, "lens");
+    const struct cf_view *ids = cf_fixture_need(r->f, 1, (int64_t[]){-1}, "ids");
+    const struct cf_view *v =
+        cf_fixture_need(r->f, 2, (int64_t[]){-1, r->text[0].dim}, "text");
+    int64_t at = 0;
+
     for (int b = 0; b < r->batch; b++) {
         struct cf_text *t = &r->text[b];
-        int32_t n;
+        int32_t n = t->n;
 
-        memcpy(&n, (const char *)lens->data + 4 * b, 4);
-        t->n = n;
-        t->dim = (int)v->dim[1];
-        t->features = r->features + at * v->dim[1];
-        at += n;
-        r->longest = n > r->longest ? n : r->longest;
+        ints_are(r->f, "lens", &n, lens, b, 1);
+        ints_are(r->f, "ids", t->ids, ids, at, t->n);
+        cf_fixture_floats_are(r->f, "text", t->features, v, at * t->dim,
+                              (int64_t)t->n * t->dim, 1e-4);
+        at += t->n;
+        r->longest = t->n > r->longest ? t->n : r->longest;
         r->item[b].cond = t;
         r->item[b].seed =
             (uint64_t)json_integer_value(json_object_get(r->f->json, "seed"));
     }
-    if (at != v->dim[0])
-        cf_fixture_fail(r->f, "lens: do not add up to the rows of text");
+    if (v != NULL && at != v->dim[0])
+        cf_fixture_fail(r->f, "text: %lld rows, recorded %lld", (long long)at,
+                        (long long)v->dim[0]);
 }
 
 static void run_images(struct run *r)
@@ -109,12 +148,14 @@ static int each(void *ctx, const char *dir, const char *base, json_t *json)
     if (f.why[0] == '\0' && cf_model_open(&r.model, path, true, &f.err) != CF_OK)
         cf_fixture_fail(&f, "%s", f.err.msg);
     if (f.why[0] == '\0')
-        read_texts(&r);
+        encode(&r);
+    if (f.why[0] == '\0')
+        compare_texts(&r);
     if (f.why[0] == '\0')
         run_images(&r);
     cf_model_close(r.model);
-    cf_free(r.features);
-    cf_fixture_find(&f, "ids"); /* token ids: the text encoder's half */
+    for (int b = 0; b < r.batch; b++)
+        cf_text_free(&r.text[b]);
     cf_fixture_close(&f, g);
     return 1;
 }

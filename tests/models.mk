@@ -8,9 +8,11 @@ check_LIBRARIES += %D%/libgoldeninfinity.a
 
 # Every golden fixture under a directory: make check-golden GOLDEN=DIR
 check_PROGRAMS += %D%/check-golden
-%C%_check_golden_SOURCES = %D%/golden.c %D%/golden.h %D%/golden_main.c %D%/golden_model.c
+%C%_check_golden_SOURCES = %D%/golden.c %D%/golden.h %D%/golden_main.c \
+	%D%/golden_model.c
 %C%_check_golden_CPPFLAGS = $(AM_CPPFLAGS) -DCF_GOLDEN_SRCDIR='"$(abs_top_srcdir)"'
-%C%_check_golden_LDADD = %D%/libgoldeninfinity.a $(CF_MODELS_LIBS)
+%C%_check_golden_LDADD = %D%/libgoldeninfinity.a %D%/libgoldentext.a $(CF_ENGINE_LIBS)
+nodist_EXTRA_%C%_check_golden_SOURCES = dummy.cxx
 
 GOLDEN = $(abs_top_srcdir)/tests/golden
 .PHONY: check-golden
