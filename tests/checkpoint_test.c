@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,33 @@ static void a_sharded_model_of_the_reference_library_loads(void **state)
     for (int i = 0; i < cf_ckpt_count(c); i++)
         util_touch(cf_ckpt_view(c, i));
     cf_ckpt_close(c);
+}
+
+static void every_golden_file_of_the_transformer_loads(void **state)
+{
+    char *dir = strdup(util_src("tests/golden/infinity"));
+    struct dirent *e;
+    DIR *d = dir ? opendir(dir) : NULL;
+    int files = 0;
+
+    (void)state;
+    assert_non_null(d);
+    while ((e = readdir(d)) != NULL) {
+        struct cf_error err = {0};
+        struct cf_ckpt *c;
+
+        if (!strstr(e->d_name, ".safetensors"))
+            continue;
+        if (cf_ckpt_open(&c, util_path(dir, e->d_name), &err) != CF_OK)
+            fail_msg("%s", err.msg);
+        for (int i = 0; i < cf_ckpt_count(c); i++)
+            util_touch(cf_ckpt_view(c, i));
+        cf_ckpt_close(c);
+        files++;
+    }
+    closedir(d);
+    free(dir);
+    assert_true(files >= 10);
 }
 
 static void the_reference_values_are_the_ones_read(void **state)
@@ -222,6 +250,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_are_joined_in_the_order_of_names),
         cmocka_unit_test(a_sharded_model_of_the_reference_library_loads),
+        cmocka_unit_test(every_golden_file_of_the_transformer_loads),
         cmocka_unit_test(the_reference_values_are_the_ones_read),
         cmocka_unit_test(a_directory_prefers_the_single_file_and_says_what_it_looked_for),
         cmocka_unit_test(an_index_cannot_name_files_elsewhere),

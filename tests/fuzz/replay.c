@@ -10,7 +10,7 @@
 #include "base/rng.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { MUTATIONS = 200, MAX_CUTS = 100 };
+enum { MUTATIONS = 50, MAX_CUTS = 20 };
 
 /* Bytes that mean something to JSON or to numbers in it. */
 static const unsigned char magic[] = "{}[]:,\"\\ -+.eE019\0\x7f\x80\xff";
