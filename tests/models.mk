@@ -48,3 +48,10 @@ TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 %C%_infinity_files_test_SOURCES = %D%/infinity_files_test.c %D%/golden_tap.c
 %C%_infinity_files_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_files_test_LDADD = $(CF_MODELS_TEST_LIBS)
+
+check_PROGRAMS += %D%/infinity_nomem_test
+TESTS += %D%/infinity_nomem_test
+%C%_infinity_nomem_test_SOURCES = %D%/infinity_nomem_test.c %D%/golden_tap.c
+%C%_infinity_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_infinity_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)
