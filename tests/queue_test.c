@@ -473,6 +473,30 @@ static void a_job_that_kills_its_workers_ends_as_crash_loop(void **state)
     sound_and_close(q);
 }
 
+static void a_worker_thought_dead_that_claims_again_can_still_die(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    struct cf_self self;
+    struct cf_jobs jobs;
+    int64_t w;
+    int n;
+
+    (void)state;
+    add(q, 1);
+    assert_int_equal(cf_self_open(&self, cf_queue_dir(q), "b", "c", &err), CF_OK);
+    assert_int_equal(cf_queue_register(q, &self.worker, &w, &err), CF_OK);
+    assert_int_equal(cf_queue_reap_worker(q, w, &retry, &n, &err), CF_OK);
+    claim_one(q, w, &jobs);
+    cf_jobs_free(&jobs);
+    sound(q);
+    assert_int_equal(reap(q), 0);
+    cf_self_close(&self);
+    assert_int_equal(reap(q), 1);
+    assert_int_equal(cf_queue_claim(q, 99, 1, &jobs, &err), CF_ENOENT);
+    sound_and_close(q);
+}
+
 static void a_reboot_or_a_slurm_restart_charges_nobody(void **state)
 {
     struct cf_worker old = {
@@ -941,6 +965,7 @@ int main(void)
         cmocka_unit_test(a_clock_set_back_costs_one_backoff),
         cmocka_unit_test(a_killed_worker_gives_its_jobs_back),
         cmocka_unit_test(a_job_that_kills_its_workers_ends_as_crash_loop),
+        cmocka_unit_test(a_worker_thought_dead_that_claims_again_can_still_die),
         cmocka_unit_test(a_reboot_or_a_slurm_restart_charges_nobody),
         cmocka_unit_test(workers_of_other_hosts_are_left_alone),
         cmocka_unit_test(four_processes_never_do_a_job_twice),
