@@ -492,8 +492,6 @@ static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan 
     return status;
 }
 
-extern const struct cf_gen_ops cf_gen_infinity;
-
 const struct cf_gen_ops cf_gen_infinity = {
     .name = "infinity",
     .step_unit = "scale",

@@ -19,6 +19,9 @@ GOLDEN = $(abs_top_srcdir)/tests/golden
 check-golden: tests/check-golden$(EXEEXT)
 	tests/check-golden$(EXEEXT) '$(GOLDEN)'
 
+dist_noinst_SCRIPTS += %D%/golden.sh
+TESTS += %D%/golden.sh
+
 check_LIBRARIES += %D%/libmodelsutil.a
 %C%_libmodelsutil_a_SOURCES = %D%/models_util.c %D%/models_util.h
 %C%_libmodelsutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
