@@ -117,7 +117,7 @@ void cf_one_close(struct cf_one *one)
 
 const char *cf_one_version(void)
 {
-    static char text[32];
+    static _Thread_local char text[32];
     const dnnl_version_t *v = dnnl_version();
 
     snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);

@@ -35,6 +35,20 @@ printf 'new\n\377\n' >strict.txt
 is "--strict stops with 65" run 65 add --strict strict.txt
 is "and keeps nothing" sh -c '! "$0" list | grep -q new' "$jobs"
 
+is "a new queue" run 0 init --db=w.db
+CFGEN_DB=w.db
+mkfifo pipe
+"$jobs" add - <pipe >slow.out 2>&1 &
+exec 3>pipe
+echo one >&3
+i=0
+until "$jobs" status --json | grep -q '"ready":1' || [ $i -eq 50 ]; do sleep 0.1; i=$((i + 1)); done
+is "an import that waits for its pipe holds up nobody" run 0 hold 1
+echo two >&3
+exec 3>&-
+wait
+is "and goes on afterwards" has slow.out "2 jobs added"
+
 is "a new queue" run 0 init --db=o.db
 CFGEN_DB=o.db
 echo '{"top_p":0.9,"cfg":1}' >recipe.json
