@@ -106,6 +106,37 @@ static void running_fails_cleanly_at_many_allocations(void **state)
     each_allocation_fails(all_calls, 17);
 }
 
+/* The plan's promise: after begin, steps and pixels come out of the arena alone. */
+static void a_second_image_asks_for_no_memory(void **state)
+{
+    static uint8_t rgb[SIDE * SIDE * 3];
+    struct cf_image image = {rgb, SIDE, SIDE, 3 * SIDE};
+    struct cf_gen_item item = {.cond = &text};
+    struct cf_gen *gen = util_open(json, model, vae, dnn);
+    struct cf_error err = {0};
+    struct cf_gen_state *st;
+    struct cf_gen_params p;
+    struct cf_arena arena;
+    struct cf_plan plan;
+
+    (void)state;
+    cf_gen_params_default(&p);
+    assert_int_equal(ops->plan(gen, &p, 1, text.n, &plan, &err), CF_OK);
+    assert_int_equal(cf_arena_open(&arena, plan.arena_bytes, &err), CF_OK);
+    for (int image_no = 0; image_no < 2; image_no++) {
+        count = 0;
+        cf_arena_rewind(&arena, 0);
+        assert_int_equal(ops->begin(gen, &plan, &item, &arena, NULL, NULL, &st, &err),
+                         CF_OK);
+        for (int k = 0; k < plan.n_step; k++)
+            assert_int_equal(ops->step(st, k, &err), CF_OK);
+        assert_int_equal(ops->decode(st, 0, &image, &err), CF_OK);
+    }
+    assert_int_equal(count, 0);
+    cf_arena_close(&arena);
+    ops->close(gen);
+}
+
 static int setup(void **state)
 {
     struct cf_error err = {0};
@@ -133,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opening_fails_cleanly_at_many_allocations),
         cmocka_unit_test(running_fails_cleanly_at_many_allocations),
+        cmocka_unit_test(a_second_image_asks_for_no_memory),
     };
 
     return cmocka_run_group_tests_name("infinity without memory", tests, setup, teardown);
