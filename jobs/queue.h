@@ -98,7 +98,8 @@ void cf_jobs_free(struct cf_jobs *jobs);
 void cf_job_free(struct cf_job *job);
 
 /* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed
- * jobs whose time has come are made ready first. */
+ * jobs whose time has come are made ready first. CF_ENOENT for a worker that is not
+ * registered; one that was taken for dead counts as alive again. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
 

@@ -641,6 +641,51 @@ static void random_kills_lose_no_job_and_leave_a_sound_file(void **state)
     sound_and_close(q);
 }
 
+static int die(sqlite3_vfs *vfs, const char *name, int sync)
+{
+    (void)vfs;
+    (void)name;
+    (void)sync;
+    _exit(0);
+}
+
+/* The child dies where a commit would delete its journal: all is written, nothing holds.
+ */
+static void a_queue_whose_making_was_cut_off_is_made_again(void **state)
+{
+    struct cf_error err = {0};
+    struct cf_queue *q;
+    int status = 1;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        cf_queue_close(fresh());
+        unlink(path);
+        if (fork() == 0) {
+            sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
+            sqlite3 *db;
+
+            vfs.zName = "dies";
+            vfs.xDelete = die;
+            sqlite3_vfs_register(&vfs, 0);
+            sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                            "dies");
+            cf_sql_begin(db, NULL);
+            cf_schema_migrate(db, 0, NULL);
+            cf_sql_end(db, CF_OK, NULL);
+            _exit(1);
+        }
+        wait(&status);
+        assert_int_equal(status, 0);
+        if (i)
+            assert_int_equal(cf_queue_open(&q, path, MODE(CF_QUEUE_WRITE), &err),
+                             CF_EFORMAT);
+        q = must_open(CF_QUEUE_CREATE);
+        add(q, 1);
+        sound_and_close(q);
+    }
+}
+
 static void many_may_make_the_queue_at_once(void **state)
 {
     enum { PROCS = 6 };
@@ -970,6 +1015,7 @@ int main(void)
         cmocka_unit_test(workers_of_other_hosts_are_left_alone),
         cmocka_unit_test(four_processes_never_do_a_job_twice),
         cmocka_unit_test(random_kills_lose_no_job_and_leave_a_sound_file),
+        cmocka_unit_test(a_queue_whose_making_was_cut_off_is_made_again),
         cmocka_unit_test(many_may_make_the_queue_at_once),
         cmocka_unit_test(a_busy_queue_is_told_and_charges_nobody),
         cmocka_unit_test(a_full_disk_is_told_and_changes_nothing),
