@@ -20,18 +20,36 @@ static size_t value_bound(const char *text, size_t len)
     return n;
 }
 
+/* Jansson 2.14 writes past a block when the buffer of a long string cannot grow
+ * (lex_scan_string looks for a quote that was never saved), so memory must not run out in
+ * there. Ask first for more than it can come to, and give that back. */
+static enum cf_status ask_for_memory(size_t len, size_t values, struct cf_error *err)
+{
+    void *p;
+
+    if (len > SIZE_MAX / 16 || values > SIZE_MAX / 512)
+        return cf_fail(err, CF_ENOMEM, "memory: %zu bytes of JSON", len);
+    p = cf_alloc(6 * len + 128 * values, 1, err);
+    cf_free(p);
+    return p ? CF_OK : CF_ENOMEM;
+}
+
 json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const char *where,
                       struct cf_error *err)
 {
+    size_t values = value_bound(text, len);
     json_error_t je;
     json_t *tree;
 
-    if (value_bound(text, len) > max_values) {
+    if (values > max_values) {
         cf_fail(err, CF_EFORMAT, "%s: more than %zu JSON values", where, max_values);
         return NULL;
     }
+    if (ask_for_memory(len, values, err) != CF_OK)
+        return NULL;
     tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
-    if (!tree && json_error_code(&je) == json_error_out_of_memory)
+    /* Where Jansson runs out of memory it mostly just stops, without a text. */
+    if (!tree && (!je.text[0] || json_error_code(&je) == json_error_out_of_memory))
         cf_fail(err, CF_ENOMEM, "%s: no memory for %zu bytes of JSON", where, len);
     else if (!tree)
         cf_fail(err, CF_EFORMAT, "%s: line %d, column %d: %s", where, je.line, je.column,
@@ -65,7 +83,7 @@ static char *read_all(int fd, size_t size, const char *path, struct cf_error *er
 json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
                      struct cf_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe may wait for ever */
     json_t *tree = NULL;
     struct stat st;
     char *buf = NULL;

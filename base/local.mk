@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/bytes.h \
 	%D%/cancel.c %D%/cancel.h \
 	%D%/cli.c %D%/cli.h \
+	%D%/clock.c %D%/clock.h \
 	%D%/digest.c %D%/digest.h \
 	%D%/error.c %D%/error.h \
 	%D%/image.h \

@@ -1,14 +1,14 @@
 /* attn.c - attention tile by tile.
  *
  * An item is one tile of QT queries of one head of one sequence; items go to threads. For
- * each tile of KT keys (always counted from key 0, so that the order of additions is that of
- * the keys alone): K is packed into panels of `panel` keys [hd, panel], scores are the
- * product with the queries, softmax turns them to weights in place, V is packed into panels
- * of `panel` channels [KT, panel] and the weighted sum is added to the accumulator, which is
- * rescaled when the maximum grows.
+ * each tile of KT keys (always counted from key 0, so that the order of additions is that
+ * of the keys alone): K is packed into panels of `panel` keys [hd, panel], scores are the
+ * product with the queries, softmax turns them to weights in place, V is packed into
+ * panels of `panel` channels [KT, panel] and the weighted sum is added to the
+ * accumulator, which is rescaled when the maximum grows.
  *
  * A masked key has score -inf, weight 0 and a zeroed row of V: what lies there never
- * counts, not even a NaN. */
+ * counts, not even a NaN (its column of scores is overwritten). */
 #include "dnn/attn.h"
 
 #include <math.h>
@@ -17,20 +17,22 @@
 #include "dnn/machine.h"
 
 enum {
-    QT = 32,        /* queries of a tile */
-    KT = 128,       /* keys of a tile; a multiple of every panel */
+    QT = 64,  /* queries of a tile: by how much the cost of packing is divided */
+    KT = 128, /* keys of a tile; a multiple of every panel */
     HD_MAX = 256,
 };
 
-/* 32 KiB of accumulator, 16 of scores, 128 of one packed operand: K and V take turns. */
+/* 64 KiB of accumulator, 32 of scores, 128 of one packed operand: K and V take turns. */
 struct tile {
-    float acc[QT * (HD_MAX + CF_PANEL_MAX)];
+    float acc[QT * HD_MAX];
     float score[QT * KT];
-    float pack[KT * HD_MAX + KT * CF_PANEL_MAX];
+    float pack[KT * HD_MAX];
     float max[QT], sum[QT];
 };
 
-_Static_assert(sizeof(struct tile) <= CF_THREAD_SCRATCH, "a tile fits a thread's scratch");
+_Static_assert(sizeof(struct tile) <= CF_THREAD_SCRATCH,
+               "a tile fits a thread's scratch");
+_Static_assert(KT % CF_PANEL_MAX == 0 && HD_MAX % CF_PANEL_MAX == 0, "whole panels");
 
 struct work {
     const struct cf_dnn *dnn;
@@ -44,48 +46,31 @@ static int64_t tiles_of(const struct cf_attn *a, const struct cf_attn_seq *s)
     return (int64_t)a->heads * ((s->nq + QT - 1) / QT);
 }
 
-static int allowed(const struct cf_attn_seq *s, int key)
-{
-    return !s->key_ok || s->key_ok[key];
-}
-
-/* Keys at .. at+n-1 as panels [hd, panel], zeros behind the last and where masked. */
-static void pack_keys(float *dst, const float *k, const struct cf_attn_seq *s, int at, int n,
-                      int hd, int panel)
-{
-    for (int j0 = 0; j0 < n; j0 += panel, dst += hd * panel) {
-        for (int j = 0; j < panel; j++) {
-            const float *row = k + (int64_t)(at + j0 + j) * s->k_stride;
-            int ok = j0 + j < n && allowed(s, at + j0 + j);
-
-            for (int d = 0; d < hd; d++)
-                dst[d * panel + j] = ok ? row[d] : 0.0f;
-        }
-    }
-}
-
-/* Values at .. at+n-1 as panels of channels [n, panel], zeros behind channel hd. */
-static void pack_values(float *dst, const float *v, const struct cf_attn_seq *s, int at,
+/* n values from row v on as panels of channels [n, panel], zeros behind channel hd and
+ * where ok (of these n keys, or NULL) is 0. Four channels at a time: hd is a multiple. */
+static void pack_values(float *dst, const float *v, int64_t stride, const uint8_t *ok,
                         int n, int hd, int panel)
 {
     for (int d0 = 0; d0 < hd; d0 += panel) {
         int width = hd - d0 < panel ? hd - d0 : panel;
 
         for (int j = 0; j < n; j++, dst += panel) {
-            int ok = allowed(s, at + j);
+            const float *row = v + j * stride + d0;
+            int take = !ok || ok[j] ? width : 0, d = 0;
 
-            if (width < panel || !ok)
-                memset(dst, 0, (size_t)panel * sizeof *dst);
-            if (ok)
-                memcpy(dst, v + (int64_t)(at + j) * s->v_stride + d0,
-                       (size_t)width * sizeof *dst);
+            for (; d < take; d += 4)
+                memcpy(dst + d, row + d, 4 * sizeof *dst);
+            for (; d < panel; d++)
+                dst[d] = 0.0f;
         }
     }
 }
 
 /* Scores that must not count become -inf: masked keys, keys behind the tile's end, and
- * those a causal query does not see yet. limit: keys that query row i sees is limit + i. */
-static void mask(float *row, const struct cf_attn_seq *s, int at, int n, int padded, int sees)
+ * those a causal query does not see yet. sees: number of keys from key 0 on that it may.
+ */
+static void mask(float *row, const struct cf_attn_seq *s, int at, int n, int padded,
+                 int sees)
 {
     int seen = sees - at < n ? (sees - at > 0 ? sees - at : 0) : n;
 
@@ -98,8 +83,8 @@ static void mask(float *row, const struct cf_attn_seq *s, int at, int n, int pad
 }
 
 /* Queries q0 .. q0+m-1 of head h. */
-static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_seq *s, int h,
-                     int q0, int m)
+static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_seq *s,
+                     int h, int q0, int m)
 {
     const struct cf_kern *kern = &w->dnn->kern;
     int hd = w->a->hd, g = h / (w->a->heads / w->a->kv_heads), panel = (int)kern->panel;
@@ -117,10 +102,12 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
         int n = end - at < KT ? end - at : KT;
         int padded = (n + panel - 1) / panel * panel;
 
-        pack_keys(t->pack, k, s, at, n, hd, panel);
-        for (int j = 0; j < padded; j += panel)
-            kern->panel_mul(t->score + j, KT, q, (size_t)s->q_stride, t->pack + j * hd,
-                            (size_t)m, (size_t)hd, 0);
+        for (int j = 0; j < padded; j += panel) {
+            kern->pack_panel(t->pack, k + (at + j) * s->k_stride, (size_t)s->k_stride,
+                             (size_t)(n - j < panel ? n - j : panel), (size_t)hd);
+            kern->panel_mul(t->score + j, KT, q, (size_t)s->q_stride, t->pack, (size_t)m,
+                            (size_t)hd, 0);
+        }
         for (int i = 0; i < m; i++) {
             int sees = s->causal ? q0 + i + 1 + s->nk - s->nq : s->nk;
             float *row = t->score + i * KT, f;
@@ -130,9 +117,10 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
             if (f != 1.0f)
                 kern->scale(t->acc + i * width, f, (size_t)width);
         }
-        pack_values(t->pack, v, s, at, n, hd, panel);
+        pack_values(t->pack, v + at * s->v_stride, s->v_stride,
+                    s->key_ok ? s->key_ok + at : NULL, n, hd, panel);
         for (int d = 0; d < width; d += panel)
-            kern->panel_mul(t->acc + d, (size_t)width, t->score, KT, t->pack + (d * n),
+            kern->panel_mul(t->acc + d, (size_t)width, t->score, KT, t->pack + d * n,
                             (size_t)m, (size_t)n, 1);
     }
     for (int i = 0; i < m; i++) {
@@ -173,13 +161,14 @@ enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
     int64_t items = 0;
 
     if (a->hd < 4 || a->hd > HD_MAX || a->hd % 4 || a->heads < 1 || a->kv_heads < 1 ||
-        a->heads % a->kv_heads)
-        return cf_fail(err, CF_ERANGE, "attention: %d heads over %d of %d channels", a->heads,
-                       a->kv_heads, a->hd);
+        a->heads % a->kv_heads || !(a->scale > 0))
+        return cf_fail(err, CF_ERANGE,
+                       "attention: %d heads over %d of %d channels, scale %g", a->heads,
+                       a->kv_heads, a->hd, (double)a->scale);
     for (int i = 0; i < n_seq; i++) {
         if (seq[i].nq < 0 || seq[i].nk < 0 || (seq[i].causal && seq[i].nk < seq[i].nq))
-            return cf_fail(err, CF_ERANGE, "attention: sequence %d: %d queries, %d keys", i,
-                           seq[i].nq, seq[i].nk);
+            return cf_fail(err, CF_ERANGE, "attention: sequence %d: %d queries, %d keys",
+                           i, seq[i].nq, seq[i].nk);
         items += tiles_of(a, &seq[i]);
     }
     cf_call_begin(&call, dnn, &dnn->times.attn);

@@ -69,8 +69,8 @@ enum cf_status cf_cpu_parse(enum cf_cpu *level, const char *word, struct cf_erro
             return CF_OK;
         }
     }
-    return cf_fail(err, CF_EUSAGE, "processor level: \"%.40s\", expected c, avx2 or avx512",
-                   word);
+    return cf_fail(err, CF_EUSAGE,
+                   "processor level: \"%.40s\", expected c, avx2 or avx512", word);
 }
 
 enum cf_status cf_cpu_resolve(enum cf_cpu *level, struct cf_error *err)

@@ -1,9 +1,9 @@
 /* groupnorm.c - statistics over a whole image, summed in an order that only the image's
  * size decides.
  *
- * The pixels are cut into chunks whose number depends on (pixels, c). Each chunk gives sums
- * per channel, in double; chunks are added in order, then channels to their group. The norm
- * is then y = x * mul[c] + add[c]. */
+ * The pixels are cut into chunks whose number depends on (pixels, c). Each chunk gives
+ * sums per channel, in double; chunks are added in order, then channels to their group.
+ * The norm is then y = x * mul[c] + add[c]. */
 #include <math.h>
 
 #include "dnn/machine.h"
@@ -27,7 +27,8 @@ static void moments_part(void *arg, int64_t first, int64_t last, int thread)
 
     (void)thread;
     for (int64_t i = first; i < last; i++) {
-        int64_t at = i * g->chunk, end = at + g->chunk < g->pixels ? at + g->chunk : g->pixels;
+        int64_t at = i * g->chunk,
+                end = at + g->chunk < g->pixels ? at + g->chunk : g->pixels;
         double *sum = g->sum + i * 2 * g->c;
 
         for (int k = 0; k < 2 * g->c; k++)
@@ -75,7 +76,11 @@ static void finish(struct norm *g, int groups, float eps, const float *gamma,
 void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels, int c,
                   int groups, float eps, const float *gamma, const float *beta, int silu)
 {
-    struct norm g = {.kern = &dnn->kern, .dst = dst, .src = src, .pixels = pixels, .c = c,
+    struct norm g = {.kern = &dnn->kern,
+                     .dst = dst,
+                     .src = src,
+                     .pixels = pixels,
+                     .c = c,
                      .silu = silu};
     int64_t chunks = (CF_SHARED_SCRATCH - 8 * (int64_t)c) / (16 * (int64_t)c);
     struct cf_call call;

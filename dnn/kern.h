@@ -2,12 +2,13 @@
  *
  * cf_kern_init_c fills every entry and defines the meaning; an instruction set replaces
  * what it improves. Common to all entries:
- * - arrays are float, may be unaligned, n may be 0; nothing outside them is read or written;
+ * - arrays are float, may be unaligned, n may be 0; nothing outside them is read or
+ * written;
  * - dst may equal src (same start), any other overlap is not allowed;
  * - the value of an element depends on its inputs alone, not on its place in the array: a
  *   long array cut in two gives the same bits;
- * - NaN in gives NaN out; subnormals may count as zero (the callers run with FTZ and DAZ).
- * Tolerances against C are stated as relative error, next to each group. */
+ * - NaN in gives NaN out; subnormals may count as zero (the callers run with FTZ and
+ * DAZ). Tolerances against C are stated as relative error, next to each group. */
 #ifndef CF_DNN_KERN_H
 #define CF_DNN_KERN_H
 
@@ -19,8 +20,6 @@ enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
 struct cf_kern {
     /* -- elementwise; 1e-6 */
 
-    /* exp(x), relative error 3e-7; below -87.3 it is 0, above 88.7 infinity. */
-    void (*exp)(float *dst, const float *src, size_t n);
     /* x / (1 + exp(-2 u)), u = sqrt(2/pi) (x + 0.044715 x^3): GELU with tanh. Absolute
      * error 3e-7 max(|x|, 1). */
     void (*gelu)(float *dst, const float *src, size_t n);
@@ -35,15 +34,15 @@ struct cf_kern {
     /* dst = a x + b y, both products rounded to nearest before or within the sum */
     void (*mix)(float *dst, const float *x, float a, const float *y, float b, size_t n);
     /* dst = x * mul + add with mul, add [n]; then SiLU if silu */
-    void (*affine)(float *dst, const float *x, const float *mul, const float *add, int silu,
-                   size_t n);
+    void (*affine)(float *dst, const float *x, const float *mul, const float *add,
+                   int silu, size_t n);
     /* 1 if no value is NaN or infinite */
     int (*finite)(const float *x, size_t n);
 
     /* -- rows; statistics in double, 2e-6 of the row's largest value */
 
-    /* (x - mean) / sqrt(var + eps) * (one + mul) + add; mul and add may both be NULL, which
-     * leaves the normalised row. */
+    /* (x - mean) / sqrt(var + eps) * (one + mul) + add; mul and add may both be NULL,
+     * which leaves the normalised row. */
     void (*layernorm)(float *dst, const float *src, size_t n, float eps, const float *mul,
                       const float *add, float one);
     /* x / sqrt(mean(x^2) + eps) * w */
@@ -66,16 +65,19 @@ struct cf_kern {
 
     /* Width of a panel: 16 or 32 columns. */
     size_t panel;
-    /* dst[i, 0..panel) = (add ? dst : 0) + sum_l a[i, l] * b[l, 0..panel), l in order, for m
-     * rows; ld* are row strides of dst and a; b is dense [k, panel]. 1e-6 of the sum of
-     * |a b|. A row's value does not depend on m. */
+    /* dst[i, 0..panel) = (add ? dst : 0) + sum_l a[i, l] * b[l, 0..panel), l in order,
+     * for m rows; ld* are row strides of dst and a; b is dense [k, panel]. 1e-6 of the
+     * sum of |a b|. A row's value does not depend on m. */
     void (*panel_mul)(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
                       size_t m, size_t k, int add);
-    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max); the running
-     * maximum and sum are brought up to date:
-     *     m' = max(m, max(scale s)),  f = exp(m - m'),  sum' = f sum + sum exp(scale s - m')
-     * -inf marks a masked key (weight exactly 0); with all keys masked so far m' stays -inf
-     * and weights are 0. Returns f, by which earlier results are to be scaled. 2e-6. */
+    /* dst [k, panel]: dst[l, j] = src[j * stride + l] for j < n, 0 for n <= j < panel. */
+    void (*pack_panel)(float *dst, const float *src, size_t stride, size_t n, size_t k);
+    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max), scale >
+     * 0; the running maximum and sum are brought up to date: m' = max(m, max(scale s)),
+     * f = exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key
+     * (weight exactly 0); with all keys masked so far m' stays -inf and weights are 0.
+     * exp has a relative error of 3e-7 and is 0 below -87.3. Returns f, by which earlier
+     * results are to be scaled. 2e-6. */
     float (*softmax)(float *s, size_t n, float scale, float *max, float *sum);
     /* x *= f */
     void (*scale)(float *x, float f, size_t n);

@@ -1,5 +1,130 @@
+/* kern_avx2.c - AVX2 with FMA: eight floats at a time. */
 #include "dnn/kern.h"
+
+#include <immintrin.h>
+
+enum { W = 8, ROWS = 6 };
+
+typedef __m256 vec;
+typedef __m256d vecd;
+typedef __m256i vmask;
+
+#define v_set1 _mm256_set1_ps
+#define v_round(x) _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define vd_zero _mm256_setzero_pd
+#define vd_set1 _mm256_set1_pd
+#define vd_load _mm256_loadu_pd
+#define vd_store _mm256_storeu_pd
+#define vd_add _mm256_add_pd
+#define vd_sub _mm256_sub_pd
+#define vd_fma _mm256_fmadd_pd
+#define v_load _mm256_loadu_ps
+#define v_store _mm256_storeu_ps
+#define v_loadm _mm256_maskload_ps
+#define v_storem _mm256_maskstore_ps
+#define v_sub _mm256_sub_ps
+#define v_mul _mm256_mul_ps
+#define v_div _mm256_div_ps
+#define v_min _mm256_min_ps
+#define v_max _mm256_max_ps
+#define v_rotate _mm256_fmaddsub_ps
+
+/* Functions, not macros, because they are handed to map2 and map3. */
+static inline vec v_add(vec a, vec b)
+{
+    return _mm256_add_ps(a, b);
+}
+
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+static inline vmask v_mask(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline vec two_to(__m256i n)
+{
+    return _mm256_castsi256_ps(
+        _mm256_slli_epi32(_mm256_add_epi32(n, _mm256_set1_epi32(127)), 23));
+}
+
+/* In two factors, because n reaches 128. */
+static inline vec v_pow2(vec p, vec n)
+{
+    __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1);
+
+    return v_mul(v_mul(p, two_to(half)), two_to(_mm256_sub_epi32(i, half)));
+}
+
+static inline int v_finite(vec v)
+{
+    vec size = _mm256_andnot_ps(v_set1(-0.0f), v);
+
+    return _mm256_movemask_ps(
+               _mm256_cmp_ps(size, v_set1(0x1.fffffep+127f), _CMP_LE_OQ)) == 0xff;
+}
+
+static inline float v_hmax(vec v)
+{
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+static inline float v_hsum(vec v)
+{
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+static inline vecd vd_lo(vec v)
+{
+    return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
+}
+
+static inline vecd vd_hi(vec v)
+{
+    return _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1));
+}
+
+static inline double vd_sum(vecd v)
+{
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
+
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+
+static inline vec twice(__m128 v)
+{
+    return _mm256_permutevar8x32_ps(_mm256_castps128_ps256(v),
+                                    _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3));
+}
+
+static inline vec v_dup(const float *p)
+{
+    return twice(_mm_loadu_ps(p));
+}
+
+static inline vec v_dupm(const float *p, size_t n)
+{
+    return twice(_mm_maskload_ps(p, _mm256_castsi256_si128(v_mask(n))));
+}
+
+static inline vec v_swap(vec v)
+{
+    return _mm256_permute_ps(v, 0xb1);
+}
+
+#include "dnn/kern_vec.h"
+
 void cf_kern_init_avx2(struct cf_kern *k)
 {
-    (void)k;
+    fill_table(k);
 }

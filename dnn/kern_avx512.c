@@ -1,5 +1,122 @@
+/* kern_avx512.c - AVX-512 (F, BW, DQ, VL): sixteen floats at a time. */
 #include "dnn/kern.h"
+
+#include <immintrin.h>
+
+enum { W = 16, ROWS = 8 };
+
+typedef __m512 vec;
+typedef __m512d vecd;
+typedef __mmask16 vmask;
+
+#define v_set1 _mm512_set1_ps
+#define v_round(x) _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+#define v_pow2 _mm512_scalef_ps
+#define vd_zero _mm512_setzero_pd
+#define vd_set1 _mm512_set1_pd
+#define vd_load _mm512_loadu_pd
+#define vd_store _mm512_storeu_pd
+#define vd_add _mm512_add_pd
+#define vd_sub _mm512_sub_pd
+#define vd_fma _mm512_fmadd_pd
+#define v_load _mm512_loadu_ps
+#define v_store _mm512_storeu_ps
+#define v_storem _mm512_mask_storeu_ps
+#define v_sub _mm512_sub_ps
+#define v_mul _mm512_mul_ps
+#define v_div _mm512_div_ps
+#define v_min _mm512_min_ps
+#define v_max _mm512_max_ps
+#define v_rotate _mm512_fmaddsub_ps
+
+/* Functions, not macros, because they are handed to map2 and map3. */
+static inline vec v_add(vec a, vec b)
+{
+    return _mm512_add_ps(a, b);
+}
+
+static inline vec v_fma(vec a, vec b, vec c)
+{
+    return _mm512_fmadd_ps(a, b, c);
+}
+
+static inline vmask v_mask(size_t n)
+{
+    return (vmask)((1u << n) - 1);
+}
+
+static inline vec v_loadm(const float *p, vmask m)
+{
+    return _mm512_maskz_loadu_ps(m, p);
+}
+
+static inline int v_finite(vec v)
+{
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), v_set1(0x1.fffffep+127f), _CMP_LE_OQ) ==
+           0xffff;
+}
+
+static inline float v_hmax(vec v)
+{
+    __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
+
+static inline float v_hsum(vec v)
+{
+    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+
+static inline vecd vd_lo(vec v)
+{
+    return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
+}
+
+static inline vecd vd_hi(vec v)
+{
+    return _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1));
+}
+
+static inline double vd_sum(vecd v)
+{
+    __m256d h = _mm256_add_pd(_mm512_castpd512_pd256(v), _mm512_extractf64x4_pd(v, 1));
+    __m128d s = _mm_add_pd(_mm256_castpd256_pd128(h), _mm256_extractf128_pd(h, 1));
+
+    return _mm_cvtsd_f64(_mm_add_sd(s, _mm_unpackhi_pd(s, s)));
+}
+
+static inline vec twice(__m256 v)
+{
+    const __m512i at = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+
+    return _mm512_permutexvar_ps(at, _mm512_castps256_ps512(v));
+}
+
+static inline vec v_dup(const float *p)
+{
+    return twice(_mm256_loadu_ps(p));
+}
+
+static inline vec v_dupm(const float *p, size_t n)
+{
+    return twice(_mm256_maskz_loadu_ps((__mmask8)v_mask(n), p));
+}
+
+static inline vec v_swap(vec v)
+{
+    return _mm512_permute_ps(v, 0xb1);
+}
+
+#include "dnn/kern_vec.h"
+
 void cf_kern_init_avx512(struct cf_kern *k)
 {
-    (void)k;
+    fill_table(k);
 }

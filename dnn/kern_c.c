@@ -1,5 +1,5 @@
-/* kern_c.c - what every kernel means, in plain C: the reference that the other instruction
- * sets are checked against, and what runs where there is none of them.
+/* kern_c.c - what every kernel means, in plain C: the reference that the other
+ * instruction sets are checked against, and what runs where there is none of them.
  *
  * Built with contraction off, so that it rounds the same on every machine. */
 #include "dnn/kern.h"
@@ -62,12 +62,6 @@ static float gelu1(float x)
     return x / (1.0f + exp1(-2.0f * u));
 }
 
-static void k_exp(float *dst, const float *src, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        dst[i] = exp1(src[i]);
-}
-
 static void k_gelu(float *dst, const float *src, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -104,8 +98,8 @@ static void k_mix(float *dst, const float *x, float a, const float *y, float b, 
         dst[i] = a * x[i] + b * y[i];
 }
 
-static void k_affine(float *dst, const float *x, const float *mul, const float *add, int silu,
-                     size_t n)
+static void k_affine(float *dst, const float *x, const float *mul, const float *add,
+                     int silu, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         float y = x[i] * mul[i] + add[i];
@@ -122,8 +116,8 @@ static int k_finite(const float *x, size_t n)
     return 1;
 }
 
-static void k_layernorm(float *dst, const float *src, size_t n, float eps, const float *mul,
-                        const float *add, float one)
+static void k_layernorm(float *dst, const float *src, size_t n, float eps,
+                        const float *mul, const float *add, float one)
 {
     double sum = 0, sq = 0, mean, scale;
 
@@ -166,8 +160,8 @@ static void k_l2norm(float *x, size_t n, float mul)
         x[i] *= scale;
 }
 
-static void k_moments(double *sum, double *sq, const float *src, size_t rows, size_t stride,
-                      size_t n)
+static void k_moments(double *sum, double *sq, const float *src, size_t rows,
+                      size_t stride, size_t n)
 {
     for (size_t r = 0; r < rows; r++, src += stride) {
         for (size_t i = 0; i < n; i++) {
@@ -201,8 +195,8 @@ static void k_rope_halves(float *x, const float *cs, const float *sn, size_t n)
 
 enum { PANEL = 16 };
 
-static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
-                        size_t m, size_t k, int add)
+static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
+                        const float *b, size_t m, size_t k, int add)
 {
     for (size_t i = 0; i < m; i++, dst += ldd, a += lda) {
         float acc[PANEL] = {0};
@@ -214,6 +208,13 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda, cons
                 acc[j] += a[l] * b[l * PANEL + j];
         memcpy(dst, acc, sizeof acc);
     }
+}
+
+static void k_pack_panel(float *dst, const float *src, size_t stride, size_t n, size_t k)
+{
+    for (size_t l = 0; l < k; l++)
+        for (size_t j = 0; j < PANEL; j++)
+            dst[l * PANEL + j] = j < n ? src[j * stride + l] : 0.0f;
 }
 
 static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
@@ -247,7 +248,6 @@ static void k_scale(float *x, float f, size_t n)
 void cf_kern_init_c(struct cf_kern *k)
 {
     *k = (struct cf_kern){
-        .exp = k_exp,
         .gelu = k_gelu,
         .silu = k_silu,
         .swiglu = k_swiglu,
@@ -264,6 +264,7 @@ void cf_kern_init_c(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
+        .pack_panel = k_pack_panel,
         .softmax = k_softmax,
         .scale = k_scale,
     };

@@ -4,7 +4,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
-	%D%/kern.h %D%/kern_c.c \
+	%D%/kern.h %D%/kern_c.c %D%/kern_vec.h \
 	%D%/layer.c %D%/layer.h \
 	%D%/machine.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \

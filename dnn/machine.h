@@ -1,8 +1,9 @@
 /* machine.h - inside of struct cf_dnn, for the files of dnn/ alone.
  *
  * Every public operation runs between cf_call_begin and cf_call_end: the leading thread
- * flushes subnormals, oneDNN sees the right number of threads, and the wall time goes to one
- * category. Loops of our own are split by cf_split, whose parts never share an output. */
+ * flushes subnormals, oneDNN sees the right number of threads, and the wall time goes to
+ * one category. Loops of our own are split by cf_split, whose parts never share an
+ * output. */
 #ifndef CF_DNN_MACHINE_H
 #define CF_DNN_MACHINE_H
 
@@ -21,9 +22,9 @@ struct cf_dnn {
     enum cf_cpu level;
     int threads;
     struct cf_kern kern;
-    struct cf_one *one;     /* owned */
-    char *scratch;          /* owned; CF_THREAD_SCRATCH a thread */
-    char *shared;           /* owned; CF_SHARED_SCRATCH */
+    struct cf_one *one; /* owned */
+    char *scratch;      /* owned; CF_THREAD_SCRATCH a thread */
+    char *shared;       /* owned; CF_SHARED_SCRATCH */
     struct cf_dnn_times times;
 };
 

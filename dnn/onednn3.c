@@ -21,7 +21,8 @@ size_t cf_md_size(const struct cf_md *md)
     return dnnl_memory_desc_get_size(md->d);
 }
 
-dnnl_status_t cf_md_query(struct cf_md *md, const_dnnl_primitive_desc_t pd, dnnl_query_t what)
+dnnl_status_t cf_md_query(struct cf_md *md, const_dnnl_primitive_desc_t pd,
+                          dnnl_query_t what)
 {
     const_dnnl_memory_desc_t d = dnnl_primitive_desc_query_md(pd, what, 0);
 
@@ -30,23 +31,25 @@ dnnl_status_t cf_md_query(struct cf_md *md, const_dnnl_primitive_desc_t pd, dnnl
     return dnnl_memory_desc_clone(&md->d, d);
 }
 
-dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md, dnnl_engine_t engine,
-                           void *data)
+dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md,
+                           dnnl_engine_t engine, void *data)
 {
     return dnnl_memory_create(mem, md->d, engine, data);
 }
 
 dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-                           const struct cf_conv_args *args, const_dnnl_primitive_attr_t attr,
-                           int (*accept)(const char *name, const void *arg), const void *arg)
+                           const struct cf_conv_args *args,
+                           const_dnnl_primitive_attr_t attr,
+                           int (*accept)(const char *name, const void *arg),
+                           const void *arg)
 {
     const dnnl_dims_t dilate = {0};
     dnnl_status_t st;
 
     st = dnnl_convolution_forward_primitive_desc_create(
         pd, engine, dnnl_forward_inference, dnnl_convolution_direct, args->src->d,
-        args->wei->d, args->bias ? args->bias->d : NULL, args->dst->d, args->stride, dilate,
-        args->pad_l, args->pad_r, attr);
+        args->wei->d, args->bias ? args->bias->d : NULL, args->dst->d, args->stride,
+        dilate, args->pad_l, args->pad_r, attr);
     if (st != dnnl_success)
         return st;
     for (; st == dnnl_success; st = dnnl_primitive_desc_next_impl(*pd))

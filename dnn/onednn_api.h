@@ -22,8 +22,8 @@ size_t cf_md_size(const struct cf_md *md);
 /* A copy of what a primitive descriptor says. */
 dnnl_status_t cf_md_query(struct cf_md *md, const_dnnl_primitive_desc_t pd,
                           dnnl_query_t what);
-dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md, dnnl_engine_t engine,
-                           void *data);
+dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md,
+                           dnnl_engine_t engine, void *data);
 
 struct cf_conv_args {
     const struct cf_md *src, *wei, *bias, *dst; /* bias may be NULL */
@@ -33,8 +33,10 @@ struct cf_conv_args {
 /* The first implementation of a forward convolution for which accept(name) is true;
  * dnnl_unimplemented if there is none. */
 dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-                           const struct cf_conv_args *args, const_dnnl_primitive_attr_t attr,
-                           int (*accept)(const char *name, const void *arg), const void *arg);
+                           const struct cf_conv_args *args,
+                           const_dnnl_primitive_attr_t attr,
+                           int (*accept)(const char *name, const void *arg),
+                           const void *arg);
 dnnl_status_t cf_reorder_desc(dnnl_primitive_desc_t *pd, const struct cf_md *src,
                               const struct cf_md *dst, dnnl_engine_t engine);
 

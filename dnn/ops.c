@@ -25,7 +25,8 @@ struct job {
 
 typedef void part_fn(void *arg, int64_t first, int64_t last, int thread);
 
-static void run_rows(struct cf_dnn *dnn, struct job *j, int64_t rows, int64_t c, part_fn *fn)
+static void run_rows(struct cf_dnn *dnn, struct job *j, int64_t rows, int64_t c,
+                     part_fn *fn)
 {
     struct cf_call call;
     int64_t grain = c > 0 && c < GRAIN ? GRAIN / c : 1;
@@ -60,8 +61,15 @@ void cf_layernorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t rows
 void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int64_t rows,
               int c, float eps, const float *scale, const float *shift, int64_t gstride)
 {
-    struct job j = {.dst = dst, .src = src, .c = c, .a = eps, .b = 1.0f, .mul = scale,
-                    .add = shift, .rows = rows, .gstride = gstride};
+    struct job j = {.dst = dst,
+                    .src = src,
+                    .c = c,
+                    .a = eps,
+                    .b = 1.0f,
+                    .mul = scale,
+                    .add = shift,
+                    .rows = rows,
+                    .gstride = gstride};
 
     run_rows(dnn, &j, groups * rows, c, norm_part);
 }
@@ -79,8 +87,13 @@ static void rms_part(void *arg, int64_t first, int64_t last, int thread)
 void cf_rmsnorm(struct cf_dnn *dnn, float *dst, int64_t dstride, const float *src,
                 int64_t sstride, int64_t rows, int c, float eps, const float *w)
 {
-    struct job j = {.dst = dst, .src = src, .c = c, .a = eps, .mul = w,
-                    .dstride = dstride, .sstride = sstride};
+    struct job j = {.dst = dst,
+                    .src = src,
+                    .c = c,
+                    .a = eps,
+                    .mul = w,
+                    .dstride = dstride,
+                    .sstride = sstride};
 
     run_rows(dnn, &j, rows, c, rms_part);
 }
@@ -112,10 +125,12 @@ static void swiglu_part(void *arg, int64_t first, int64_t last, int thread)
     const struct job *j = arg;
 
     (void)thread;
-    j->kern->swiglu(j->dst + first, j->src + first, j->src2 + first, (size_t)(last - first));
+    j->kern->swiglu(j->dst + first, j->src + first, j->src2 + first,
+                    (size_t)(last - first));
 }
 
-void cf_swiglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *up, int64_t n)
+void cf_swiglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *up,
+               int64_t n)
 {
     struct job j = {.dst = dst, .src = gate, .src2 = up};
 
@@ -150,8 +165,8 @@ static void add_gated_part(void *arg, int64_t first, int64_t last, int thread)
 void cf_add_gated(struct cf_dnn *dnn, float *x, const float *y, int groups, int64_t rows,
                   int c, const float *gamma, int64_t gstride)
 {
-    struct job j = {.dst = x, .src = y, .rows = rows, .c = c, .mul = gamma,
-                    .gstride = gstride};
+    struct job j = {
+        .dst = x, .src = y, .rows = rows, .c = c, .mul = gamma, .gstride = gstride};
 
     run_rows(dnn, &j, groups * rows, c, add_gated_part);
 }
@@ -181,8 +196,8 @@ static void mix_part(void *arg, int64_t first, int64_t last, int thread)
                  (size_t)(last - first));
 }
 
-void cf_mix(struct cf_dnn *dnn, float *dst, const float *x, float a, const float *y, float b,
-            int64_t n)
+void cf_mix(struct cf_dnn *dnn, float *dst, const float *x, float a, const float *y,
+            float b, int64_t n)
 {
     struct job j = {.dst = dst, .src = x, .src2 = y, .a = a, .b = b};
 
@@ -200,8 +215,8 @@ static void l2norm_part(void *arg, int64_t first, int64_t last, int thread)
                             j->mul ? j->mul[h] : 1.0f);
 }
 
-void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads,
-                     int hd, const float *mul)
+void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride,
+                     int heads, int hd, const float *mul)
 {
     struct job j = {.dst = x, .dstride = stride, .heads = heads, .c = hd, .mul = mul};
 
@@ -222,11 +237,17 @@ static void rope_part(void *arg, int64_t first, int64_t last, int thread)
     }
 }
 
-void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads, int hd,
-             const float *cs, const float *sn, const int32_t *pos, int interleaved)
+void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads,
+             int hd, const float *cs, const float *sn, const int32_t *pos,
+             int interleaved)
 {
-    struct job j = {.dst = x, .dstride = stride, .heads = heads, .c = hd, .mul = cs,
-                    .add = sn, .pos = pos,
+    struct job j = {.dst = x,
+                    .dstride = stride,
+                    .heads = heads,
+                    .c = hd,
+                    .mul = cs,
+                    .add = sn,
+                    .pos = pos,
                     .rope = interleaved ? dnn->kern.rope_pairs : dnn->kern.rope_halves};
 
     run_rows(dnn, &j, rows, (int64_t)heads * hd, rope_part);

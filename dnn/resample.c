@@ -1,7 +1,7 @@
 /* resample.c - separable resampling: rows first into work [dh, sw, c], then columns.
  *
- * A line of output is a weighted sum of at most a few lines of input; positions and weights
- * are computed in double and rounded once. */
+ * A line of output is a weighted sum of at most a few lines of input; positions and
+ * weights are computed in double and rounded once. */
 #include "dnn/resample.h"
 
 #include <string.h>
@@ -105,17 +105,31 @@ static void resize(struct cf_dnn *dnn, struct resize *r)
 void cf_resize_bilinear(struct cf_dnn *dnn, float *dst, int dh, int dw, const float *src,
                         int sh, int sw, int c, float *work)
 {
-    struct resize r = {.dst = dst, .src = src, .sh = sh, .sw = sw, .dh = dh, .dw = dw,
-                       .c = c, .taps = bilinear_taps, .work = work};
+    struct resize r = {.dst = dst,
+                       .src = src,
+                       .sh = sh,
+                       .sw = sw,
+                       .dh = dh,
+                       .dw = dw,
+                       .c = c,
+                       .taps = bilinear_taps,
+                       .work = work};
 
     resize(dnn, &r);
 }
 
-void cf_resize_area(struct cf_dnn *dnn, float *dst, int dh, int dw, const float *src, int sh,
-                    int sw, int c, float *work)
+void cf_resize_area(struct cf_dnn *dnn, float *dst, int dh, int dw, const float *src,
+                    int sh, int sw, int c, float *work)
 {
-    struct resize r = {.dst = dst, .src = src, .sh = sh, .sw = sw, .dh = dh, .dw = dw,
-                       .c = c, .taps = area_taps, .work = work};
+    struct resize r = {.dst = dst,
+                       .src = src,
+                       .sh = sh,
+                       .sw = sw,
+                       .dh = dh,
+                       .dw = dw,
+                       .c = c,
+                       .taps = area_taps,
+                       .work = work};
 
     resize(dnn, &r);
 }
@@ -147,8 +161,8 @@ void cf_upsample_nearest2(struct cf_dnn *dnn, float *dst, const float *src, int 
 }
 
 /* Index of packed channel (k, dy, dx) of pixel (y, x) in [h, w, c*f*f]. */
-static size_t packed(size_t y, size_t x, size_t k, size_t dy, size_t dx, size_t w, size_t c,
-                     size_t f)
+static size_t packed(size_t y, size_t x, size_t k, size_t dy, size_t dx, size_t w,
+                     size_t c, size_t f)
 {
     return (y * w + x) * c * f * f + k * f * f + dy * f + dx;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "jobs/db.h"
@@ -62,29 +63,23 @@ static enum cf_status resolve(struct cf_queue *q, const char *path, struct cf_er
  * foreign file is never written to, not even to roll back its journal. Read through
  * SQLite's own file handle, since closing a descriptor of our own would drop the locks
  * that another connection of this process holds on the file. */
-static enum cf_status probe(const char *path, bool *fresh, struct cf_error *err)
+static enum cf_status probe(const char *path, struct cf_error *err)
 {
     unsigned char head[100];
     sqlite3 *db = NULL;
     sqlite3_file *file = NULL;
-    sqlite3_int64 size = 0;
     enum cf_status st = CF_OK;
     uint32_t id;
     int rc;
 
-    *fresh = false;
     rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
     if (rc == SQLITE_OK)
-        rc = file->pMethods->xFileSize(file, &size);
-    if (rc == SQLITE_OK && size >= (sqlite3_int64)sizeof head)
         rc = file->pMethods->xRead(file, head, sizeof head, 0);
-    if (rc != SQLITE_OK) {
+    if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) {
         st = cf_sql_fail(db, rc, "database", err);
-    } else if (size == 0) {
-        *fresh = true;
-    } else if (size < (sqlite3_int64)sizeof head || memcmp(head, "SQLite format 3", 16)) {
+    } else if (rc != SQLITE_OK || memcmp(head, "SQLite format 3", 16) != 0) {
         st = cf_fail(err, CF_EFORMAT, "not an SQLite database");
     } else {
         id = (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 |
@@ -97,6 +92,58 @@ static enum cf_status probe(const char *path, bool *fresh, struct cf_error *err)
     }
     sqlite3_close(db);
     return st;
+}
+
+/* file:PATH?immutable=1 with everything escaped that a URI could misread. */
+static char *immutable_uri(const char *path, struct cf_error *err)
+{
+    char *uri = cf_alloc(strlen(path) + 8, 3, err), *p = uri;
+
+    if (!uri)
+        return NULL;
+    p += sprintf(p, "file:");
+    for (; *path; path++) {
+        bool plain = strchr("?#%", *path) == NULL && (unsigned char)*path < 0x80;
+
+        p += sprintf(p, plain ? "%c" : "%%%02X", (unsigned char)*path);
+    }
+    sprintf(p, "?immutable=1");
+    return uri;
+}
+
+/* A reader needs the memory shared by the users of the log, a file in that directory.
+ * Where it may not be made and no log lies there, nobody is writing, and the file is read
+ * as it is. */
+static bool read_as_it_is(const struct cf_queue *q)
+{
+    struct cf_error ignored = {0};
+    char *log = cf_format(&ignored, "%s-wal", q->path);
+    struct stat sb;
+    bool quiet = log && (stat(log, &sb) != 0 || sb.st_size == 0);
+
+    cf_free(log);
+    return quiet && !q->writable && access(q->dir, W_OK) != 0;
+}
+
+static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *err)
+{
+    bool as_it_is = read_as_it_is(q);
+    char *name = as_it_is ? immutable_uri(q->path, err) : cf_strdup(q->path, err);
+    int flags = q->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
+
+    if (!name)
+        return CF_ENOMEM;
+    flags |= as_it_is ? SQLITE_OPEN_URI : 0;
+    flags |= fresh ? SQLITE_OPEN_CREATE : 0;
+    rc = sqlite3_open_v2(name, &q->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
+    cf_free(name);
+    if (rc != SQLITE_OK && access(q->dir, fresh ? W_OK | X_OK : X_OK) != 0)
+        return cf_fail_errno(err, errno, "%s", q->dir);
+    if (rc != SQLITE_OK)
+        return cf_sql_fail(q->db, rc, "database", err);
+    if (q->writable && sqlite3_db_readonly(q->db, "main") == 1)
+        return cf_fail(err, CF_EPERM, "no permission to write");
+    return CF_OK;
 }
 
 static enum cf_status set_up(struct cf_queue *q, struct cf_error *err)
@@ -180,26 +227,22 @@ static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
 static enum cf_status connect_to(struct cf_queue *q, bool may_create,
                                  struct cf_error *err)
 {
-    int flags = q->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY;
-    bool fresh = false;
+    bool there = true, fresh;
     struct stat sb;
-    int rc;
 
-    if (stat(q->path, &sb) == 0) {
-        if (!S_ISREG(sb.st_mode))
-            return cf_fail(err, CF_EFORMAT, "not a regular file");
-        CF_TRY(probe(q->path, &fresh, err));
-    } else if (errno != ENOENT || !may_create) {
-        return cf_fail_errno(err, errno, "database");
-    } else {
-        fresh = true;
-        flags |= SQLITE_OPEN_CREATE;
+    if (stat(q->path, &sb) != 0) {
+        if (errno != ENOENT || !may_create)
+            return cf_fail_errno(err, errno, "database");
+        there = false;
+    } else if (!S_ISREG(sb.st_mode)) {
+        return cf_fail(err, CF_EFORMAT, "not a regular file");
     }
+    fresh = !there || sb.st_size == 0;
     if (fresh && !may_create)
         return cf_fail(err, CF_EFORMAT, "an empty file, not a database");
-    rc = sqlite3_open_v2(q->path, &q->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
-    if (rc != SQLITE_OK)
-        return cf_sql_fail(q->db, rc, "database", err);
+    if (!fresh)
+        CF_TRY(probe(q->path, err));
+    CF_TRY(open_db(q, fresh, err));
     CF_TRY(set_up(q, err));
     if (fresh)
         CF_TRY(create(q, err));

@@ -6,6 +6,11 @@
  * it at kill -9) or, failing that, a counter that moves: clocks of two machines are never
  * compared.
  *
+ * A job's key is SHA-256 over a canonical, length-prefixed text of format version,
+ * prompt, negative, recipe, seed and size (jobs/key.h). It names neither weights nor
+ * build: an output's row does. Recipes are canonical JSON (jobs/recipe.h); jobs are put
+ * in by jobs/adder.h and jobs/import.h.
+ *
  * Order of calls: open; register; then any of claim, finish, fail, release, beat, reap;
  * unregister; close. A connection belongs to one thread.
  * Schema and transactions: jobs/schema.c. */

@@ -1,11 +1,12 @@
 /* gen.h - a generator: text features in, pixels out, coarse to fine, in steps.
  *
- * A generator is one file with one const struct cf_gen_ops. A step is a scale in Infinity,
- * a frequency level in FAR, a token group in DetailFlow. Images of one call share size and
- * sampling settings and are computed side by side; the bytes of an image do not depend on
- * which others stand beside it.
+ * A generator is one file with one const struct cf_gen_ops. A step is a scale in
+ * Infinity, a frequency level in FAR, a token group in DetailFlow. Images of one call
+ * share size and sampling settings and are computed side by side; the bytes of an image
+ * do not depend on which others stand beside it.
  *
- * Order: open; then per group of images plan, begin, step 0 .. n_step-1, decode; close. */
+ * Order: open; then per group of images plan, begin, step 0 .. n_step-1, decode; close.
+ */
 #ifndef CF_MODELS_GEN_H
 #define CF_MODELS_GEN_H
 
@@ -23,19 +24,20 @@ enum { CF_MAX_STEPS = 256, CF_MAX_INSERT = 64 };
 
 /* How to sample; all of it goes into the image's record. */
 struct cf_gen_params {
-    int width, height;              /* pixels; 0: the model's default size */
-    float guidance[CF_MAX_STEPS];   /* classifier-free guidance per step, 1 = off */
-    int n_guidance;                 /* 0: the model's default; 1: for all steps; else n_step */
+    int width, height;            /* pixels; 0: the model's default size */
+    float guidance[CF_MAX_STEPS]; /* classifier-free guidance per step, 1 = off */
+    int n_guidance; /* 0: the model's default; 1: for all steps; else n_step */
     float temperature[CF_MAX_STEPS]; /* > 0 per step */
-    int n_temperature;              /* as n_guidance */
-    int insert[CF_MAX_INSERT];      /* guidance insertion layers: 0 logits, -k after block
-                                       depth - k */
-    int n_insert;                   /* 0: the model's default */
-    int top_k;                      /* -1: the model's default; 0 off; 1 greedy */
-    float top_p;                    /* < 0: the model's default; 0 off */
-    float flip[CF_MAX_STEPS];       /* probability of a wrong bit injected per step */
-    int n_flip;                     /* 0: none; 1: every step but the last; else n_step */
-    int strict_size;                /* refuse a size that is no template of the model */
+    int n_temperature;               /* as n_guidance */
+    int insert[CF_MAX_INSERT]; /* guidance insertion layers: 0 logits, -k after block
+                                  depth - k */
+    int n_insert;              /* 0: the model's default */
+    int top_k;                 /* -1: the model's default; 0 off; 1 greedy */
+    float top_p;               /* < 0: the model's default; 0 off */
+    float flip[CF_MAX_STEPS];  /* probability of a wrong bit injected per step, into
+                                  sampled and forced bits alike */
+    int n_flip;                /* 0: none; 1: every step but the last; else n_step */
+    int strict_size;           /* refuse a size that is no template of the model */
 };
 
 /* Every field at "the model's default". */
@@ -53,9 +55,10 @@ struct cf_plan {
     int batch;                   /* images computed side by side */
     int n_step;
     struct cf_step step[CF_MAX_STEPS];
-    int n_text_max;      /* largest number of text rows per prompt planned for */
-    size_t arena_bytes;  /* high-water mark of begin .. decode, exact */
-    char note[160];      /* why this size was taken when another was asked for; "" */
+    int rope_h, rope_w; /* grid that rotary positions are stretched to */
+    int n_text_max;     /* largest number of text rows per prompt planned for */
+    size_t arena_bytes; /* high-water mark of begin .. decode, exact */
+    char note[160];     /* why this size was taken when another was asked for; "" */
 };
 
 /* One image of a batch. */
@@ -68,9 +71,9 @@ struct cf_gen_item {
     int n_forced;
 };
 
-/* Watches intermediates (tests, previews). name is that of tests/golden/infinity/README.md,
- * data is borrowed for the call, shape row-major with batch rows first. Exactly one of f and
- * u8 is given. NULL see: nobody watches. */
+/* Watches intermediates (tests, previews). name is that of
+ * tests/golden/infinity/README.md, data is borrowed for the call, shape row-major with
+ * batch rows first. Exactly one of f and u8 is given. NULL see: nobody watches. */
 struct cf_probe {
     void (*see)(void *ctx, const char *name, const float *f, const uint8_t *u8, int ndim,
                 const int64_t *dim);
@@ -108,13 +111,15 @@ struct cf_gen_ops {
                             struct cf_cancel *cancel, const struct cf_probe *probe,
                             struct cf_gen_state **state, struct cf_error *err);
 
-    /* Steps run once each, in order. CF_ENUMERIC names the step where a value stopped being
-     * finite; CF_ECANCEL is noticed between blocks. After a failure only the arena's rewind
-     * may touch the state. */
+    /* Steps run once each, in order. CF_ENUMERIC names the step where a value stopped
+     * being finite; CF_ECANCEL is noticed between blocks. After a failure only the
+     * arena's rewind may touch the state. */
     enum cf_status (*step)(struct cf_gen_state *state, int k, struct cf_error *err);
 
     /* Pixels of image i (0 .. batch-1) into image->rgb, which the caller owns with the
-     * plan's width and height. After the last step, or earlier for a preview. */
+     * plan's width and height. After the last step the decoder works on the memory of the
+     * transformer; a preview before that needs memory of its own, which is asked for and
+     * freed within the call. */
     enum cf_status (*decode)(struct cf_gen_state *state, int i, struct cf_image *image,
                              struct cf_error *err);
 
@@ -122,8 +127,8 @@ struct cf_gen_ops {
      * *bits [sum of h*w*d over steps], *offset [n_step]; both freed by cf_free. The image
      * must have the plan's size. CF_EUNSUP when the model file has no encoder. */
     enum cf_status (*encode)(const struct cf_gen *gen, const struct cf_plan *plan,
-                             const struct cf_image *image, uint8_t **bits, size_t **offset,
-                             struct cf_error *err);
+                             const struct cf_image *image, uint8_t **bits,
+                             size_t **offset, struct cf_error *err);
 };
 
 /* By name as in model.json; NULL if unknown. */

@@ -11,10 +11,11 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/self.h"
-#include "pipeline/engine.h"
+#include "pipeline/pool.h"
 #include "pipeline/settings.h"
 #include "pipeline/stop.h"
 #include "pipeline/writer.h"
@@ -31,9 +32,8 @@ struct batch {
     const struct cf_batch_options *o;
     struct cf_log *log;
     struct cf_team team;
-    struct cf_dnn *dnn;
-    struct cf_engine *engine;
-    char *engine_dir;
+    struct cf_pool *pool;
+    char *model_dir; /* of the model in the pool, NULL: none */
     struct cf_queue *queue;
     struct cf_sink *sink;
     struct cf_writer *writer;
@@ -69,33 +69,34 @@ static void tick(void *ctx, bool now)
 static enum cf_status enlist(struct batch *b, struct cf_error *err)
 {
     CF_TRY(cf_self_open(&b->self, cf_queue_dir(b->queue), cf_build_id(b->build),
-                        cf_cpu_name(cf_dnn_level(b->dnn)), err));
+                        cf_cpu_name(cf_dnn_level(cf_pool_dnn(b->pool))), err));
     return cf_queue_register(b->queue, &b->self.worker, &b->worker_id, err);
 }
 
 /* The model that a recipe names, or the worker's own. Keeps one model loaded. */
 static enum cf_status need_model(struct batch *b, const char *name, struct cf_error *err)
 {
-    struct cf_engine *engine;
+    const struct cf_model *model;
     char *dir;
 
     CF_TRY(cf_model_find(&dir, name ? name : b->o->model, b->o->model_path, err));
-    if (b->engine && strcmp(dir, b->engine_dir) == 0) {
+    if (b->model_dir && strcmp(dir, b->model_dir) == 0) {
         cf_free(dir);
         return CF_OK;
     }
-    if (cf_engine_open(&engine, b->dnn, dir, err) != CF_OK) {
+    cf_free(b->model_dir);
+    b->model_dir = NULL;
+    if (cf_pool_load(b->pool, dir, err) != CF_OK) {
         cf_free(dir);
         return err->status;
     }
-    cf_engine_close(b->engine);
-    cf_free(b->engine_dir);
-    b->engine = engine;
-    b->engine_dir = dir;
+    b->model_dir = dir;
     b->ms_per_image = 0;
-    cf_log(b->log, CF_LOG_INFO, "model loaded", "name=%s sha256=%.12s threads=%d cpu=%s",
-           cf_engine_model(engine)->name, cf_engine_model(engine)->hash, b->team.threads,
-           cf_cpu_name(cf_dnn_level(b->dnn)));
+    model = cf_engine_model(cf_pool_engine(b->pool));
+    cf_log(b->log, CF_LOG_INFO, "model loaded",
+           "name=%s sha256=%.12s threads=%d groups=%d cpu=%s", model->name, model->hash,
+           b->team.threads, cf_pool_groups(b->pool),
+           cf_cpu_name(cf_dnn_level(cf_pool_dnn(b->pool))));
     return CF_OK;
 }
 
@@ -112,7 +113,7 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
     if (!b->root)
         return CF_ENOMEM;
     CF_TRY(cf_sink_open(&b->sink, b->root, err));
-    CF_TRY(cf_dnn_open(&b->dnn, o->cpu, b->team.threads, err));
+    CF_TRY(cf_pool_open(&b->pool, o->cpu, b->team.threads, err));
     CF_TRY(need_model(b, NULL, err));
     CF_TRY(enlist(b, err));
     CF_TRY(cf_queue_reap(b->queue, &b->self.worker, &o->retry, &back, err));
@@ -182,8 +183,8 @@ static enum cf_status hand_over(struct batch *b, struct slot *s,
         .times = {times->encode / n, times->generate / n, times->decode / n},
     };
 
-    CF_TRY(cf_story_make(&h.story, b->engine, b->dnn, req, plan, &h.webp, result,
-                         s->job->key, err));
+    CF_TRY(cf_story_make(&h.story, cf_pool_engine(b->pool), cf_pool_dnn(b->pool), req,
+                         plan, &h.webp, result, s->job->key, err));
     h.image = result->image;
     result->image.rgb = NULL;
     h.job = *s->job;
@@ -208,7 +209,7 @@ static enum cf_status run_group(struct batch *b, struct slot **s, int n,
     struct cf_engine_times times = {0};
     struct cf_error why = {0};
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
-    long long t0 = cf_now_ms();
+    long long t0 = cf_clock_ms();
     enum cf_status st = CF_OK;
 
     if (!plan)
@@ -222,9 +223,9 @@ static enum cf_status run_group(struct batch *b, struct slot **s, int n,
             .seed = s[i]->job->seed,
         };
     atomic_store(&b->stop.busy_until, t0 + (long long)(b->ms_per_image * n));
-    if (cf_engine_run(b->engine, &s[0]->recipe.params, req, n, &b->stop.cancel, plan,
-                      result, &times, &why) == CF_OK) {
-        double ms = (double)(cf_now_ms() - t0) / n;
+    if (cf_pool_run(b->pool, &s[0]->recipe.params, req, n, &b->stop.cancel, plan, result,
+                    &times, &why) == CF_OK) {
+        double ms = (double)(cf_clock_ms() - t0) / n;
 
         b->ms_per_image = b->ms_per_image > 0 ? 0.7 * b->ms_per_image + 0.3 * ms : ms;
         for (int i = 0; i < n; i++) {
@@ -263,12 +264,13 @@ static enum cf_status one_by_one(struct batch *b, struct slot **s, int n,
 static int side_by_side(struct batch *b, const struct cf_gen_params *params, int want)
 {
     double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    int n = b->o->side ? b->o->side : AUTO_SIDE;
+    int n = b->o->side ? b->o->side : AUTO_SIDE * cf_pool_groups(b->pool);
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
 
+    n = n < MAX_CLAIM ? n : MAX_CLAIM;
     n = n < want ? n : want;
     while (plan && !b->o->side && n > 1 &&
-           cf_engine_plan(b->engine, params, n, plan, NULL) == CF_OK &&
+           cf_engine_plan(cf_pool_engine(b->pool), params, n, plan, NULL) == CF_OK &&
            (double)plan->arena_bytes > memory / 4)
         n /= 2;
     cf_free(plan);
@@ -350,9 +352,9 @@ static int claim_size(const struct batch *b)
 /* Wait for delayed jobs in short steps. False when told to stop. */
 static bool wait_for(struct batch *b, int seconds)
 {
-    long long until = cf_now_ms() + 1000LL * seconds;
+    long long until = cf_clock_ms() + 1000LL * seconds;
 
-    while (cf_now_ms() < until) {
+    while (cf_clock_ms() < until) {
         if (stopping(b))
             return false;
         usleep(100 * 1000);
@@ -428,8 +430,8 @@ static enum cf_status count_work(struct batch *b, struct cf_error *err)
 
 static void sum_up(struct batch *b, const struct cf_writer_count *c)
 {
-    double s = (double)(cf_now_ms() - b->work_start) * 1e-3;
-    struct cf_dnn_times t = cf_dnn_times(b->dnn);
+    double s = (double)(cf_clock_ms() - b->work_start) * 1e-3;
+    struct cf_dnn_times t = cf_pool_times(b->pool);
     char *root = cf_utf8_printable(b->root, strlen(b->root), 1000, NULL);
 
     cf_log(b->log, CF_LOG_INFO, "finished",
@@ -447,9 +449,8 @@ static void tear_down(struct batch *b)
     if (b->queue && b->worker_id)
         cf_queue_unregister(b->queue, b->worker_id, NULL);
     cf_queue_close(b->queue);
-    cf_engine_close(b->engine);
-    cf_free(b->engine_dir);
-    cf_dnn_close(b->dnn);
+    cf_pool_close(b->pool);
+    cf_free(b->model_dir);
     cf_sink_close(b->sink);
     cf_self_close(&b->self);
     cf_free(b->root);
@@ -460,7 +461,7 @@ static enum cf_status live(struct batch *b, bool *left, struct cf_error *err)
 {
     CF_TRY(set_up(b, err));
     CF_TRY(count_work(b, err));
-    b->work_start = cf_now_ms();
+    b->work_start = cf_clock_ms();
     return work(b, left, err);
 }
 

@@ -2,9 +2,9 @@
 #include "pipeline/engine.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 /* Texts encoded lately: seeds of one prompt stand side by side in a queue, and the
  * negative prompt is mostly the same one. Oldest out first. */
@@ -27,14 +27,6 @@ struct cf_engine {
     struct remembered cache[CACHE_TEXTS];
     uint64_t clock;
 };
-
-static double now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec * 1e-6;
-}
 
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
@@ -327,7 +319,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
 {
     struct cf_gen_item *item = cf_calloc((size_t)n, sizeof *item, err);
     struct forced *forced = cf_calloc((size_t)n, sizeof *forced, err);
-    double t0 = now_ms(), t1 = t0, t2 = t0;
+    double t0 = 1e3 * cf_clock(), t1 = t0, t2 = t0;
     struct cf_gen_state *state;
     enum cf_status st = CF_ENOMEM;
 
@@ -336,7 +328,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         goto out;
     if ((st = encode(e, req, n, item, err)) != CF_OK)
         goto out;
-    t1 = t2 = now_ms();
+    t1 = t2 = 1e3 * cf_clock();
 
     /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
     if ((st = e->ops->plan(e->gen, params, n, longest(item, n), plan, err)) != CF_OK ||
@@ -350,7 +342,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
     for (int k = 0; k < plan->n_step && st == CF_OK; k++) /* coarse to fine */
         if ((st = cf_cancel_check(cancel, err)) == CF_OK)
             st = e->ops->step(state, k, err);
-    t2 = now_ms();
+    t2 = 1e3 * cf_clock();
     for (int i = 0; i < n && st == CF_OK; i++)
         if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
             out[i].truncated = item[i].cond->truncated;
@@ -361,7 +353,7 @@ out:
         for (int i = 0; i < n; i++)
             cf_result_free(&out[i]);
     if (times)
-        *times = (struct cf_engine_times){t1 - t0, t2 - t1, now_ms() - t2};
+        *times = (struct cf_engine_times){t1 - t0, t2 - t1, 1e3 * cf_clock() - t2};
     for (int i = 0; forced && i < n; i++) {
         cf_free(forced[i].bits);
         cf_free(forced[i].offset);

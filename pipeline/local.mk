@@ -3,6 +3,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/batch.c %D%/batch.h \
 	%D%/engine.c %D%/engine.h \
 	%D%/finish.c %D%/finish.h \
+	%D%/pool.c %D%/pool.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/stop.c %D%/stop.h \

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "pipeline/stop.h"
+#include "base/clock.h"
 
 void cf_progress_start(struct cf_progress *p, struct cf_log *log,
                        enum cf_progress_mode mode, bool quiet)
@@ -19,7 +19,7 @@ void cf_progress_start(struct cf_progress *p, struct cf_log *log,
              (mode == CF_PROGRESS_AUTO && terminal && !quiet && !log->json);
     p->lines = mode == CF_PROGRESS_AUTO && !p->bar && !quiet;
     p->interval = 60;
-    p->start = p->told = cf_now_ms();
+    p->start = p->told = cf_clock_ms();
 }
 
 /* "1:02:03" for seconds. */
@@ -54,7 +54,7 @@ static void draw(long done, long total, double seconds)
 
 void cf_progress_tick(struct cf_progress *p, bool now)
 {
-    long long t = cf_now_ms();
+    long long t = cf_clock_ms();
     long done = atomic_load(&p->done), total = atomic_load(&p->total);
     double seconds = (double)(t - p->start) * 1e-3;
     double rate = seconds > 0 ? (double)done / seconds : 0;

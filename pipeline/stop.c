@@ -5,13 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-long long cf_now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (long long)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
+#include "base/clock.h"
 
 static void waited_for(sigset_t *set)
 {
@@ -35,7 +29,7 @@ static void *wait_for_signals(void *arg)
     waited_for(&set);
     while (!atomic_load(&s->quit)) {
         int sig = sigtimedwait(&set, NULL, &poll);
-        long long now = cf_now_ms();
+        long long now = cf_clock_ms();
 
         if (sig > 0 && sig != SIGUSR2) {
             if (atomic_load(&s->asked) && (sig == SIGTERM || sig == SIGINT))

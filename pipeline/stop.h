@@ -33,6 +33,4 @@ void cf_stop_end(struct cf_stop *s);
 
 bool cf_stop_asked(struct cf_stop *s);
 
-long long cf_now_ms(void); /* CLOCK_MONOTONIC */
-
 #endif

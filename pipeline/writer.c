@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/alloc.h"
-#include "pipeline/stop.h"
+#include "base/clock.h"
 
 enum { ROOM = 64 };
 
@@ -40,7 +40,7 @@ static enum cf_status store(struct cf_writer *w, struct cf_handover *h, char *pa
                             double *webp_ms, double *file_ms, struct cf_error *err)
 {
     struct cf_blob blob = {0};
-    long long t0 = cf_now_ms(), t1;
+    long long t0 = cf_clock_ms(), t1;
     enum cf_status st;
     char stem[33];
 
@@ -48,12 +48,12 @@ static enum cf_status store(struct cf_writer *w, struct cf_handover *h, char *pa
     st = cf_finish_encode(&h->image, &h->webp, &h->story, w->o.meta, &blob, err);
     if (st == CF_OK)
         st = cf_digest_mem(blob.data, blob.size, file_sha256, err);
-    t1 = cf_now_ms();
+    t1 = cf_clock_ms();
     if (st == CF_OK)
         st = cf_sink_put(w->o.sink, stem, &blob, path, err);
     *bytes = (int64_t)blob.size;
     *webp_ms = (double)(t1 - t0);
-    *file_ms = (double)(cf_now_ms() - t1);
+    *file_ms = (double)(cf_clock_ms() - t1);
     cf_blob_free(&blob);
     return st;
 }
@@ -155,12 +155,12 @@ static void handle(struct cf_writer *w, struct cf_handover *h)
         on_error(w, h, &err);
         return;
     }
-    t = cf_now_ms();
+    t = cf_clock_ms();
     if (end_row(w, h, path, file_sha256, bytes, webp_ms, file_ms, &err) != CF_OK) {
         on_error(w, h, &err);
         return;
     }
-    add_count(w, 1, 0, 0, webp_ms, file_ms, (double)(cf_now_ms() - t));
+    add_count(w, 1, 0, 0, webp_ms, file_ms, (double)(cf_clock_ms() - t));
     cf_log(w->o.log, CF_LOG_DEBUG, "done",
            "job=%lld path=%s bytes=%lld encode_ms=%.0f generate_ms=%.0f decode_ms=%.0f "
            "webp_ms=%.0f file_ms=%.0f",
@@ -216,7 +216,7 @@ static bool drained(struct cf_writer *w)
 static void *run(void *arg)
 {
     struct cf_writer *w = arg;
-    long long beat = cf_now_ms();
+    long long beat = cf_clock_ms();
 
     while (!drained(w)) {
         struct cf_handover *h = take(w);
@@ -225,9 +225,9 @@ static void *run(void *arg)
             handle(w, h);
             handover_free(h);
         }
-        if (cf_now_ms() - beat >= 1000LL * w->o.beat) {
+        if (cf_clock_ms() - beat >= 1000LL * w->o.beat) {
             housekeep(w);
-            beat = cf_now_ms();
+            beat = cf_clock_ms();
         }
     }
     return NULL;

@@ -5,8 +5,8 @@
  *
  * Until the rename the old file of that name is untouched; after it the new one is whole.
  * A failed fsync is final: the kernel may have dropped the pages and would report success
- * the next time (PostgreSQL's "fsyncgate", 2018), so the temporary file goes and the caller
- * writes again from its own memory.
+ * the next time (PostgreSQL's "fsyncgate", 2018), so the temporary file goes and the
+ * caller writes again from its own memory.
  *
  * The temporary file carries a flock while its writer lives. The PID alone would not do:
  * on a shared file system or in a container the same number means another process. */

@@ -11,8 +11,6 @@
 #include "base/json.h"
 #include "base/utf8.h"
 
-enum { RECIPE_VALUES = 1 << 16 };
-
 #define TEXT(name)                                                                       \
     {                                                                                    \
 #name, CF_FIELD_TEXT, offsetof(struct cf_record, name)                           \
@@ -111,7 +109,7 @@ static json_t *string(const char *text, struct cf_error *err)
 static json_t *object(const char *text, struct cf_error *err)
 {
     struct cf_error why = {0};
-    json_t *v = cf_json_parse(text, strlen(text), RECIPE_VALUES, "recipe", &why);
+    json_t *v = cf_json_parse(text, strlen(text), CF_META_TEXT_MAX, "recipe", &why);
 
     if (json_is_object(v))
         return v;

@@ -84,11 +84,19 @@ enum cf_status cf_meta_attach(struct cf_blob *blob, const struct cf_record *r,
         (status = make_exif(r, level, &exif, err)) != CF_OK)
         goto out;
     xmp = cf_xmp_write(r, level, err);
-    mux = xmp ? WebPMuxCreate(&file, 0) : NULL;
+    if (!xmp) {
+        status = CF_ENOMEM;
+        goto out;
+    }
+    if (strlen(xmp) > CF_META_XMP_MAX) { /* what is written can be read */
+        status = cf_fail(err, CF_ERANGE, "XMP: %zu bytes, expected at most %d",
+                         strlen(xmp), CF_META_XMP_MAX);
+        goto out;
+    }
+    mux = WebPMuxCreate(&file, 0);
     if (!mux) {
-        status = xmp ? cf_fail(err, CF_EFORMAT, "metadata: %zu bytes are not a WebP file",
-                               blob->size)
-                     : CF_ENOMEM;
+        status = cf_fail(err, CF_EFORMAT, "metadata: %zu bytes are not a WebP file",
+                         blob->size);
         goto out;
     }
     if ((status = set_chunk(mux, "EXIF", exif.data, exif.size, err)) != CF_OK ||

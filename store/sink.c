@@ -50,7 +50,7 @@ static int open_dir(int at, const char *name, int flags)
 
 /* ---- open ---- */
 
-/* The new root's own entry must survive a power loss too. */
+/* The root's own entry must survive a power loss too, whoever made it a moment ago. */
 static enum cf_status sync_parent(const char *root, struct cf_error *err)
 {
     size_t len = strlen(root);
@@ -79,14 +79,12 @@ static enum cf_status sync_parent(const char *root, struct cf_error *err)
 
 static enum cf_status open_root(struct cf_sink *s, struct cf_error *err)
 {
-    bool made = mkdir(s->root, 0777) == 0;
-
-    if (!made && errno != EEXIST)
+    if (mkdir(s->root, 0777) != 0 && errno != EEXIST)
         return cf_create_error(err, errno, "create directory", s->root);
     s->dirfd = open_dir(AT_FDCWD, s->root, 0);
     if (s->dirfd < 0)
         return cf_create_error(err, errno, "open directory", s->root);
-    return made ? sync_parent(s->root, err) : CF_OK;
+    return sync_parent(s->root, err);
 }
 
 enum cf_status cf_sink_open(struct cf_sink **sink, const char *root, struct cf_error *err)
@@ -242,7 +240,8 @@ static bool is_abandoned(int dirfd, const char *name)
 {
     struct stat st;
     bool gone = false;
-    int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    /* For writing: NFS makes a flock a lock that only writers may have. */
+    int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0)
         return false;
@@ -260,8 +259,8 @@ static void sweep_entry(int dirfd, const char *name, int *n)
 {
     pid_t pid;
 
-    if (cf_temp_parse(name, &pid) && pid != getpid() && !process_lives(pid) &&
-        is_abandoned(dirfd, name) && unlinkat(dirfd, name, 0) == 0)
+    if (cf_temp_parse(name, &pid) && !process_lives(pid) && is_abandoned(dirfd, name) &&
+        unlinkat(dirfd, name, 0) == 0)
         ++*n;
 }
 

@@ -195,3 +195,29 @@ enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *im
     image->stride = stride;
     return CF_OK;
 }
+
+enum cf_status cf_webp_verify(const struct cf_blob *blob, const struct cf_image *image,
+                              struct cf_error *err)
+{
+    enum cf_status status = CF_OK;
+    struct cf_image is;
+
+    CF_TRY(cf_webp_decode(blob->data, blob->size, &is, err));
+    if (is.w != image->w || is.h != image->h)
+        status = cf_fail(err, CF_EMISMATCH, "webp: decoded %d x %d, expected %d x %d",
+                         is.w, is.h, image->w, image->h);
+    for (int y = 0; status == CF_OK && y < is.h; y++) {
+        const uint8_t *a = is.rgb + (size_t)y * is.stride;
+        const uint8_t *b = image->rgb + (size_t)y * image->stride;
+        int x = 0;
+
+        if (memcmp(a, b, 3 * (size_t)is.w) == 0)
+            continue;
+        while (memcmp(a + 3 * x, b + 3 * x, 3) == 0)
+            x++;
+        status = cf_fail(err, CF_EMISMATCH,
+                         "webp: pixel (%d, %d) is not what was encoded", x, y);
+    }
+    cf_free(is.rgb);
+    return status;
+}

@@ -35,4 +35,10 @@ enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp
 enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
                               struct cf_error *err);
 
+/* Decodes blob and compares it with the image it was made from: a broken library or
+ * memory must not spoil a data set in silence. Lossless only; worth one call per process.
+ * CF_EMISMATCH names the first pixel that differs. */
+enum cf_status cf_webp_verify(const struct cf_blob *blob, const struct cf_image *image,
+                              struct cf_error *err);
+
 #endif

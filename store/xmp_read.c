@@ -10,8 +10,9 @@
 
 #define NS_RDF "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 
-/* Far above what we write; a packet of many small properties costs no more than this. */
-enum { MAX_FIELDS = 256 };
+/* Far above what anybody writes. Elements cost memory, and attributes time: libxml2
+ * compares each with every other of its element. */
+enum { MAX_FIELDS = 256, MAX_MARKUP = 1 << 14 };
 
 static bool is_named(const xmlNode *n, const char *ns, const char *name)
 {
@@ -95,28 +96,54 @@ static enum cf_status read_tree(json_t *all, xmlDoc *doc, struct cf_error *err)
     return CF_OK;
 }
 
-/* A document type is where entities, and files to load, come from; XMP forbids it.
- * Without XML_PARSE_HUGE libxml2 bounds depth and lengths, without NOENT it replaces
+static bool too_much_markup(const char *s)
+{
+    size_t n = 0;
+
+    while (*(s += strcspn(s, "<=")) && n <= MAX_MARKUP) {
+        n++;
+        s++;
+    }
+    return n > MAX_MARKUP;
+}
+
+/* What to refuse before a parser sees it; NULL when there is nothing. A document type is
+ * where entities, and files to load, come from; XMP forbids it. */
+static const char *objection(const char *packet, size_t len)
+{
+    if (len > CF_META_XMP_MAX)
+        return "too long";
+    if (strstr(packet, "<!DOCTYPE"))
+        return "a document type is not allowed";
+    if (too_much_markup(packet))
+        return "too many elements and attributes";
+    return NULL;
+}
+
+/* Without XML_PARSE_HUGE libxml2 bounds depth and lengths, without NOENT it replaces
  * nothing. */
 static xmlDoc *parse(xmlParserCtxt *ctxt, const char *packet, size_t len,
                      struct cf_error *err)
 {
+    const char *bad = objection(packet, len);
     const xmlError *why;
     xmlDoc *doc;
 
-    if (len > CF_META_XMP_MAX || strstr(packet, "<!DOCTYPE")) {
-        cf_fail(err, CF_EFORMAT, "XMP: %s",
-                len > CF_META_XMP_MAX ? "too long" : "a document type is not allowed");
+    if (bad) {
+        cf_fail(err, CF_EFORMAT, "XMP: %s", bad);
         return NULL;
     }
     doc = xmlCtxtReadMemory(ctxt, packet, (int)len, NULL, "UTF-8",
                             XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING |
                                 XML_PARSE_COMPACT);
     if (!doc) {
+        /* Without memory libxml2 may give up before it has a reason. */
         why = xmlCtxtGetLastError(ctxt);
-        cf_fail(err, why && why->code == XML_ERR_NO_MEMORY ? CF_ENOMEM : CF_EFORMAT,
-                "XMP: line %d: %.200s", why ? why->line : 0,
-                why && why->message ? why->message : "not XML");
+        if (!why || why->code == XML_ERR_OK || why->code == XML_ERR_NO_MEMORY)
+            cf_fail(err, CF_ENOMEM, "XMP: out of memory");
+        else
+            cf_fail(err, CF_EFORMAT, "XMP: line %d: %.200s", why->line,
+                    why->message ? why->message : "not XML");
     }
     return doc;
 }

@@ -1,1 +1,25 @@
-# tests of dnn/
+# tests of dnn/: the kernels against C, then everything once per instruction set
+check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/ops_test %D%/attn_test \
+	%D%/resample_test
+TESTS += %D%/checkkern %D%/dnn_levels.sh %D%/isa.sh
+dist_noinst_SCRIPTS += %D%/dnn_levels.sh %D%/isa.sh
+CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+%C%_checkkern_SOURCES = %D%/kern_check.c
+%C%_checkkern_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
+
+%C%_dnn_test_SOURCES = %D%/dnn_test.c %D%/dnn_tools.h
+%C%_dnn_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_dnn_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_layer_test_SOURCES = %D%/layer_test.c %D%/dnn_tools.h
+%C%_layer_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_layer_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_ops_test_SOURCES = %D%/ops_test.c %D%/dnn_tools.h
+%C%_ops_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_ops_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_attn_test_SOURCES = %D%/attn_test.c %D%/dnn_tools.h
+%C%_attn_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_attn_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_resample_test_SOURCES = %D%/resample_test.c %D%/dnn_tools.h
+%C%_resample_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_resample_test_LDADD = $(CF_DNN_TEST_LIBS)

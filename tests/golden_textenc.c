@@ -113,7 +113,8 @@ void golden_tell_count(struct golden_dir *d, const char *name, const char *detai
 {
     char why[GOLDEN_WHY + 64];
 
-    snprintf(why, sizeof(why), "%d of %d wrong, first: %s", c->wrong, c->total, c->first);
+    snprintf(why, sizeof(why), "%d faults in %d records, first: %s", c->wrong, c->total,
+             c->first);
     golden_tell(d, name, detail, c->wrong, 0, c->wrong ? why : NULL);
 }
 

@@ -1,1 +1,13 @@
 # tests of jobs/
+check_PROGRAMS += %D%/queue_test %D%/import_test
+TESTS += %D%/queue_test %D%/import_test
+%C%_queue_test_SOURCES = %D%/queue_test.c
+%C%_queue_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+%C%_import_test_SOURCES = %D%/import_test.c
+%C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv
+dist_noinst_SCRIPTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
+EXTRA_DIST += %D%/cli/jobs_test_lib.sh
+TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh

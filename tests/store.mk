@@ -1,4 +1,37 @@
 # tests of store/
-check_PROGRAMS += %D%/store_tool
+check_PROGRAMS += %D%/meta_test %D%/sink_test %D%/store_tool %D%/sweep_test %D%/webp_test \
+	%D%/xmp_test
+TESTS += %D%/meta_test %D%/sink_test %D%/store_readers.sh %D%/sweep_test %D%/webp_test \
+	%D%/xmp_test
+dist_noinst_SCRIPTS += %D%/store_readers.sh
+
+# The system calls that tests/store_calls.h lets fail.
+cf_store_wraps = -Wl,--wrap=write -Wl,--wrap=fdatasync -Wl,--wrap=fsync -Wl,--wrap=close \
+	-Wl,--wrap=renameat -Wl,--wrap=openat -Wl,--wrap=mkdirat -Wl,--wrap=flock
+
+%C%_meta_test_SOURCES = %D%/meta_test.c %D%/store_fail.h
+%C%_meta_test_CPPFLAGS = $(CF_TEST_CPPFLAGS) $(WEBPMUX_CFLAGS)
+%C%_meta_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_meta_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
+
+%C%_sink_test_SOURCES = %D%/sink_test.c %D%/store_calls.h %D%/store_fail.h
+%C%_sink_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_sink_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps) -Wl,--wrap=aligned_alloc
+%C%_sink_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS) -lpthread
+
 %C%_store_tool_SOURCES = %D%/store_tool.c
 %C%_store_tool_LDADD = $(CF_STORE_LIBS)
+
+%C%_sweep_test_SOURCES = %D%/sweep_test.c %D%/store_calls.h
+%C%_sweep_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_sweep_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps)
+%C%_sweep_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
+
+%C%_webp_test_SOURCES = %D%/webp_test.c %D%/store_fail.h
+%C%_webp_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_webp_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_webp_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
+
+%C%_xmp_test_SOURCES = %D%/xmp_test.c
+%C%_xmp_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_xmp_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)

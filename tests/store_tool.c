@@ -5,6 +5,8 @@
  *     store_tool expect FIELD                     what a reader should show
  *     store_tool xmp FILE                         the packet
  *     store_tool json FILE                        cf_meta_read as canonical JSON */
+#include "config.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +95,8 @@ static int expect(const char *field)
         puts(PROMPT_HEAD "\xef\xbf\xbd" PROMPT_TAIL);
     else if (strcmp(field, "negative") == 0)
         puts(record.negative);
+    else if (strcmp(field, "software") == 0)
+        puts("cfgen " PACKAGE_VERSION);
     else
         return 1;
     return 0;

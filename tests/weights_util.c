@@ -28,11 +28,14 @@ unsigned char *util_blob(const char *header, size_t header_len, size_t data, siz
 char *util_mkdir(void)
 {
     const char *base = getenv("TMPDIR");
-    char *dir;
+    char *dir, *real;
 
     assert_true(asprintf(&dir, "%s/cfgen-test-XXXXXX", base ? base : "/tmp") > 0);
     assert_non_null(mkdtemp(dir));
-    return dir;
+    real = realpath(dir, NULL);
+    assert_non_null(real);
+    free(dir);
+    return real;
 }
 
 static void empty(const char *dir)

@@ -11,7 +11,8 @@
  * that a read past the end is seen by the address sanitizer. free() it. */
 unsigned char *util_blob(const char *header, size_t header_len, size_t data, size_t *n);
 
-/* A fresh directory, removed with all in it by util_rmdir. */
+/* A fresh directory without symbolic links in its path, removed with all in it by
+ * util_rmdir. */
 char *util_mkdir(void);
 void util_rmdir(char *dir);
 

@@ -3,8 +3,11 @@ noinst_LIBRARIES += %D%/libtextenc.a
 	%D%/bpe.c %D%/bpe.h \
 	%D%/bpe_files.c %D%/bpe_files.h \
 	%D%/pretok.c %D%/pretok.h \
+	%D%/qwen2.c %D%/qwen2.h \
+	%D%/qwen2_config.c %D%/qwen2_config.h \
+	%D%/qwen2_weights.c %D%/qwen2_weights.h \
 	%D%/spm.cc %D%/spm.h \
-	%D%/textenc.h \
+	%D%/textenc.c %D%/textenc.h \
 	%D%/tokenizer.c %D%/tokenizer.h \
 	%D%/unicode.c %D%/unicode.h \
 	%D%/vocab.c %D%/vocab.h

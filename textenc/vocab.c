@@ -25,6 +25,8 @@ struct cf_vocab {
     size_t n_slot, n_used;
     struct pair *pair; /* [n_pair_slot] by hash of (left, right); a power of two */
     size_t n_pair_slot, n_merge;
+    char *joined; /* scratch of cf_vocab_merge */
+    size_t cap_joined;
 };
 
 static size_t hash_bytes(const char *s, size_t len)
@@ -57,6 +59,7 @@ void cf_vocab_close(struct cf_vocab *v)
     cf_free(v->token);
     cf_free(v->slot);
     cf_free(v->pair);
+    cf_free(v->joined);
     cf_free(v);
 }
 
@@ -185,18 +188,14 @@ enum cf_status cf_vocab_merge(struct cf_vocab *v, int32_t left, int32_t right,
 {
     size_t ll, rl, slot;
     const char *l = cf_vocab_bytes(v, left, &ll), *r = cf_vocab_bytes(v, right, &rl);
-    char *both;
     int32_t id;
 
     if (!l || !r)
         return cf_fail(err, CF_EFORMAT, "merge %zu names an unknown token", v->n_merge);
-    both = cf_alloc(ll + rl, 1, err);
-    if (!both)
-        return CF_ENOMEM;
-    memcpy(both, l, ll);
-    memcpy(both + ll, r, rl);
-    id = cf_vocab_find(v, both, ll + rl);
-    cf_free(both);
+    CF_TRY(cf_grow(&v->joined, &v->cap_joined, ll + rl, 1, err));
+    memcpy(v->joined, l, ll);
+    memcpy(v->joined + ll, r, rl);
+    id = cf_vocab_find(v, v->joined, ll + rl);
     if (id == CF_VOCAB_NO_ID)
         return cf_fail(err, CF_EFORMAT, "merge %zu (%d, %d): the result is no token",
                        v->n_merge, (int)left, (int)right);

@@ -15,6 +15,8 @@ enum cf_bind_flags {
 
 struct cf_bind; /* a running collection */
 
+/* NULL when memory is out (CF_ENOMEM). The calls below accept that NULL, and cf_bind_end
+ * then fails, so that a caller may leave the check to the end. */
 struct cf_bind *cf_bind_begin(const struct cf_ckpt *ckpt, struct cf_error *err);
 
 /* *view is filled now when the tensor is there and fits; otherwise it is zeroed and the
@@ -28,7 +30,11 @@ void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags fl
 void cf_bind_ignore(struct cf_bind *b, const char *name_or_prefix);
 
 /* Frees b. CF_ESHAPE or CF_ENOENT when anything was wrong. With strict, tensors of the
- * checkpoint that were neither wanted nor ignored are faults too (CF_EMISMATCH). */
+ * checkpoint that were neither wanted nor ignored are faults too (CF_EMISMATCH). The
+ * status is that of the first fault; the message is one line:
+ *
+ *   w.safetensors: 3 tensors do not fit: blocks.7.ffn.fc1.weight: shape [2048, 512],
+ *   expected [2048, 768]; x: missing; y: I8, expected F32, F16 or BF16 */
 enum cf_status cf_bind_end(struct cf_bind *b, bool strict, struct cf_error *err);
 
 #endif

@@ -70,9 +70,9 @@ static enum cf_status join(struct cf_ckpt *c, struct cf_error *err)
     qsort(c->entry, total, sizeof *c->entry, by_name);
     for (int i = 1; i < c->count; i++)
         if (strcmp(c->entry[i - 1].name, c->entry[i].name) == 0)
-            return cf_fail(err, CF_EFORMAT, "%.150s: also in %.150s: %.150s",
-                           cf_st_path(c->shard[c->entry[i].shard]),
-                           cf_st_path(c->shard[c->entry[i - 1].shard]), c->entry[i].name);
+            return cf_fail(err, CF_EFORMAT, "%.150s: %.150s is also in %.150s",
+                           cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
+                           cf_st_path(c->shard[c->entry[i - 1].shard]));
     return CF_OK;
 }
 

@@ -1,11 +1,11 @@
 /* checkpoint.h - named tensors of one safetensors file or of a sharded directory.
  *
  * A path is a .safetensors file, a *.index.json of shards, or a directory that holds
- * model.safetensors or model.safetensors.index.json. Files are mapped read-only and shared
- * by all processes of a node; nothing is copied. Everything in the headers is checked
- * before the first view exists: afterwards math may trust a view.
+ * model.safetensors or model.safetensors.index.json. Files are mapped read-only and
+ * shared by all processes of a node; nothing is copied. Everything in the headers is
+ * checked before the first view exists: afterwards math may trust a view.
  *
- * Format: the safetensors README (8-byte little-endian header length, JSON header, data). */
+ * Format: the safetensors README (8-byte little-endian header length, JSON, data). */
 #ifndef CF_WEIGHTS_CHECKPOINT_H
 #define CF_WEIGHTS_CHECKPOINT_H
 
@@ -16,8 +16,12 @@
 
 struct cf_ckpt;
 
-/* CF_ENOENT, CF_EIO, CF_ENOMEM, or CF_EFORMAT naming file, tensor and byte. */
-enum cf_status cf_ckpt_open(struct cf_ckpt **ckpt, const char *path, struct cf_error *err);
+/* CF_ENOENT, CF_EPERM, CF_EIO, CF_ENOMEM; CF_EFORMAT naming file, tensor and byte;
+ * CF_EUNSUP for a dtype, rank or size that is not read here (weights/safetensors.h).
+ * Index and shards must hold the same tensors, each once, and a shard lies beside its
+ * index. A directory with both forms is read as the single file. */
+enum cf_status cf_ckpt_open(struct cf_ckpt **ckpt, const char *path,
+                            struct cf_error *err);
 void cf_ckpt_close(struct cf_ckpt *ckpt); /* NULL is fine */
 
 int cf_ckpt_count(const struct cf_ckpt *ckpt);

@@ -245,18 +245,18 @@ static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_e
         return cf_fail(err, CF_EUNSUP,
                        "model.json: version is %lld, this program reads 1",
                        (long long)version);
-    CF_TRY(cf_config_only(m->json, where, err, "format", "version", "name", "generator",
-                          "parts", "infinity", "vae", "sizes", "text", "sampling", NULL));
-    CF_TRY(cf_json_str(m->json, "name", &m->name, where, err));
-    if (!m->name[0] || strlen(m->name) > MAX_NAME)
-        return cf_fail(err, CF_EFORMAT, "model.json: name has %zu bytes, expected 1..%d",
-                       strlen(m->name), MAX_NAME);
     CF_TRY(cf_json_str(m->json, "generator", &m->generator, where, err));
     if (strcmp(m->generator, "infinity") != 0)
         return cf_fail(
             err, CF_EUNSUP,
             "model.json: generator is \"%.100s\", this program has \"infinity\"",
             m->generator);
+    CF_TRY(cf_config_only(m->json, where, err, "format", "version", "name", "generator",
+                          "parts", "infinity", "vae", "sizes", "text", "sampling", NULL));
+    CF_TRY(cf_json_str(m->json, "name", &m->name, where, err));
+    if (!m->name[0] || strlen(m->name) > MAX_NAME)
+        return cf_fail(err, CF_EFORMAT, "model.json: name has %zu bytes, expected 1..%d",
+                       strlen(m->name), MAX_NAME);
     for (size_t i = 0; i < sizeof section / sizeof section[0]; i++) {
         json_t *obj;
 

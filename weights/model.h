@@ -11,7 +11,9 @@
  *   generator     "infinity"
  *   parts         transformer, vae, text_encoder, tokenizer: each { file, sha256 }, or for a
  *                 directory { dir, files: [ { file, sha256 } ... ] }. A file or dir is a plain
- *                 relative path: no "..", no leading "/".
+ *                 relative path: no "..", no leading "/". The files of a directory part
+ *                 lie directly in it, and it holds no others (hidden ones apart): a reader
+ *                 of the directory would take them without their having been compared.
  *   infinity      embed_dim, depth, num_heads, mlp_hidden, bits (per tokenizer position),
  *                 text_width, text_maxlen, pool_heads, block_chunks, spatial_patchify,
  *                 level_embed_first_block_only, norm_eps           (read by models/infinity)
@@ -51,7 +53,9 @@ struct cf_model {
 };
 
 /* Reads and checks dir/model.json and that every part exists. With verify, every part is
- * hashed and compared: CF_EMISMATCH names file, hash found and hash expected. */
+ * hashed and compared: CF_EMISMATCH names file, hash found and hash expected. Of the
+ * sections infinity ... sampling it is only checked that they are objects; who reads one
+ * checks its keys (weights/config.h). CF_EUNSUP for another version or generator. */
 enum cf_status cf_model_open(struct cf_model **model, const char *dir, bool verify,
                              struct cf_error *err);
 void cf_model_close(struct cf_model *model);

@@ -56,7 +56,7 @@ case_ "a missing model lists the places looked at" refused 'nowhere' 66 nowhere
 
 bad_prompt() {
     printf 'red apple\n\377\376 oops\noctopus\n' >bad.txt
-    cfgen-jobs init --db=u.sqlite && says 'line 2' 65 cfgen-jobs add --db=u.sqlite --format=text bad.txt &&
+    cfgen-jobs init --db=u.sqlite && says 'bad.txt:2: ' 65 cfgen-jobs add --db=u.sqlite --format=text bad.txt &&
         [ "$(sqlite3 u.sqlite 'SELECT count(*) FROM job')" -eq 2 ] && sound u.sqlite &&
         says 'UTF-8' 65 cfgen --output=x.webp "$(printf 'a\377b')" && [ ! -e x.webp ]
 }

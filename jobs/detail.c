@@ -1,0 +1,205 @@
+#include "jobs/detail.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "jobs/cli.h"
+#include "jobs/key.h"
+
+/* In the order of the columns that next reads. */
+#define SELECT                                                                           \
+    "SELECT j.id, j.state, p.text, j.negative_id, n.text, r.json, j.user_key, j.extra,"  \
+    " j.seed, j.width, j.height, j.priority, j.attempts, j.crashes, j.releases,"         \
+    " o.path, o.file_sha256, o.pixel_sha256, o.build, o.isa, m.sha256, o.stage_ms,"      \
+    " o.note, o.bytes, o.ended, o.width, o.height, o.threads"                            \
+    " FROM job j JOIN prompt p ON p.id = j.prompt_id"                                    \
+    " JOIN prompt n ON n.id = j.negative_id JOIN recipe r ON r.id = j.recipe_id"         \
+    " LEFT JOIN output o ON o.job_id = j.id LEFT JOIN model m ON m.id = o.model_id"
+
+enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int state,
+                               int64_t limit, struct cf_error *err)
+{
+    CF_TRY(cf_sql_open(&it->s, q->db,
+                       state < 0 ? SELECT " ORDER BY j.id LIMIT ?1"
+                                 : SELECT " WHERE j.state = ?2 ORDER BY j.id LIMIT ?1",
+                       err));
+    cf_sql_int(&it->s, 1, limit);
+    if (state >= 0)
+        cf_sql_int(&it->s, 2, state);
+    return CF_OK;
+}
+
+enum cf_status cf_details_one(struct cf_details *it, struct cf_queue *q, int64_t id,
+                              struct cf_error *err)
+{
+    CF_TRY(cf_sql_open(&it->s, q->db, SELECT " WHERE j.id = ?1", err));
+    cf_sql_int(&it->s, 1, id);
+    return CF_OK;
+}
+
+void cf_details_close(struct cf_details *it)
+{
+    cf_sql_close(&it->s);
+}
+
+static enum cf_status make_key(struct cf_detail *d, struct cf_error *err)
+{
+    struct cf_job_spec spec = {.prompt = d->prompt,
+                               .prompt_len = d->prompt_len,
+                               .negative = d->negative,
+                               .negative_len = d->negative_len,
+                               .recipe = d->recipe,
+                               .seed = d->seed,
+                               .width = d->width,
+                               .height = d->height};
+
+    if (!d->prompt || !d->recipe)
+        return cf_fail(err, CF_EFORMAT, "job %" PRId64 ": its texts are damaged", d->id);
+    return cf_job_key(&spec, d->key, err);
+}
+
+enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool *row,
+                               struct cf_error *err)
+{
+    const struct cf_sql *s = &it->s;
+
+    memset(d, 0, sizeof *d);
+    CF_TRY(cf_sql_step(&it->s, row, err));
+    if (!*row)
+        return CF_OK;
+    d->id = cf_sql_col_int(s, 0);
+    d->state = (int)cf_sql_col_int(s, 1);
+    d->prompt = cf_sql_col_text(s, 2, &d->prompt_len);
+    if (cf_sql_col_int(s, 3) != 0)
+        d->negative = cf_sql_col_text(s, 4, &d->negative_len);
+    d->recipe = cf_sql_col_text(s, 5, NULL);
+    d->user_key = cf_sql_col_text(s, 6, NULL);
+    d->extra = cf_sql_col_text(s, 7, NULL);
+    d->seed = (uint64_t)cf_sql_col_int(s, 8);
+    d->width = (int)cf_sql_col_int(s, 9);
+    d->height = (int)cf_sql_col_int(s, 10);
+    d->priority = (int)cf_sql_col_int(s, 11);
+    d->attempts = (int)cf_sql_col_int(s, 12);
+    d->crashes = (int)cf_sql_col_int(s, 13);
+    d->releases = (int)cf_sql_col_int(s, 14);
+    d->path = cf_sql_col_text(s, 15, NULL);
+    d->file_sha256 = cf_sql_col_text(s, 16, NULL);
+    d->pixel_sha256 = cf_sql_col_text(s, 17, NULL);
+    d->build = cf_sql_col_text(s, 18, NULL);
+    d->isa = cf_sql_col_text(s, 19, NULL);
+    d->model_sha256 = cf_sql_col_text(s, 20, NULL);
+    d->stage_ms = cf_sql_col_text(s, 21, NULL);
+    d->note = cf_sql_col_text(s, 22, NULL);
+    d->bytes = cf_sql_col_int(s, 23);
+    d->ended = cf_sql_col_int(s, 24);
+    d->out_width = (int)cf_sql_col_int(s, 25);
+    d->out_height = (int)cf_sql_col_int(s, 26);
+    d->threads = (int)cf_sql_col_int(s, 27);
+    return make_key(d, err);
+}
+
+static int put(json_t *obj, const char *key, json_t *v)
+{
+    return json_object_set_new(obj, key, v ? v : json_null());
+}
+
+static json_t *text(const char *s)
+{
+    return s ? json_string(s) : json_null();
+}
+
+/* Texts that are JSON themselves go in as such. */
+static json_t *nested(const char *s)
+{
+    json_t *v = s ? json_loads(s, JSON_ALLOW_NUL, NULL) : NULL;
+
+    return v ? v : text(s);
+}
+
+static json_t *seed(uint64_t v)
+{
+    char buf[24];
+
+    if (v <= INT64_MAX)
+        return json_integer((json_int_t)v);
+    snprintf(buf, sizeof buf, "%" PRIu64, v);
+    return json_string(buf);
+}
+
+static int put_job(json_t *o, const struct cf_detail *d)
+{
+    return put(o, "id", json_integer(d->id)) | put(o, "key", text(d->key)) |
+           put(o, "user_key", text(d->user_key)) |
+           put(o, "prompt", json_stringn(d->prompt, d->prompt_len)) |
+           put(o, "negative",
+               d->negative ? json_stringn(d->negative, d->negative_len) : NULL) |
+           put(o, "seed", seed(d->seed)) | put(o, "width", json_integer(d->width)) |
+           put(o, "height", json_integer(d->height)) |
+           put(o, "recipe", nested(d->recipe));
+}
+
+/* Width and height of the file replace those that were asked for, which may be 0. */
+static int put_output(json_t *o, const struct cf_detail *d)
+{
+    int bad = put(o, "path", text(d->path)) |
+              put(o, "file_sha256", text(d->file_sha256)) |
+              put(o, "pixel_sha256", text(d->pixel_sha256)) |
+              put(o, "bytes", d->path ? json_integer(d->bytes) : NULL);
+
+    if (d->path)
+        bad |= put(o, "width", json_integer(d->out_width)) |
+               put(o, "height", json_integer(d->out_height));
+    return bad;
+}
+
+static int put_times(json_t *o, const struct cf_detail *d)
+{
+    return put(o, "ended_ms", d->path ? json_integer(d->ended) : NULL) |
+           put(o, "model_sha256", text(d->model_sha256)) |
+           put(o, "build", text(d->build)) | put(o, "isa", text(d->isa)) |
+           put(o, "threads", d->path ? json_integer(d->threads) : NULL) |
+           put(o, "stage_ms", nested(d->stage_ms)) | put(o, "note", text(d->note));
+}
+
+static int put_queue(json_t *o, const struct cf_detail *d)
+{
+    return put(o, "state", text(cf_state_name(d->state))) |
+           put(o, "priority", json_integer(d->priority)) |
+           put(o, "attempts", json_integer(d->attempts)) |
+           put(o, "crashes", json_integer(d->crashes)) |
+           put(o, "releases", json_integer(d->releases)) |
+           put(o, "extra", nested(d->extra));
+}
+
+json_t *cf_detail_json(const struct cf_detail *d, enum cf_detail_level level,
+                       struct cf_error *err)
+{
+    json_t *o = json_object();
+    int bad = !o;
+
+    if (o)
+        bad = put_job(o, d) | put_output(o, d);
+    if (!bad && level >= CF_DETAIL_TIMES)
+        bad = put_times(o, d);
+    if (!bad && level >= CF_DETAIL_ALL)
+        bad = put_queue(o, d);
+    if (bad) {
+        cf_fail(err, CF_ENOMEM, "job %" PRId64 ": no memory for its JSON", d->id);
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+enum cf_status cf_detail_dump(const struct cf_detail *d, enum cf_detail_level level,
+                              FILE *to, struct cf_error *err)
+{
+    json_t *o = cf_detail_json(d, level, err);
+    enum cf_status st = o ? CF_OK : CF_ENOMEM;
+
+    if (o && (json_dumpf(o, to, CF_DETAIL_FLAGS) != 0 || putc('\n', to) == EOF))
+        st = cf_fail_errno(err, errno, "writing the jobs");
+    json_decref(o);
+    return st;
+}

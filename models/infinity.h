@@ -1,0 +1,210 @@
+/* infinity.h - inside of the Infinity generator, shared by its files and its tests.
+ *
+ * A transformer that writes an image coarse to fine: at scale s it reads the running sum
+ * of codes brought to grid s and predicts all d bits of every token of the grid at once,
+ * each bit by its own two logits. Text enters three times: pooled as the first token,
+ * pooled as modulation of every norm (adaptive layer norm), and token by token in cross
+ * attention.
+ *
+ *     x_0 = cond + pos_start;  x_s = embed(input(sum))        one scale, n tokens
+ *     x += gamma1 * proj(attn(rope(l2(q)) * scale_h, rope(l2(k)), v))    keys of all
+ * scales x += proj(cross(q, text k, v)) x += gamma2 * fc2(gelu(fc1(z))) y, z = LN(x) (1 +
+ * scale) + shift bits ~ softmax(head(LN(x) ...) / tau), guided; sum += up(bits)
+ *
+ * Files: infinity_weights.c (geometry, binding, packing), infinity_plan.c (sizes,
+ * defaults, memory), infinity_text.c (text path), infinity_block.c (block), infinity.c
+ * (the loop).
+ *
+ * Details that bite:
+ * - the six modulation vectors come as gamma1, gamma2, scale1, scale2, shift1, shift2
+ * - q is scaled by exp(min(scale_mul, ln 100)), the clamp being on the logarithm;
+ * attention itself has scale 1; cross attention has 1/sqrt(hd) and neither normalisation
+ * nor rotary
+ * - keys are cached after normalisation and rotation
+ * - rotary positions are stretched to the finest grid (schedule.h); pairs are interleaved
+ * - the level embedding is added to scale 0 too
+ * - where guidance is exactly 1 at a scale nothing is mixed, but both halves run: later
+ *   scales read the cache of both
+ * - an unconditional row is as long as its prompt: the first T rows of cfg_uncond
+ *
+ * Infinity, arXiv 2412.04431; infinity/models/{infinity,basic}.py. */
+#ifndef CF_MODELS_INFINITY_H
+#define CF_MODELS_INFINITY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dnn/attn.h"
+#include "dnn/layer.h"
+#include "models/bsq.h"
+#include "models/gen.h"
+#include "models/params.h"
+#include "models/schedule.h"
+#include "models/vae.h"
+#include "weights/checkpoint.h"
+
+enum { CF_INF_MAX_HEAD = 256 };
+
+extern const struct cf_gen_ops cf_gen_infinity; /* models/gen.h */
+
+/* The "infinity" object of model.json. */
+struct cf_inf_shape {
+    int c;         /* embed_dim */
+    int depth;     /* num of blocks */
+    int heads, hd; /* hd = c / heads, a multiple of 4 */
+    int mlp;       /* mlp_hidden */
+    int bits;      /* per tokenizer position */
+    int dv;        /* per token: bits, or 4 * bits with spatial_patchify */
+    int text;      /* text_width */
+    int text_max;  /* text_maxlen */
+    int pool_heads;
+    int chunks; /* block_chunks; 1: keys are named blocks.b */
+    bool patchify;
+    bool level_first_only; /* level embedding before block 0 alone, or before every chunk
+                            */
+    float eps;
+};
+
+struct cf_inf_block {
+    const float *ada;                   /* [6, c] */
+    const float *scale;                 /* [heads] exp(min(scale_mul, ln 100)) */
+    const float *ca_norm_w, *ca_norm_b; /* [c] */
+    struct cf_linear *q, *kv, *proj;    /* c -> c, c -> 2c (keys first), c -> c */
+    struct cf_linear *ca_q, *ca_kv, *ca_proj;
+    struct cf_linear *fc1, *fc2;
+};
+
+struct cf_inf_weights {
+    const float *cfg_uncond; /* [n_uncond, text] */
+    int n_uncond;
+    const float *text_norm; /* [text] */
+    const float *pool_q;    /* [c] */
+    const float *pos_start; /* [c] */
+    const float *level;     /* [n_level, c] */
+    int n_level;
+    struct cf_linear *pool_kv, *pool_proj; /* text -> 2c, c -> c */
+    struct cf_linear *text_ca1, *text_ca2; /* text -> c -> c */
+    struct cf_linear *word, *ada, *head_ada, *head;
+    struct cf_inf_block *block; /* [depth] */
+    struct cf_params params;    /* owns every vector above */
+};
+
+enum cf_status cf_inf_parse(struct cf_inf_shape *shape, const json_t *json,
+                            struct cf_error *err);
+
+/* Every tensor that is missing, misshaped or unknown is told at once. The checkpoint is
+ * not needed afterwards. On failure w may be half-built: close it all the same. */
+enum cf_status cf_inf_weights_open(struct cf_inf_weights *w,
+                                   const struct cf_inf_shape *shape,
+                                   const struct cf_ckpt *ckpt, struct cf_dnn *dnn,
+                                   struct cf_error *err);
+void cf_inf_weights_close(struct cf_inf_weights *w, int depth);
+
+/* Defaults of "sampling". */
+struct cf_inf_defaults {
+    float cfg[CF_MAX_SCALES], tau[CF_MAX_SCALES];
+    int n_cfg, n_tau;
+    int insert[CF_MAX_INSERT], n_insert;
+    int top_k;
+    float top_p;
+};
+
+struct cf_gen {
+    struct cf_inf_shape shape;
+    struct cf_inf_defaults defaults;
+    struct cf_sizes sizes;
+    int px; /* pixels per token and side */
+    struct cf_inf_weights w;
+    struct cf_vae *vae;
+    struct cf_dnn *dnn;
+};
+
+enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *json,
+                                     const struct cf_inf_shape *shape,
+                                     struct cf_error *err);
+
+/* Cosines and sines [tokens of all scales, hd/2] of the grids of a schedule: pair j <
+ * hd/4 turns with the row, the others with the column. */
+void cf_inf_rope(float *cs, float *sn, const struct cf_schedule *sched, int hd);
+
+enum { CF_INF_ROWS = 1024 }; /* rows of a feed-forward or key/value product at a time */
+
+/* Rows: the prompts, then with guidance as many unconditional ones. Everything lies in
+ * the arena: first what decoding needs, then what only the transformer needs (from mark
+ * on), which decoding reuses after the last step. */
+struct cf_gen_state {
+    const struct cf_gen *gen;
+    struct cf_plan plan;
+    struct cf_schedule sched;
+    struct cf_arena *arena;
+    struct cf_cancel *cancel;
+    const struct cf_probe *probe;
+    size_t mark, used;        /* of the arena: transformer starts, begin ended */
+    int done;                 /* steps that ran */
+    int batch, rows;          /* rows = batch or 2 * batch */
+    struct cf_scale full;     /* finest grid of the tokenizer */
+    struct cf_gen_item *item; /* [batch] */
+    float *sum;               /* [batch, full.h, full.w, bits] */
+
+    int64_t n_max, n_all, n_kept; /* tokens: largest scale, all, all but the last scale */
+    int *text_n;                  /* [rows] text rows of each row */
+    int64_t *text_at;             /* [rows + 1] their start in the packed text */
+    float *cond;                  /* [rows, c] */
+    float *ada;                   /* [rows, 6, c] */
+    float *head_ada;              /* [rows, 2, c] */
+    float *cross;   /* [depth, packed text rows, 2c] keys and values of the text */
+    float *kv;      /* see cf_inf_kv */
+    float *cs, *sn; /* [n_all, hd/2] */
+    struct cf_attn_seq *seq; /* [rows] */
+    float *mod;              /* [rows, 6, c] of the block at hand */
+    float *x, *y, *q, *att;  /* [rows, n_max, c] */
+    float *wide;             /* [min(rows * n_max, CF_INF_ROWS), max(mlp, 2c)] */
+    float *tok;              /* [batch, n_max, dv] */
+    float *logits;           /* [rows, n_max, 2 dv] */
+    uint8_t *bits;           /* [n_max, dv] */
+    uint64_t *code;          /* [batch, full.h * full.w] */
+    float *work;             /* cf_bsq_work */
+
+    /* While begin runs, on the memory of x and what follows; t text rows in all. */
+    float *text, *text_kv;   /* [t, text], [t, 2c] */
+    float *text_a, *text_ca; /* [t, c] each */
+    float *pooled;           /* [rows, c] */
+};
+
+/* Keys and values of block b and row r: [tokens, 2c], keys first, room for n_kept tokens.
+ * Blocks lie in descending order, so that in the last scale, when blocks run one by one
+ * and nothing is read again, block b grows over the cache of block b-1, which is done;
+ * the region ends with room for block 0 to grow. */
+static inline float *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
+{
+    const struct cf_inf_shape *s = &st->gen->shape;
+    int64_t last = st->n_all - st->n_kept;
+    int64_t region = s->depth * st->n_kept + last;
+
+    return st->kv + (r * region + (s->depth - 1 - b) * st->n_kept) * 2 * s->c;
+}
+
+/* infinity_plan.c */
+enum cf_status cf_inf_plan(const struct cf_gen *gen, const struct cf_gen_params *params,
+                           int batch, int n_text_max, struct cf_plan *plan,
+                           struct cf_error *err);
+/* Fills st's shapes and cuts its arrays from arena, for real or measuring. */
+enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
+                            const struct cf_plan *plan, struct cf_arena *arena,
+                            struct cf_error *err);
+
+/* infinity_text.c: text_n, text_at, cond, ada, head_ada and cross from the items. */
+enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err);
+
+/* infinity_block.c: block b on st->x, [rows, n, c], scale s. */
+enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err);
+
+/* Show an intermediate to whoever watches; name is a printf format. */
+void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,
+                const int64_t *dim, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+void cf_inf_see_u8(const struct cf_gen_state *st, const uint8_t *u8, int ndim,
+                   const int64_t *dim, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+#endif

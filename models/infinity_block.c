@@ -1,0 +1,211 @@
+/* infinity_block.c - one transformer block on all rows of one scale (CrossAttnBlock). */
+#include "models/infinity.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dnn/ops.h"
+
+/* [rows, n, heads, hd] with a row stride to [rows, heads, n, hd], for those who watch. */
+static void see_heads(const struct cf_gen_state *st, const float *const *row,
+                      int64_t stride, int64_t n, int s, const char *what)
+{
+    int heads = st->gen->shape.heads, hd = st->gen->shape.hd;
+    int64_t dim[4] = {st->rows, heads, n, hd};
+    float *t;
+
+    t = cf_alloc((size_t)(st->rows * n * heads), (size_t)hd * sizeof(float), NULL);
+    for (int64_t r = 0; t != NULL && r < st->rows; r++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t i = 0; i < n; i++)
+                memcpy(t + ((r * heads + h) * n + i) * hd, row[r] + i * stride + h * hd,
+                       (size_t)hd * sizeof(float));
+    if (t != NULL)
+        cf_inf_see(st, t, 4, dim, "sc%d.blk0.%s", s, what);
+    cf_free(t);
+}
+
+static void see_q(const struct cf_gen_state *st, int64_t n, int s, const char *what)
+{
+    const float **row;
+    int64_t c = st->gen->shape.c;
+
+    row = cf_alloc((size_t)st->rows, sizeof(*row), NULL);
+    for (int r = 0; row != NULL && r < st->rows; r++)
+        row[r] = st->q + r * n * c;
+    if (row != NULL)
+        see_heads(st, row, c, n, s, what);
+    cf_free(row);
+}
+
+static void see_k(const struct cf_gen_state *st, int64_t n, int s, int64_t before)
+{
+    const float **row;
+    int64_t c = st->gen->shape.c;
+
+    row = cf_alloc((size_t)st->rows, sizeof(*row), NULL);
+    for (int r = 0; row != NULL && r < st->rows; r++)
+        row[r] = cf_inf_kv(st, 0, r) + before * 2 * c;
+    if (row != NULL)
+        see_heads(st, row, 2 * c, n, s, "k_rope");
+    cf_free(row);
+}
+
+/* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
+ * block b holds. */
+static enum cf_status append_kv(struct cf_gen_state *st, int b, int64_t n, int64_t before,
+                                struct cf_error *err)
+{
+    const struct cf_inf_shape *s = &st->gen->shape;
+    const struct cf_inf_block *w = &st->gen->w.block[b];
+    int64_t all = st->rows * n, c2 = 2 * s->c;
+
+    for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
+        int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
+
+        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * s->c, (int)m, err));
+        for (int64_t i = at; i < at + m;) {
+            int64_t r = i / n, t = i % n, k = n - t < at + m - i ? n - t : at + m - i;
+
+            memcpy(cf_inf_kv(st, b, (int)r) + (before + t) * c2, st->wide + (i - at) * c2,
+                   (size_t)(k * c2) * sizeof(float));
+            i += k;
+        }
+    }
+    return CF_OK;
+}
+
+/* att [rows, n, c] = attention of q over the cache */
+static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int64_t n,
+                                     struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    const struct cf_inf_block *w = &st->gen->w.block[b];
+    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f};
+    int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
+    const float *cs = st->cs + before * shape->hd / 2,
+                *sn = st->sn + before * shape->hd / 2;
+    int watch = st->probe != NULL && b == 0;
+
+    CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
+    CF_TRY(append_kv(st, b, n, before, err));
+    cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
+                    w->scale);
+    if (watch)
+        see_q(st, n, s, "q");
+    for (int r = 0; r < st->rows; r++) {
+        float *q = st->q + r * n * c, *cache = cf_inf_kv(st, b, r);
+        float *k = cache + before * 2 * c;
+
+        cf_l2norm_heads(st->gen->dnn, k, n, 2 * c, shape->heads, shape->hd, NULL);
+        cf_rope(st->gen->dnn, q, n, c, shape->heads, shape->hd, cs, sn, NULL, 1);
+        cf_rope(st->gen->dnn, k, n, 2 * c, shape->heads, shape->hd, cs, sn, NULL, 1);
+        st->seq[r] = (struct cf_attn_seq){
+            .dst = st->att + r * n * c,
+            .d_stride = c,
+            .q = q,
+            .q_stride = c,
+            .k = cache,
+            .k_stride = 2 * c,
+            .k_head = shape->hd,
+            .v = cache + c,
+            .v_stride = 2 * c,
+            .v_head = shape->hd,
+            .nq = (int)n,
+            .nk = (int)(before + n),
+        };
+    }
+    if (watch) {
+        see_q(st, n, s, "q_rope");
+        see_k(st, n, s, before);
+    }
+    return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
+}
+
+/* att [rows, n, c] = attention of q over the text of each row */
+static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
+                                      struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd,
+                                 1.0f / sqrtf((float)shape->hd)};
+    int64_t c = shape->c;
+    const float *kv = st->cross + b * st->text_at[st->rows] * 2 * c;
+
+    for (int r = 0; r < st->rows; r++) {
+        const float *k = kv + st->text_at[r] * 2 * c;
+
+        st->seq[r] = (struct cf_attn_seq){
+            .dst = st->att + r * n * c,
+            .d_stride = c,
+            .q = st->q + r * n * c,
+            .q_stride = c,
+            .k = k,
+            .k_stride = 2 * c,
+            .k_head = shape->hd,
+            .v = k + c,
+            .v_stride = 2 * c,
+            .v_head = shape->hd,
+            .nq = (int)n,
+            .nk = st->text_n[r],
+        };
+    }
+    return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
+}
+
+/* att [rows * n, c] = fc2(gelu(fc1(y))) */
+static enum cf_status feed_forward(struct cf_gen_state *st, int b, int64_t n,
+                                   struct cf_error *err)
+{
+    const struct cf_inf_shape *s = &st->gen->shape;
+    const struct cf_inf_block *w = &st->gen->w.block[b];
+    int64_t all = st->rows * n;
+
+    for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
+        int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
+
+        CF_TRY(cf_linear_run(w->fc1, st->wide, st->y + at * s->c, (int)m, err));
+        cf_gelu_tanh(st->gen->dnn, st->wide, st->wide, m * s->mlp);
+        CF_TRY(cf_linear_run(w->fc2, st->att + at * s->c, st->wide, (int)m, err));
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    const struct cf_inf_block *w = &st->gen->w.block[b];
+    struct cf_dnn *dnn = st->gen->dnn;
+    int rows = st->rows, c = shape->c;
+    int64_t n = (int64_t)st->plan.step[s].h * st->plan.step[s].w, all = rows * n,
+            six = 6 * c;
+    const int64_t dim[3] = {rows, n, c};
+    const float *gamma1 = st->mod, *gamma2 = st->mod + c, *scale1 = st->mod + 2 * c,
+                *scale2 = st->mod + 3 * c, *shift1 = st->mod + 4 * c,
+                *shift2 = st->mod + 5 * c;
+
+    /* Each block adds its own offsets to the six vectors all blocks share. */
+    memcpy(st->mod, st->ada, (size_t)(rows * six) * sizeof(float));
+    cf_add_row(dnn, st->mod, w->ada, rows, (int)six);
+
+    cf_adaln(dnn, st->y, st->x, rows, n, c, shape->eps, scale1, shift1, six);
+    CF_TRY(self_attention(st, s, b, n, err));
+    CF_TRY(cf_linear_run(w->proj, st->y, st->att, (int)all, err));
+    cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.sa", s, b);
+    cf_add_gated(dnn, st->x, st->y, rows, n, c, gamma1, six);
+
+    cf_layernorm(dnn, st->y, st->x, all, c, shape->eps, w->ca_norm_w, w->ca_norm_b);
+    CF_TRY(cf_linear_run(w->ca_q, st->q, st->y, (int)all, err));
+    CF_TRY(cross_attention(st, b, n, err));
+    CF_TRY(cf_linear_run(w->ca_proj, st->y, st->att, (int)all, err));
+    cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.ca", s, b);
+    cf_add(dnn, st->x, st->y, all * c);
+
+    cf_adaln(dnn, st->y, st->x, rows, n, c, shape->eps, scale2, shift2, six);
+    CF_TRY(feed_forward(st, b, n, err));
+    cf_inf_see(st, st->att, 3, dim, "sc%d.blk%d.ffn", s, b);
+    cf_add_gated(dnn, st->x, st->att, rows, n, c, gamma2, six);
+    cf_inf_see(st, st->x, 3, dim, "sc%d.blk%d.out", s, b);
+    return CF_OK;
+}

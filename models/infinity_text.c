@@ -1,0 +1,134 @@
+/* infinity_text.c - what the transformer knows of the text: cond, modulation, cross keys.
+ */
+#include "models/infinity.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "dnn/ops.h"
+
+/* The features of row r: a prompt, a negative prompt, or as many learned rows as the
+ * prompt has. */
+static enum cf_status row_text(const struct cf_gen_state *st, int r, const float **f,
+                               int *n, struct cf_error *err)
+{
+    const struct cf_gen *gen = st->gen;
+    const struct cf_gen_item *item = &st->item[r % st->batch];
+    const struct cf_text *text = r < st->batch ? item->cond : item->negative;
+    int null_row = text == NULL;
+
+    if (null_row)
+        text = item->cond;
+    if (text->n < 1 || text->n > st->plan.n_text_max)
+        return cf_fail(err, CF_ERANGE, "text of %d rows, planned for 1..%d", text->n,
+                       st->plan.n_text_max);
+    if (text->dim != gen->shape.text)
+        return cf_fail(err, CF_EMISMATCH,
+                       "text features are %d wide, the transformer was "
+                       "trained with %d",
+                       text->dim, gen->shape.text);
+    if (null_row && text->n > gen->w.n_uncond)
+        return cf_fail(err, CF_ERANGE, "prompt of %d text rows, cfg_uncond has only %d",
+                       text->n, gen->w.n_uncond);
+    *f = null_row ? gen->w.cfg_uncond : text->features;
+    *n = text->n;
+    return CF_OK;
+}
+
+static enum cf_status gather(struct cf_gen_state *st, struct cf_error *err)
+{
+    int width = st->gen->shape.text;
+
+    st->text_at[0] = 0;
+    for (int r = 0; r < st->rows; r++) {
+        const float *f = NULL;
+
+        CF_TRY(row_text(st, r, &f, &st->text_n[r], err));
+        memcpy(st->text + st->text_at[r] * width, f,
+               (size_t)st->text_n[r] * (size_t)width * sizeof(float));
+        st->text_at[r + 1] = st->text_at[r] + st->text_n[r];
+    }
+    return CF_OK;
+}
+
+/* Attentive pooling: one learned query per head over the text of one row.
+ *   dst [c], kv [n, 2c] keys first */
+static void pool(float *dst, const float *query, const float *kv, int n, int c, int heads)
+{
+    int hd = c / heads;
+    double scale = 1.0 / sqrt((double)hd);
+
+    for (int h = 0; h < heads; h++) {
+        const float *q = query + h * hd, *k = kv + h * hd, *v = k + c;
+        double top = -INFINITY, total = 0.0;
+
+        memset(dst + h * hd, 0, (size_t)hd * sizeof(float));
+        for (int pass = 0; pass < 2; pass++)
+            for (int j = 0; j < n; j++) {
+                double dot = 0.0;
+
+                for (int i = 0; i < hd; i++)
+                    dot += (double)q[i] * k[(int64_t)j * 2 * c + i];
+                dot *= scale;
+                if (pass == 0) {
+                    top = fmax(top, dot);
+                    continue;
+                }
+                dot = exp(dot - top);
+                total += dot;
+                for (int i = 0; i < hd; i++)
+                    dst[h * hd + i] += (float)dot * v[(int64_t)j * 2 * c + i];
+            }
+        for (int i = 0; i < hd; i++)
+            dst[h * hd + i] /= (float)total;
+    }
+}
+
+/* cond [rows, c], and the modulations that follow from it */
+static enum cf_status pooled(struct cf_gen_state *st, struct cf_error *err)
+{
+    const struct cf_inf_weights *w = &st->gen->w;
+    const struct cf_inf_shape *s = &st->gen->shape;
+    struct cf_dnn *dnn = st->gen->dnn;
+    int64_t t = st->text_at[st->rows];
+
+    CF_TRY(cf_linear_run(w->pool_kv, st->text_kv, st->text, (int)t, err));
+    for (int r = 0; r < st->rows; r++)
+        pool(st->pooled + (int64_t)r * s->c, w->pool_q,
+             st->text_kv + st->text_at[r] * 2 * s->c, st->text_n[r], s->c, s->pool_heads);
+    CF_TRY(cf_linear_run(w->pool_proj, st->cond, st->pooled, st->rows, err));
+    cf_silu(dnn, st->pooled, st->cond, (int64_t)st->rows * s->c);
+    CF_TRY(cf_linear_run(w->ada, st->ada, st->pooled, st->rows, err));
+    return cf_linear_run(w->head_ada, st->head_ada, st->pooled, st->rows, err);
+}
+
+enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
+{
+    const struct cf_inf_weights *w = &st->gen->w;
+    const struct cf_inf_shape *s = &st->gen->shape;
+    struct cf_dnn *dnn = st->gen->dnn;
+    int64_t t;
+
+    CF_TRY(gather(st, err));
+    t = st->text_at[st->rows];
+    cf_rmsnorm(dnn, st->text, s->text, st->text, s->text, t, s->text, s->eps,
+               w->text_norm);
+    cf_inf_see(st, st->text, 2, (int64_t[]){t, s->text}, "text_norm");
+
+    CF_TRY(pooled(st, err));
+    cf_inf_see(st, st->cond, 2, (int64_t[]){st->rows, s->c}, "cond");
+    cf_inf_see(st, st->ada, 3, (int64_t[]){st->rows, 6, s->c}, "ada6");
+
+    CF_TRY(cf_linear_run(w->text_ca1, st->text_a, st->text, (int)t, err));
+    cf_gelu_tanh(dnn, st->text_a, st->text_a, t * s->c);
+    CF_TRY(cf_linear_run(w->text_ca2, st->text_ca, st->text_a, (int)t, err));
+    cf_inf_see(st, st->text_ca, 2, (int64_t[]){t, s->c}, "ca_kv");
+
+    /* The text does not change with the scale: keys and values once per block. */
+    for (int b = 0; b < s->depth; b++) {
+        CF_TRY(cf_cancel_check(st->cancel, err));
+        CF_TRY(cf_linear_run(w->block[b].ca_kv, st->cross + b * t * 2 * s->c, st->text_ca,
+                             (int)t, err));
+    }
+    return CF_OK;
+}

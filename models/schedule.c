@@ -1,0 +1,197 @@
+#include "models/schedule.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "weights/config.h"
+
+enum { MAX_SIDE = 1024 };
+
+static const char *const class_name[CF_CLASSES] = {"0.06M", "0.25M", "0.60M", "1M"};
+static const int class_scales[CF_CLASSES] = {7, 10, 12, 13};
+
+static enum cf_status parse_grid(struct cf_scale *s, const json_t *pair,
+                                 const char *where, struct cf_error *err)
+{
+    json_int_t v[2];
+
+    if (!json_is_array(pair) || json_array_size(pair) != 2)
+        return cf_fail(err, CF_EFORMAT, "%s: expected [height, width]", where);
+    for (int i = 0; i < 2; i++) {
+        const json_t *e = json_array_get(pair, (size_t)i);
+
+        v[i] = json_integer_value(e);
+        if (!json_is_integer(e) || v[i] < 1 || v[i] > MAX_SIDE)
+            return cf_fail(err, CF_EFORMAT, "%s: expected two integers 1..%d", where,
+                           MAX_SIDE);
+    }
+    s->h = (int)v[0];
+    s->w = (int)v[1];
+    return CF_OK;
+}
+
+static enum cf_status parse_own(struct cf_schedule *own, const json_t *json,
+                                struct cf_error *err)
+{
+    json_t *list, *grid;
+
+    CF_TRY(cf_config_only(json, "sizes", err, "scales", "rope_grid", NULL));
+    CF_TRY(cf_json_arr(json, "scales", &list, "sizes", err));
+    CF_TRY(cf_json_arr(json, "rope_grid", &grid, "sizes", err));
+    CF_TRY(parse_grid(&own->rope, grid, "sizes.rope_grid", err));
+    if (json_array_size(list) < 1 || json_array_size(list) > CF_MAX_SCALES)
+        return cf_fail(err, CF_EFORMAT, "sizes.scales: %zu scales, expected 1..%d",
+                       json_array_size(list), CF_MAX_SCALES);
+    own->n = (int)json_array_size(list);
+    for (int i = 0; i < own->n; i++) {
+        struct cf_scale *s = &own->scale[i];
+        char where[32];
+
+        snprintf(where, sizeof(where), "sizes.scales[%d]", i);
+        CF_TRY(parse_grid(s, json_array_get(list, (size_t)i), where, err));
+        if (i == 0 ? s->h != 1 || s->w != 1 : s->h < s[-1].h || s->w < s[-1].w)
+            return cf_fail(err, CF_EFORMAT, "%s: %d x %d, expected %s", where, s->h, s->w,
+                           i == 0 ? "1 x 1" : "no side smaller than before");
+    }
+    return CF_OK;
+}
+
+static enum cf_status parse_classes(int *flag, const json_t *json, const char *key,
+                                    struct cf_error *err)
+{
+    json_t *list;
+
+    CF_TRY(cf_json_arr(json, key, &list, "sizes", err));
+    if (json_array_size(list) < 1)
+        return cf_fail(err, CF_EFORMAT, "sizes.%s: empty", key);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        int c = 0;
+
+        while (c < CF_CLASSES && (name == NULL || strcmp(name, class_name[c]) != 0))
+            c++;
+        if (c == CF_CLASSES)
+            return cf_fail(err, CF_EFORMAT,
+                           "sizes.%s[%zu]: expected \"0.06M\", \"0.25M\", \"0.60M\" or "
+                           "\"1M\"",
+                           key, i);
+        flag[c] = 1;
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_sizes_parse(struct cf_sizes *sizes, const json_t *json,
+                              struct cf_error *err)
+{
+    const char *which;
+
+    memset(sizes, 0, sizeof(*sizes));
+    if (json_object_get(json, "templates") == NULL)
+        return parse_own(&sizes->own, json, err);
+    sizes->released = 1;
+    CF_TRY(cf_config_only(json, "sizes", err, "templates", "classes", "trained", NULL));
+    CF_TRY(cf_json_str(json, "templates", &which, "sizes", err));
+    if (strcmp(which, "released") != 0)
+        return cf_fail(err, CF_EFORMAT,
+                       "sizes.templates: \"%.40s\", expected \"released\"", which);
+    CF_TRY(parse_classes(sizes->allowed, json, "classes", err));
+    CF_TRY(parse_classes(sizes->trained, json, "trained", err));
+    for (int c = 0; c < CF_CLASSES; c++)
+        if (sizes->trained[c] && !sizes->allowed[c])
+            return cf_fail(err, CF_EFORMAT, "sizes.trained: %s is not in sizes.classes",
+                           class_name[c]);
+    return CF_OK;
+}
+
+int cf_template_nearest(double ratio)
+{
+    int best = 0;
+
+    for (int i = 1; i < CF_TEMPLATES; i++)
+        if (fabs(cf_templates[i].ratio - ratio) < fabs(cf_templates[best].ratio - ratio))
+            best = i;
+    return best;
+}
+
+/* The allowed class whose number of pixels is nearest, as a factor; the largest trained
+ * one when no size was asked for. */
+static int pick_class(const struct cf_sizes *sizes, const struct cf_template *t,
+                      double pixels, int px)
+{
+    double nearest = INFINITY;
+    int best = 0;
+
+    for (int c = 0; c < CF_CLASSES; c++) {
+        const struct cf_scale *last = &t->scale[class_scales[c] - 1];
+        double off = pixels > 0.0
+                         ? fabs(log((double)last->h * last->w * px * px / pixels))
+                         : -(double)c;
+
+        if (pixels > 0.0 ? !sizes->allowed[c] : !sizes->trained[c])
+            continue;
+        if (off < nearest) {
+            nearest = off;
+            best = c;
+        }
+    }
+    return best;
+}
+
+enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes *sizes,
+                                int width, int height, int px, int strict, char *note,
+                                int note_size, struct cf_error *err)
+{
+    const struct cf_scale *last;
+    int asked = width != 0 || height != 0, untrained = -1;
+
+    note[0] = '\0';
+    if (asked && (width < 1 || height < 1))
+        return cf_fail(err, CF_ERANGE, "size %d x %d: expected two positive numbers",
+                       width, height);
+    if (sizes->released) {
+        double ratio = asked ? (double)height / width : 1.0;
+        const struct cf_template *t = &cf_templates[cf_template_nearest(ratio)];
+        int c = pick_class(sizes, t, asked ? (double)width * height : 0.0, px);
+
+        sched->n = class_scales[c];
+        memcpy(sched->scale, t->scale, (size_t)sched->n * sizeof(t->scale[0]));
+        sched->rope = t->scale[CF_TEMPLATE_SCALES - 1];
+        if (!sizes->trained[c])
+            untrained = c;
+    } else {
+        *sched = sizes->own;
+    }
+    last = &sched->scale[sched->n - 1];
+    if (asked && (last->w * px != width || last->h * px != height)) {
+        if (strict)
+            return cf_fail(err, CF_ERANGE,
+                           "size %d x %d is none of the model's; the nearest is %d x %d",
+                           width, height, last->w * px, last->h * px);
+        snprintf(note, (size_t)note_size,
+                 "asked for %d x %d, nearest size of the model is %d x %d%s", width,
+                 height, last->w * px, last->h * px,
+                 untrained >= 0 ? ", for which it was not trained" : "");
+    } else if (untrained >= 0) {
+        snprintf(note, (size_t)note_size, "the model was not trained for the %s sizes",
+                 class_name[untrained]);
+    }
+    return CF_OK;
+}
+
+int64_t cf_schedule_tokens(const struct cf_schedule *sched, int s)
+{
+    int64_t n = 0;
+
+    for (int i = 0; i < s; i++)
+        n += (int64_t)sched->scale[i].h * sched->scale[i].w;
+    return n;
+}
+
+int cf_rope_index(int i, int n, int full)
+{
+    float stretch = (float)((double)full / n);
+    float at = (float)i * stretch;
+
+    return (int)nearbyintf(at); /* to even on ties, the default rounding of C */
+}

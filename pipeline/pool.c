@@ -1,0 +1,205 @@
+#include "pipeline/pool.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+
+struct group {
+    struct cf_dnn *dnn;
+    struct cf_engine *engine;
+    /* the run at hand */
+    const struct cf_gen_params *params;
+    const struct cf_request *req;
+    int n;
+    struct cf_cancel *cancel;
+    struct cf_plan plan;
+    struct cf_result *out;
+    struct cf_engine_times times;
+    struct cf_error err;
+    pthread_t thread;
+    bool running;
+};
+
+struct cf_pool {
+    enum cf_cpu level;
+    int threads, n; /* threads in all; groups */
+    struct group *group;
+    struct cf_dnn_times spent; /* of machines closed before */
+};
+
+static void add_times(struct cf_dnn_times *sum, const struct cf_dnn *dnn)
+{
+    struct cf_dnn_times t = cf_dnn_times(dnn);
+
+    sum->linear += t.linear;
+    sum->attn += t.attn;
+    sum->conv += t.conv;
+    sum->other += t.other;
+}
+
+static void close_groups(struct cf_pool *p)
+{
+    for (int i = 0; p->group && i < p->n; i++) {
+        cf_engine_close(p->group[i].engine);
+        if (p->group[i].dnn)
+            add_times(&p->spent, p->group[i].dnn);
+        cf_dnn_close(p->group[i].dnn);
+    }
+    cf_free(p->group);
+    p->group = NULL;
+    p->n = 0;
+}
+
+/* n groups of equal numbers of threads. */
+static enum cf_status open_groups(struct cf_pool *p, int n, struct cf_error *err)
+{
+    close_groups(p);
+    p->group = cf_calloc((size_t)n, sizeof *p->group, err);
+    if (!p->group)
+        return CF_ENOMEM;
+    p->n = n;
+    for (int i = 0; i < n; i++)
+        CF_TRY(cf_dnn_open(&p->group[i].dnn, p->level, p->threads / n, err));
+    return CF_OK;
+}
+
+enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int threads,
+                            struct cf_error *err)
+{
+    struct cf_pool *p = cf_calloc(1, sizeof *p, err);
+
+    if (!p)
+        return CF_ENOMEM;
+    p->level = level;
+    p->threads = threads;
+    if (open_groups(p, 1, err) != CF_OK) {
+        cf_pool_close(p);
+        return err ? err->status : CF_EBUG;
+    }
+    *pool = p;
+    return CF_OK;
+}
+
+void cf_pool_close(struct cf_pool *p)
+{
+    if (p)
+        close_groups(p);
+    cf_free(p);
+}
+
+/* Bytes of the files that become weights. */
+static int64_t weight_bytes(const struct cf_model *m)
+{
+    int64_t sum = 0;
+    struct stat st;
+
+    for (int i = 0; i < CF_NPART; i++) {
+        char *below = cf_format(NULL, "%s/model.safetensors", m->path[i]);
+
+        if (below && (stat(below, &st) == 0 || stat(m->path[i], &st) == 0))
+            sum += st.st_size;
+        cf_free(below);
+    }
+    return sum;
+}
+
+enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, struct cf_error *err)
+{
+    CF_TRY(open_groups(p, 1, err));
+    CF_TRY(cf_engine_open(&p->group[0].engine, p->group[0].dnn, dir, err));
+    if (p->threads == 1 ||
+        weight_bytes(cf_engine_model(p->group[0].engine)) > CF_POOL_SMALL)
+        return CF_OK;
+    CF_TRY(open_groups(p, p->threads, err));
+    for (int i = 0; i < p->n; i++)
+        CF_TRY(cf_engine_open(&p->group[i].engine, p->group[i].dnn, dir, err));
+    return CF_OK;
+}
+
+struct cf_engine *cf_pool_engine(const struct cf_pool *p)
+{
+    return p->n ? p->group[0].engine : NULL;
+}
+
+struct cf_dnn *cf_pool_dnn(const struct cf_pool *p)
+{
+    return p->group[0].dnn;
+}
+
+int cf_pool_groups(const struct cf_pool *p)
+{
+    return p->n;
+}
+
+struct cf_dnn_times cf_pool_times(const struct cf_pool *p)
+{
+    struct cf_dnn_times sum = p->spent;
+
+    for (int i = 0; i < p->n; i++)
+        if (p->group[i].dnn)
+            add_times(&sum, p->group[i].dnn);
+    return sum;
+}
+
+static void *run_group(void *arg)
+{
+    struct group *g = arg;
+
+    cf_engine_run(g->engine, g->params, g->req, g->n, g->cancel, &g->plan, g->out,
+                  &g->times, &g->err);
+    return NULL;
+}
+
+/* The slowest of each, since groups run side by side. */
+static void slowest(struct cf_engine_times *t, const struct cf_engine_times *g)
+{
+    t->encode = g->encode > t->encode ? g->encode : t->encode;
+    t->generate = g->generate > t->generate ? g->generate : t->generate;
+    t->decode = g->decode > t->decode ? g->decode : t->decode;
+}
+
+enum cf_status cf_pool_run(struct cf_pool *p, const struct cf_gen_params *params,
+                           const struct cf_request *req, int n, struct cf_cancel *cancel,
+                           struct cf_plan *plan, struct cf_result *out,
+                           struct cf_engine_times *times, struct cf_error *err)
+{
+    int groups = p->n < n ? p->n : n;
+    const struct cf_error *why = NULL;
+
+    memset(times, 0, sizeof *times);
+    for (int i = 0; i < groups; i++) {
+        struct group *g = &p->group[i];
+        int first = (int)((int64_t)n * i / groups),
+            end = (int)((int64_t)n * (i + 1) / groups);
+
+        g->params = params;
+        g->req = req + first;
+        g->n = end - first;
+        g->cancel = cancel;
+        g->out = out + first;
+        g->err = (struct cf_error){0};
+        g->running = i > 0 && pthread_create(&g->thread, NULL, run_group, g) == 0;
+    }
+    /* Ours, and those for which there was no thread. */
+    for (int i = 0; i < groups; i++)
+        if (!p->group[i].running)
+            run_group(&p->group[i]);
+    for (int i = 0; i < groups; i++) {
+        struct group *g = &p->group[i];
+
+        if (g->running)
+            pthread_join(g->thread, NULL);
+        if (g->err.status != CF_OK && !why)
+            why = &g->err;
+        slowest(times, &g->times);
+    }
+    if (!why) {
+        *plan = p->group[0].plan;
+        return CF_OK;
+    }
+    for (int i = 0; i < n; i++)
+        cf_result_free(&out[i]);
+    return cf_fail(err, why->status, "%s", why->msg);
+}

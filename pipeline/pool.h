@@ -1,0 +1,40 @@
+/* pool.h - how the threads of a worker are used: groups x threads per group.
+ *
+ * A large model is best served by all threads inside one product. A small one spends its
+ * time at barriers then; it runs in several groups, each with an engine, a thread and
+ * images of its own. Both give the same bytes, since no image depends on its neighbours
+ * or on the number of threads. */
+#ifndef CF_PIPELINE_POOL_H
+#define CF_PIPELINE_POOL_H
+
+#include "pipeline/engine.h"
+
+struct cf_pool;
+
+/* threads >= 1 in all. Order: open, load, run ..., close. */
+enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int threads,
+                            struct cf_error *err);
+void cf_pool_close(struct cf_pool *pool); /* NULL is fine */
+
+/* Load the model of a directory in place of the one before. Groups are as many as threads
+ * where the model's files are small (CF_POOL_SMALL bytes in all), else one. On failure
+ * the pool has no model. */
+enum { CF_POOL_SMALL = 64 << 20 };
+enum cf_status cf_pool_load(struct cf_pool *pool, const char *dir, struct cf_error *err);
+
+/* The first group's engine and machine: for plans and records. */
+struct cf_engine *cf_pool_engine(const struct cf_pool *pool);
+struct cf_dnn *cf_pool_dnn(const struct cf_pool *pool);
+int cf_pool_groups(const struct cf_pool *pool);
+
+/* Seconds of all groups together since the pool was opened. */
+struct cf_dnn_times cf_pool_times(const struct cf_pool *pool);
+
+/* cf_engine_run with the requests split over the groups. On failure all of out is empty
+ * and err is that of the first group that failed. times is that of the slowest group. */
+enum cf_status cf_pool_run(struct cf_pool *pool, const struct cf_gen_params *params,
+                           const struct cf_request *req, int n, struct cf_cancel *cancel,
+                           struct cf_plan *plan, struct cf_result *out,
+                           struct cf_engine_times *times, struct cf_error *err);
+
+#endif

@@ -1,0 +1,21 @@
+/* fuzz.h - what every fuzz target offers: the entry that libFuzzer calls.
+ *
+ * make check replays tests/fuzz/corpus/NAME and mutations of it (replay.c). To search for
+ * new inputs, with clang, in the root of the tree:
+ *
+ *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE -DCF_DATADIR='"."'
+ *     -o fuzz tests/fuzz/fuzz_NAME.c weights/?*.c base/{alloc,digest,error,json,tensor}.c
+ *     -ljansson -lcrypto
+ *   ./fuzz -max_len=4096 out/new tests/fuzz/corpus/NAME
+ *
+ * and keep what -merge=1 finds worth keeping. */
+#ifndef CF_TESTS_FUZZ_H
+#define CF_TESTS_FUZZ_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Returns 0; whatever the bytes are, it neither crashes nor reads past them. */
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+#endif

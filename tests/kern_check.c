@@ -1,0 +1,755 @@
+/* kern_check.c - every entry of the kernel table, on every instruction set of this
+ * machine, against C.
+ *
+ *     checkkern            one TAP case per instruction set and kernel
+ *     checkkern --levels   the levels this machine has, one a line
+ *     checkkern --bench    ns per element
+ *
+ * Inputs are random, wide in range, subnormal or special; lengths are 0..67 and some
+ * longer ones; every array starts at another offset and lies between guard values, which
+ * must survive. Elementwise kernels also run cut in two, which must not change a bit. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#ifdef __SSE__
+#include <xmmintrin.h>
+#endif
+
+#include "base/alloc.h"
+#include "config.h"
+#include "dnn/dnn.h"
+#include "dnn/kern.h"
+
+enum { GUARD = 32, BLOCKS = 12, BLOCK_MAX = 1 << 17 };
+
+enum kind { PLAIN, WIDE, TINY, SPECIAL, KINDS };
+
+struct block {
+    float *base;
+    size_t at, n; /* the array starts at base + at */
+};
+
+struct check {
+    const struct cf_kern *c, *k;
+    uint64_t seed;
+    enum kind kind;
+    struct block block[BLOCKS];
+    int used;
+    char why[256]; /* first failure; empty: none */
+};
+
+static void fail(struct check *t, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (t->why[0])
+        return;
+    va_start(ap, fmt);
+    vsnprintf(t->why, sizeof t->why, fmt, ap);
+    va_end(ap);
+}
+
+static uint32_t draw(struct check *t)
+{
+    t->seed = t->seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(t->seed >> 32);
+}
+
+static float uniform(struct check *t)
+{
+    return (float)(draw(t) >> 8) * 0x1p-23f - 1.0f;
+}
+
+static float value(struct check *t)
+{
+    static const float special[] = {
+        0.0f,  -0.0f,  INFINITY, -INFINITY, NAN,  1e38f, -1e38f, 1e-38f,   -1e-40f,
+        88.7f, -87.3f, 88.8f,    -87.4f,    1.0f, -1.0f, 104.0f, -1000.0f, 1000.0f};
+
+    switch (t->kind) {
+    case WIDE:
+        return uniform(t) * powf(10.0f, 18.0f * uniform(t));
+    case TINY:
+        return uniform(t) * 1e-38f;
+    case SPECIAL:
+        return draw(t) % 3 ? 4 * uniform(t) : special[draw(t) % (sizeof special / 4)];
+    default:
+        return 8 * uniform(t);
+    }
+}
+
+/* A fresh guarded array of n floats. */
+static float *array(struct check *t, size_t n)
+{
+    struct block *b = &t->block[t->used++];
+    size_t all = n + 2 * GUARD + 16;
+
+    b->at = GUARD + draw(t) % 16;
+    b->n = n;
+    memset(b->base, 0xa5, all * sizeof *b->base);
+    return b->base + b->at;
+}
+
+static float *input(struct check *t, size_t n)
+{
+    float *p = array(t, n);
+
+    for (size_t i = 0; i < n; i++)
+        p[i] = value(t);
+    return p;
+}
+
+static float *copy(struct check *t, const float *from, size_t n)
+{
+    float *p = array(t, n);
+
+    memcpy(p, from, n * sizeof *p);
+    return p;
+}
+
+/* Were the guards left alone? Gives all arrays back. */
+static void release(struct check *t)
+{
+    float want;
+
+    memset(&want, 0xa5, sizeof want);
+    for (int i = 0; i < t->used; i++) {
+        const struct block *b = &t->block[i];
+
+        for (size_t j = 0; j < b->n + 2 * GUARD + 16; j++)
+            if ((j < b->at || j >= b->at + b->n) && memcmp(&b->base[j], &want, 4))
+                fail(t, "array %d of %zu: wrote at %td", i, b->n,
+                     (ptrdiff_t)j - (ptrdiff_t)b->at);
+    }
+    t->used = 0;
+}
+
+/* Equal, or within tol; NaN equals NaN, and anything subnormal equals 0. */
+static int near(float a, float b, float tol)
+{
+    if (isnan(a) || isnan(b))
+        return isnan(a) && isnan(b);
+    if (a == b || (fabsf(a) < 1.2e-38f && fabsf(b) < 1.2e-38f))
+        return 1;
+    return fabsf(a - b) <= tol;
+}
+
+static void compare(struct check *t, const float *want, const float *got, size_t n,
+                    float rel, float abs)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!near(want[i], got[i], rel * fabsf(want[i]) + abs))
+            fail(t, "kind %d, %zu of %zu: %.9g, expected %.9g", (int)t->kind, i, n,
+                 got[i], want[i]);
+}
+
+static void same_bits(struct check *t, const float *a, const float *b, size_t n)
+{
+    if (n && memcmp(a, b, n * sizeof *a) != 0)
+        fail(t, "cut in two, an array of %zu has other bits", n);
+}
+
+/* Largest finite magnitude, for tolerances that are stated of a row. */
+static float largest(const float *x, size_t n)
+{
+    float top = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (isfinite(x[i]) && fabsf(x[i]) > top)
+            top = fabsf(x[i]);
+    return top;
+}
+
+static void unary(struct check *t, size_t n, float rel, float abs,
+                  void (*c)(float *, const float *, size_t),
+                  void (*k)(float *, const float *, size_t))
+{
+    float *x = input(t, n), *want = array(t, n), *got = array(t, n), *cut = copy(t, x, n);
+    size_t half = n ? draw(t) % n : 0;
+
+    c(want, x, n);
+    k(got, x, n);
+    compare(t, want, got, n, rel, abs);
+    k(cut, cut, half);
+    k(cut + half, cut + half, n - half);
+    same_bits(t, got, cut, n);
+}
+
+static void check_gelu(struct check *t, size_t n)
+{
+    unary(t, n, 3e-7f, 3e-7f, t->c->gelu, t->k->gelu);
+}
+
+static void check_silu(struct check *t, size_t n)
+{
+    unary(t, n, 1e-6f, 0, t->c->silu, t->k->silu);
+}
+
+static void check_swiglu(struct check *t, size_t n)
+{
+    float *g = input(t, n), *u = input(t, n), *want = array(t, n), *got = copy(t, g, n);
+    float *cut = array(t, n);
+    size_t half = n ? draw(t) % n : 0;
+
+    t->c->swiglu(want, g, u, n);
+    t->k->swiglu(got, got, u, n);
+    compare(t, want, got, n, 1e-6f, 0);
+    t->k->swiglu(cut, g, u, half);
+    t->k->swiglu(cut + half, g + half, u + half, n - half);
+    same_bits(t, got, cut, n);
+}
+
+static void check_add(struct check *t, size_t n)
+{
+    float *x = input(t, n), *y = input(t, n), *want = copy(t, x, n), *got = copy(t, x, n);
+
+    t->c->add(want, y, n);
+    t->k->add(got, y, n);
+    compare(t, want, got, n, 0, 0);
+}
+
+static void check_add_gated(struct check *t, size_t n)
+{
+    float *x = input(t, n), *y = input(t, n), *g = input(t, n);
+    float *want = copy(t, x, n), *got = copy(t, x, n), *cut = copy(t, x, n);
+    size_t half = n ? draw(t) % n : 0;
+
+    t->c->add_gated(want, y, g, n);
+    t->k->add_gated(got, y, g, n);
+    for (size_t i = 0; i < n; i++) /* where the product alone overflows, C differs */
+        if (!isinf(y[i] * g[i]) &&
+            !near(want[i], got[i], 2e-7f * (fabsf(x[i]) + fabsf(y[i] * g[i]))))
+            fail(t, "kind %d, %zu of %zu: %g, expected %g", (int)t->kind, i, n, got[i],
+                 want[i]);
+    t->k->add_gated(cut, y, g, half);
+    t->k->add_gated(cut + half, y + half, g + half, n - half);
+    same_bits(t, got, cut, n);
+}
+
+static void check_mix(struct check *t, size_t n)
+{
+    float *x = input(t, n), *y = input(t, n), *want = array(t, n), *got = copy(t, y, n);
+    float a = 3 * uniform(t), b = 3 * uniform(t);
+
+    t->c->mix(want, x, a, y, b, n);
+    t->k->mix(got, x, a, got, b, n);
+    for (size_t i = 0; i < n; i++)
+        if (!isinf(a * x[i]) &&
+            !near(want[i], got[i], 2e-7f * (fabsf(a * x[i]) + fabsf(b * y[i]))))
+            fail(t, "kind %d, %zu of %zu: %g, expected %g", (int)t->kind, i, n, got[i],
+                 want[i]);
+}
+
+static void check_affine(struct check *t, size_t n)
+{
+    float *x = input(t, n), *m = input(t, n), *a = input(t, n);
+    float *want = array(t, n), *got = array(t, n);
+
+    for (int silu = 0; silu < 2; silu++) {
+        t->c->affine(want, x, m, a, silu, n);
+        t->k->affine(got, x, m, a, silu, n);
+        for (size_t i = 0; i < n; i++) /* where the product alone overflows, C differs */
+            if (!isinf(x[i] * m[i]) &&
+                !near(want[i], got[i], 2e-6f * (fabsf(x[i] * m[i]) + fabsf(a[i]))))
+                fail(t, "kind %d, silu %d, %zu of %zu: %g, expected %g", (int)t->kind,
+                     silu, i, n, got[i], want[i]);
+    }
+}
+
+static void check_finite(struct check *t, size_t n)
+{
+    float *x = input(t, n);
+
+    if (t->c->finite(x, n) != t->k->finite(x, n))
+        fail(t, "kind %d, %zu values", (int)t->kind, n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = 1e38f;
+    if (!t->k->finite(x, n))
+        fail(t, "%zu large values", n);
+    for (size_t i = 0; i < n; i++) {
+        float was = x[i];
+
+        x[i] = i % 2 ? NAN : -INFINITY;
+        if (t->k->finite(x, n))
+            fail(t, "one bad value at %zu of %zu", i, n);
+        x[i] = was;
+    }
+}
+
+static void check_layernorm(struct check *t, size_t n)
+{
+    float *x = input(t, n), *want = array(t, n), *got = array(t, n);
+    enum kind kind = t->kind;
+    float *m, *a;
+
+    if (t->kind == PLAIN) /* a mean that is large next to the deviation */
+        for (size_t i = 0; i < n; i++)
+            x[i] += 1000.0f;
+    t->kind = PLAIN;
+    m = input(t, n);
+    a = input(t, n);
+    t->kind = kind;
+    t->c->layernorm(want, x, n, 1e-6f, NULL, NULL, 0);
+    t->k->layernorm(got, x, n, 1e-6f, NULL, NULL, 0);
+    compare(t, want, got, n, 1e-6f, 2e-6f * largest(want, n));
+    t->c->layernorm(want, x, n, 1e-6f, m, a, 1);
+    t->k->layernorm(got, x, n, 1e-6f, m, a, 1);
+    compare(t, want, got, n, 1e-6f, 2e-6f * largest(want, n));
+}
+
+static void check_rmsnorm(struct check *t, size_t n)
+{
+    float *x = input(t, n), *w = input(t, n), *want = array(t, n), *got = array(t, n);
+
+    t->c->rmsnorm(want, x, n, 1e-6f, w);
+    t->k->rmsnorm(got, x, n, 1e-6f, w);
+    compare(t, want, got, n, 1e-6f, 0);
+}
+
+static void check_l2norm(struct check *t, size_t n)
+{
+    float *x = input(t, n), *want = copy(t, x, n), *got = copy(t, x, n);
+
+    t->c->l2norm(want, n, 1.5f);
+    t->k->l2norm(got, n, 1.5f);
+    compare(t, want, got, n, 1e-6f, 0);
+}
+
+static void check_moments(struct check *t, size_t n)
+{
+    enum { ROWS_MAX = 70 };
+    size_t rows = n > 200 ? 3 : 1 + draw(t) % ROWS_MAX, stride = n + draw(t) % 5;
+    float *x = input(t, rows * stride);
+    float *sums = array(t, 8 * n + 2);
+    double *want[2], *got[2];
+
+    sums += (uintptr_t)sums / 4 % 2;
+    for (int i = 0; i < 2; i++) {
+        want[i] = (double *)(void *)(sums + 4 * n * 0 + 2 * n * (size_t)i);
+        got[i] = (double *)(void *)(sums + 4 * n + 2 * n * (size_t)i);
+    }
+    for (size_t i = 0; i < n; i++)
+        want[0][i] = got[0][i] = want[1][i] = got[1][i] = (double)i;
+    t->c->moments(want[0], want[1], x, rows, stride, n);
+    t->k->moments(got[0], got[1], x, rows, stride, n);
+    for (size_t i = 0; i < n; i++)
+        for (int j = 0; j < 2; j++)
+            if (want[j][i] != got[j][i] && !(isnan(want[j][i]) && isnan(got[j][i])))
+                fail(t, "kind %d, channel %zu of %zu: %.17g, expected %.17g",
+                     (int)t->kind, i, n, got[j][i], want[j][i]);
+}
+
+static void rope(struct check *t, size_t n,
+                 void (*c)(float *, const float *, const float *, size_t),
+                 void (*k)(float *, const float *, const float *, size_t))
+{
+    float *x, *cs, *sn, *want, *got;
+
+    n -= n % 2;
+    x = input(t, n);
+    cs = array(t, n / 2);
+    sn = array(t, n / 2);
+    want = copy(t, x, n);
+    got = copy(t, x, n);
+    for (size_t i = 0; i < n / 2; i++) {
+        float angle = 3 * uniform(t);
+
+        cs[i] = cosf(angle);
+        sn[i] = sinf(angle);
+    }
+    c(want, cs, sn, n);
+    k(got, cs, sn, n);
+    compare(t, want, got, n, 1e-6f, 1e-6f * largest(x, n));
+}
+
+static void check_rope_pairs(struct check *t, size_t n)
+{
+    rope(t, n, t->c->rope_pairs, t->k->rope_pairs);
+}
+
+static void check_rope_halves(struct check *t, size_t n)
+{
+    rope(t, n, t->c->rope_halves, t->k->rope_halves);
+}
+
+/* The panels of the two tables may differ in width: the products are compared with sums
+ * in double. */
+static void check_panel_mul(struct check *t, size_t n)
+{
+    size_t m = 1 + n % 29, k = n % 67, w = t->k->panel, lda = k + n % 3, ldd = w + n % 5;
+    float *a = input(t, m * lda + 1), *b = input(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *one = copy(t, was, m * ldd);
+    int add = (int)(n & 1);
+
+    t->k->panel_mul(got, ldd, a, lda, b, m, k, add);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t j = 0; j < ldd; j++) {
+            double sum = add ? was[i * ldd + j] : 0, size = fabs(sum);
+            float d = got[i * ldd + j];
+
+            for (size_t l = 0; l < k && j < w; l++) {
+                sum += (double)a[i * lda + l] * b[l * w + j];
+                size += fabs((double)a[i * lda + l] * b[l * w + j]);
+            }
+            if (j >= w) /* between the rows nothing is written */
+                sum = was[i * ldd + j];
+            if (size < 1e38 && !near((float)sum, d, (float)(1e-6 * size)))
+                fail(t, "kind %d, [%zu %zu], %zu %zu: %g, expected %g", (int)t->kind, m,
+                     k, i, j, d, sum);
+        }
+        t->k->panel_mul(one + i * ldd, ldd, a + i * lda, lda, b, 1, k, add);
+    }
+    if (memcmp(one, got, m * ldd * sizeof *one))
+        fail(t, "[%zu %zu]: a row alone has other bits", m, k);
+}
+
+static void check_pack_panel(struct check *t, size_t n)
+{
+    size_t w = t->k->panel, rows = n % (w + 1), k = n % 71, stride = k + n % 3;
+    float *src = input(t, rows * stride), *dst = array(t, k * w);
+
+    t->k->pack_panel(dst, src, stride, rows, k);
+    for (size_t l = 0; l < k; l++) {
+        for (size_t j = 0; j < w; j++) {
+            float want = j < rows ? src[j * stride + l] : 0.0f;
+
+            if (memcmp(&dst[l * w + j], &want, sizeof want))
+                fail(t, "%zu rows of %zu: wrong at [%zu, %zu]", rows, k, l, j);
+        }
+    }
+}
+
+static void check_softmax(struct check *t, size_t n)
+{
+    float max[2], sum[2], f[2];
+    float *s, *got, *was;
+
+    if (t->kind == SPECIAL || t->kind == WIDE)
+        return; /* infinite scores have no meaning but -inf, which is put in below */
+    n = (n % 160 + CF_PANEL_MAX) / CF_PANEL_MAX * CF_PANEL_MAX;
+    s = input(t, n);
+    for (size_t i = 0; i < n; i++)
+        if (draw(t) % 5 == 0 || n % 3 == 0)
+            s[i] = -INFINITY;
+    got = copy(t, s, n);
+    was = copy(t, s, n);
+    max[0] = max[1] = draw(t) % 3 ? 4 * uniform(t) : -INFINITY;
+    sum[0] = sum[1] = max[0] == -INFINITY ? 0.0f : 3.0f;
+    f[0] = t->c->softmax(s, n, 12.5f, &max[0], &sum[0]);
+    f[1] = t->k->softmax(got, n, 12.5f, &max[1], &sum[1]);
+    for (size_t i = 0; i < n; i++) /* C rounds the product, the others need not */
+        if (!near(s[i], got[i],
+                  (2e-6f + 1.2e-7f * (12.5f * fabsf(was[i]) + fabsf(max[0]))) * s[i]))
+            fail(t, "kind %d, %zu of %zu: %.9g, expected %.9g", (int)t->kind, i, n,
+                 got[i], s[i]);
+    if (max[0] != max[1] || !near(sum[0], sum[1], 1.5e-5f * sum[0]) ||
+        !near(f[0], f[1], 2e-6f * f[0]))
+        fail(t, "n %zu: max %g %g, sum %g %g, factor %g %g", n, max[0], max[1], sum[0],
+             sum[1], f[0], f[1]);
+}
+
+static void check_scale(struct check *t, size_t n)
+{
+    float *x = input(t, n), *want = copy(t, x, n), *got = copy(t, x, n);
+
+    t->c->scale(want, 0.7f, n);
+    t->k->scale(got, 0.7f, n);
+    compare(t, want, got, n, 0, 0);
+}
+
+/* -- bench: the same work at n elements a call */
+
+static void bench_gelu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->gelu(p[0], p[1], n);
+}
+
+static void bench_silu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->silu(p[0], p[1], n);
+}
+
+static void bench_swiglu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->swiglu(p[0], p[1], p[2], n);
+}
+
+static void bench_add(const struct cf_kern *k, float **p, size_t n)
+{
+    k->add(p[0], p[1], n);
+}
+
+static void bench_add_gated(const struct cf_kern *k, float **p, size_t n)
+{
+    k->add_gated(p[0], p[1], p[2], n);
+}
+
+static void bench_mix(const struct cf_kern *k, float **p, size_t n)
+{
+    k->mix(p[0], p[1], 2, p[2], -1, n);
+}
+
+static void bench_affine(const struct cf_kern *k, float **p, size_t n)
+{
+    k->affine(p[0], p[1], p[2], p[3], 1, n);
+}
+
+static void bench_finite(const struct cf_kern *k, float **p, size_t n)
+{
+    p[0][0] = (float)k->finite(p[1], n);
+}
+
+static void bench_layernorm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->layernorm(p[0], p[1], n, 1e-6f, p[2], p[3], 1);
+}
+
+static void bench_rmsnorm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rmsnorm(p[0], p[1], n, 1e-6f, p[2]);
+}
+
+static void bench_l2norm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->l2norm(p[1], n, 10);
+}
+
+static void bench_moments(const struct cf_kern *k, float **p, size_t n)
+{
+    double *sum = (double *)(void *)p[0];
+
+    memset(sum, 0, 256 * sizeof *sum);
+    k->moments(sum, sum + 128, p[1], n / 128, 128, 128);
+}
+
+static void bench_rope_pairs(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rope_pairs(p[1], p[2], p[3], n);
+}
+
+static void bench_rope_halves(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rope_halves(p[1], p[2], p[3], n);
+}
+
+static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
+{
+    k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
+}
+
+static void bench_pack_panel(const struct cf_kern *k, float **p, size_t n)
+{
+    k->pack_panel(p[0], p[1], n / k->panel, k->panel, n / k->panel);
+}
+
+static void bench_softmax(const struct cf_kern *k, float **p, size_t n)
+{
+    float max = -INFINITY, sum = 0;
+
+    memcpy(p[0], p[1], n * sizeof(float));
+    p[3][0] = k->softmax(p[0], n, 0.1f, &max, &sum);
+}
+
+static void bench_scale(const struct cf_kern *k, float **p, size_t n)
+{
+    k->scale(p[1], 1.0f, n);
+}
+
+static const struct {
+    const char *name;
+    void (*check)(struct check *t, size_t n);
+    void (*bench)(const struct cf_kern *k, float **p, size_t n);
+} kernels[] = {
+    {"gelu", check_gelu, bench_gelu},
+    {"silu", check_silu, bench_silu},
+    {"swiglu", check_swiglu, bench_swiglu},
+    {"add", check_add, bench_add},
+    {"add_gated", check_add_gated, bench_add_gated},
+    {"mix", check_mix, bench_mix},
+    {"affine", check_affine, bench_affine},
+    {"finite", check_finite, bench_finite},
+    {"layernorm", check_layernorm, bench_layernorm},
+    {"rmsnorm", check_rmsnorm, bench_rmsnorm},
+    {"l2norm", check_l2norm, bench_l2norm},
+    {"moments", check_moments, bench_moments},
+    {"rope_pairs", check_rope_pairs, bench_rope_pairs},
+    {"rope_halves", check_rope_halves, bench_rope_halves},
+    {"panel_mul", check_panel_mul, bench_panel_mul},
+    {"pack_panel", check_pack_panel, bench_pack_panel},
+    {"softmax", check_softmax, bench_softmax},
+    {"scale", check_scale, bench_scale},
+};
+
+enum { KERNELS = sizeof kernels / sizeof *kernels };
+
+/* A table with every pointer set has no hole in the list above. */
+static void fill(struct cf_kern *k, enum cf_cpu level)
+{
+    cf_kern_init_c(k);
+#ifdef CF_HAVE_X86
+    if (level == CF_CPU_AVX2)
+        cf_kern_init_avx2(k);
+    if (level == CF_CPU_AVX512)
+        cf_kern_init_avx512(k);
+#else
+    (void)level;
+#endif
+}
+
+/* exp (within softmax), GELU and SiLU against the mathematics, in double. */
+static void check_accuracy(struct check *t)
+{
+    enum { N = 4096 };
+    float *x = array(t, N), *e = array(t, N), *g = array(t, N), *s = array(t, N);
+
+    for (int round = 0; round < 16; round++) {
+        float max = 0, sum = 0;
+
+        for (int i = 0; i < N; i++) {
+            x[i] = (round < 8 ? 87.0f : 8.0f) * uniform(t);
+            e[i] = -fabsf(x[i]);
+        }
+        t->k->softmax(e, N, 1.0f, &max, &sum);
+        t->k->gelu(g, x, N);
+        t->k->silu(s, x, N);
+        for (int i = 0; i < N; i++) {
+            double v = x[i], ex = exp(-fabs(v)), si = v / (1 + exp(-v));
+            double ge =
+                0.5 * v * (1 + tanh(0.7978845608028654 * (v + 0.044715 * v * v * v)));
+
+            if (fabs(e[i] - ex) > 3e-7 * ex)
+                fail(t, "exp(%g) = %.9g, expected %.9g", -fabs(v), e[i], ex);
+            if (fabs(g[i] - ge) > 3e-7 * fmax(1, fabs(v)))
+                fail(t, "gelu(%g) = %.9g, expected %.9g", v, g[i], ge);
+            if (fabs(s[i] - si) > 5e-7 * fabs(si) + 1e-37)
+                fail(t, "silu(%g) = %.9g, expected %.9g", v, s[i], si);
+        }
+    }
+}
+
+static void report(struct check *t, int n, const char *level, const char *name,
+                   const char *claim)
+{
+    release(t);
+    printf("%s %d - %s: %s %s\n", t->why[0] ? "not ok" : "ok", n, level, name, claim);
+    if (t->why[0])
+        printf("# %s\n", t->why);
+    t->why[0] = '\0';
+}
+
+static void check_kernel(struct check *t, int i)
+{
+    static const size_t longer[] = {96, 127, 128, 255, 768, 1000, 1031};
+
+    for (int round = 0; round < 4 * KINDS; round++) {
+        t->kind = (enum kind)(round % KINDS);
+        for (size_t n = 0; n < 68 + sizeof longer / sizeof *longer; n++) {
+            kernels[i].check(t, n < 68 ? n : longer[n - 68]);
+            release(t);
+        }
+    }
+}
+
+static int check_all(struct check *t)
+{
+    int levels = (int)cf_cpu_best() - CF_CPU_C, n = 0, bad = 0;
+    struct cf_kern c, k;
+
+    printf("1..%d\n", levels + 1 + levels * KERNELS);
+    fill(&c, CF_CPU_C);
+    t->c = &c;
+    t->k = &k;
+    for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++) {
+        fill(&k, level);
+        check_accuracy(t);
+        bad += t->why[0] != '\0';
+        report(t, ++n, cf_cpu_name(level), "exp, gelu, silu", "are as exact as stated");
+        for (int i = 0; level > CF_CPU_C && i < KERNELS; i++) {
+            check_kernel(t, i);
+            bad += t->why[0] != '\0';
+            report(t, ++n, cf_cpu_name(level), kernels[i].name, "agrees with C");
+        }
+    }
+    return bad != 0;
+}
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* The best of many short runs: what the code can do, not what the neighbours allowed. */
+static double bench_one(int i, const struct cf_kern *k, float **p)
+{
+    enum { N = 4096 };
+    double best = 1e300;
+
+    for (int round = 0; round < 40; round++) {
+        double start = now();
+
+        for (int r = 0; r < 8; r++)
+            kernels[i].bench(k, p, N);
+        start = (now() - start) / (8 * N);
+        best = start < best ? start : best;
+    }
+    return best;
+}
+
+static void bench_all(struct check *t)
+{
+    float *p[4];
+    struct cf_kern k;
+
+    t->kind = PLAIN;
+    for (int i = 0; i < 4; i++)
+        p[i] = input(t, BLOCK_MAX);
+    printf("%-12s", "ns/element");
+    for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++)
+        printf(" %8s", cf_cpu_name(level));
+    puts("");
+    for (int i = 0; i < KERNELS; i++) {
+        printf("%-12s", kernels[i].name);
+        for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++) {
+            fill(&k, level);
+            printf(" %8.3f", bench_one(i, &k, p));
+        }
+        puts("");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct check t = {.seed = 20240607};
+    int bad = 0;
+
+    if (argc == 2 && strcmp(argv[1], "--levels") == 0) {
+        for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++)
+            puts(cf_cpu_name(level));
+        return 0;
+    }
+    if (argc > 1 && strcmp(argv[1], "--bench") != 0) {
+        fprintf(stderr, "usage: checkkern [--levels | --bench]\n");
+        return 2;
+    }
+    for (int i = 0; i < BLOCKS; i++) {
+        t.block[i].base = cf_alloc(BLOCK_MAX + 2 * GUARD + 16, sizeof(float), NULL);
+        if (!t.block[i].base)
+            return 99;
+    }
+#ifdef __SSE__
+    _mm_setcsr(_mm_getcsr() | 0x8040); /* as the callers do */
+#endif
+    if (argc == 2)
+        bench_all(&t);
+    else
+        bad = check_all(&t);
+    for (int i = 0; i < BLOCKS; i++)
+        cf_free(t.block[i].base);
+    return bad;
+}

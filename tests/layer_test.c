@@ -1,0 +1,337 @@
+/* layer_test.c - linear and convolution: right, and the same bits in any company. */
+#include "tests/dnn_tools.h"
+
+#include "dnn/layer.h"
+
+static const struct {
+    int k, n;
+} shapes[] = {{1, 1},   {17, 1},   {1, 17},    {17, 33},  {16, 48},   {128, 32},
+              {64, 64}, {100, 36}, {768, 100}, {32, 768}, {2048, 96}, {8192, 64}};
+
+enum { SHAPES = sizeof shapes / sizeof *shapes, ROWS = 1024 };
+
+static struct cf_linear *linear(struct cf_dnn *dnn, const float *w, const float *bias,
+                                int n, int k)
+{
+    int64_t dim[] = {n, k};
+    struct cf_view v = cf_view_f32(w, 2, dim);
+    struct cf_linear *lin = NULL;
+
+    assert_ok(cf_linear_open(&lin, dnn, &v, bias, why));
+    return lin;
+}
+
+static void a_linear_layer_is_x_times_w_transposed_plus_b(void **state)
+{
+    enum { M = 5 };
+
+    (void)state;
+    for (int s = 0; s < SHAPES; s++) {
+        int k = shapes[s].k, n = shapes[s].n;
+        float *w = randoms((size_t)n * k), *b = randoms(n), *x = randoms((size_t)M * k);
+        float *y = floats((size_t)M * n);
+        struct cf_linear *lin = linear(team[0], w, s % 2 ? b : NULL, n, k);
+
+        assert_int_equal(cf_linear_in(lin), k);
+        assert_int_equal(cf_linear_out(lin), n);
+        assert_ok(cf_linear_run(lin, y, x, M, why));
+        for (int i = 0; i < M; i++) {
+            for (int j = 0; j < n; j++) {
+                double sum = s % 2 ? b[j] : 0;
+
+                for (int l = 0; l < k; l++)
+                    sum += (double)x[i * k + l] * w[(size_t)j * k + l];
+                assert_near(y[i * n + j], sum, 1e-6 + 1e-7 * k);
+            }
+        }
+        cf_linear_close(lin);
+        cf_free(w);
+        cf_free(b);
+        cf_free(x);
+        cf_free(y);
+    }
+}
+
+/* The next number of rows to try: all to 70, then steps that hit no round number alone.
+ */
+static int next_rows(int m)
+{
+    if (m == ROWS)
+        return ROWS + 1;
+    m = m < 70 ? m + 1 : m * 7 / 5 + 1;
+    return m > ROWS ? ROWS : m;
+}
+
+static void a_row_has_the_same_bits_for_any_number_of_rows_and_threads(void **state)
+{
+    (void)state;
+    for (int s = 0; s < SHAPES; s++) {
+        int k = shapes[s].k, n = shapes[s].n;
+        float *w = randoms((size_t)n * k), *b = randoms(n),
+              *x = randoms((size_t)ROWS * k);
+        float *one = floats((size_t)ROWS * n), *y = floats((size_t)ROWS * n);
+
+        for (int t = 0; t < TEAMS; t++) {
+            struct cf_linear *lin = linear(team[t], w, b, n, k);
+
+            for (int r = 0; t == 0 && r < ROWS; r++)
+                assert_ok(
+                    cf_linear_run(lin, one + (size_t)r * n, x + (size_t)r * k, 1, why));
+            for (int m = 1; m <= ROWS; m = next_rows(m)) {
+                memset(y, 0xff, (size_t)m * n * sizeof *y);
+                assert_ok(cf_linear_run(lin, y, x, m, why));
+                if (memcmp(y, one, (size_t)m * n * sizeof *y))
+                    fail_msg("K %d, N %d, %d threads: %d rows differ from one", k, n,
+                             t + 1, m);
+            }
+            cf_linear_close(lin);
+        }
+        cf_free(w);
+        cf_free(b);
+        cf_free(x);
+        cf_free(one);
+        cf_free(y);
+    }
+}
+
+static void a_start_off_the_grid_changes_no_bit(void **state)
+{
+    enum { K = 64, N = 80, M = 37 };
+    float *w = randoms(N * K), *x = randoms(M * K), *y = floats(M * N);
+    float *x1 = floats(M * K + 1), *y1 = floats(M * N + 1);
+    struct cf_linear *lin;
+
+    (void)state;
+    memcpy(x1 + 1, x, M * K * sizeof *x);
+    for (int t = 0; t < TEAMS; t++) {
+        lin = linear(team[t], w, NULL, N, K);
+        assert_ok(cf_linear_run(lin, y, x, M, why));
+        assert_ok(cf_linear_run(lin, y1 + 1, x1 + 1, M, why));
+        assert_same_floats(y, y1 + 1, M * N);
+        cf_linear_close(lin);
+    }
+    cf_free(w);
+    cf_free(x);
+    cf_free(y);
+    cf_free(x1);
+    cf_free(y1);
+}
+
+static void half_and_bfloat_weights_count_as_the_floats_they_are(void **state)
+{
+    enum { K = 40, N = 24, M = 9 };
+    static const uint16_t half[4] = {0x3c00, 0xb800, 0x3555, 0x0001};
+    static const uint16_t bf[4] = {0x3f80, 0xbf00, 0x3eab, 0x0010};
+    uint16_t w16[N * K];
+    float w32[N * K], *x = randoms(M * K), y[2][M * N];
+    int64_t dim[] = {N, K};
+
+    (void)state;
+    for (int type = 0; type < 2; type++) {
+        struct cf_view v = {
+            .data = w16, .dtype = type ? CF_BF16 : CF_F16, .ndim = 2, .dim = {N, K}};
+        struct cf_view v32 = cf_view_f32(w32, 2, dim);
+        struct cf_linear *lin[2];
+
+        for (int i = 0; i < N * K; i++)
+            w16[i] = (type ? bf : half)[(i * 7 + i / 5) % 4];
+        assert_ok(cf_view_floats(w32, &v, 0, N * K, why));
+        assert_ok(cf_linear_open(&lin[0], team[0], &v, NULL, why));
+        assert_ok(cf_linear_open(&lin[1], team[0], &v32, NULL, why));
+        for (int i = 0; i < 2; i++) {
+            assert_ok(cf_linear_run(lin[i], y[i], x, M, why));
+            cf_linear_close(lin[i]);
+        }
+        assert_same_floats(y[0], y[1], M * N);
+    }
+    cf_free(x);
+}
+
+static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
+{
+    float w[64] = {0}, y[8];
+    struct cf_view v = {.data = w, .dtype = CF_I8, .ndim = 2, .dim = {2, 2}};
+    struct cf_conv_shape s = {.stride = 3};
+    struct cf_linear *lin;
+    struct cf_conv *conv;
+    struct cf_error err[8] = {0};
+
+    (void)state;
+    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[0]), CF_EUNSUP);
+    assert_null(lin);
+    v.dtype = CF_F32;
+    v.ndim = 1;
+    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[1]), CF_ESHAPE);
+    v.ndim = 2;
+    v.dim[0] = 0;
+    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[2]), CF_ESHAPE);
+    v.dim[0] = 2;
+    assert_ok(cf_linear_open(&lin, team[0], &v, NULL, why));
+    assert_int_equal(cf_linear_run(lin, y, w, -1, &err[3]), CF_ERANGE);
+    assert_int_equal(cf_linear_run(lin, NULL, NULL, 0, NULL), CF_OK);
+    cf_linear_close(lin);
+    cf_linear_close(NULL);
+    assert_int_equal(cf_conv_open(&conv, team[0], &v, NULL, s, &err[4]), CF_ESHAPE);
+    v = (struct cf_view){.data = w, .dtype = CF_F32, .ndim = 4, .dim = {1, 1, 3, 3}};
+    assert_int_equal(cf_conv_open(&conv, team[0], &v, NULL, s, &err[5]), CF_ERANGE);
+    s.stride = 1;
+    assert_ok(cf_conv_open(&conv, team[0], &v, NULL, s, why));
+    assert_int_equal(cf_conv_run(conv, y, w, 2, 3, &err[6]), CF_ERANGE);
+    assert_non_null(strstr(err[6].msg, "2 x 3"));
+    cf_conv_close(conv);
+    cf_conv_close(NULL);
+}
+
+static const struct conv_case {
+    int i, o, k, h, w;
+    struct cf_conv_shape s;
+} convs[] = {
+    {3, 20, 3, 9, 11, {1, 1, 1, 1, 1}},   {32, 3, 3, 12, 10, {1, 1, 1, 1, 1}},
+    {128, 3, 3, 6, 7, {1, 1, 1, 1, 1}},   {4, 16, 3, 8, 8, {1, 1, 1, 1, 1}},
+    {5, 7, 3, 6, 5, {1, 1, 1, 1, 1}},     {32, 48, 3, 16, 13, {1, 1, 1, 1, 1}},
+    {64, 64, 3, 14, 14, {2, 0, 0, 1, 1}}, {3, 32, 3, 16, 16, {2, 0, 0, 1, 1}},
+    {24, 40, 3, 9, 9, {2, 1, 1, 1, 1}},   {16, 32, 1, 7, 9, {1, 0, 0, 0, 0}},
+    {20, 12, 1, 5, 6, {2, 0, 0, 0, 0}},   {96, 16, 1, 1, 1, {1, 0, 0, 0, 0}},
+    {16, 16, 3, 1, 1, {1, 1, 1, 1, 1}},   {32, 32, 3, 8, 9, {1, 0, 0, 0, 0}},
+    {32, 32, 3, 7, 8, {1, 0, 1, 1, 1}},   {256, 16, 3, 8, 8, {1, 1, 1, 1, 1}},
+};
+
+enum { CONVS = sizeof convs / sizeof *convs };
+
+static struct cf_conv *open_conv(struct cf_dnn *dnn, const struct conv_case *c,
+                                 const float *w, const float *bias)
+{
+    int64_t dim[] = {c->o, c->i, c->k, c->k};
+    struct cf_view v = cf_view_f32(w, 4, dim);
+    struct cf_conv *conv = NULL;
+
+    assert_ok(cf_conv_open(&conv, dnn, &v, bias, c->s, why));
+    return conv;
+}
+
+/* Output (y, x, o) in double. */
+static double conv_at(const struct conv_case *c, const float *w, const float *src, int y,
+                      int x, int o)
+{
+    double sum = 0;
+
+    for (int dy = 0; dy < c->k; dy++) {
+        for (int dx = 0; dx < c->k; dx++) {
+            int sy = y * c->s.stride + dy - c->s.top,
+                sx = x * c->s.stride + dx - c->s.left;
+
+            if (sy < 0 || sx < 0 || sy >= c->h || sx >= c->w)
+                continue;
+            for (int i = 0; i < c->i; i++)
+                sum += (double)src[(sy * c->w + sx) * c->i + i] *
+                       w[((o * c->i + i) * c->k + dy) * c->k + dx];
+        }
+    }
+    return sum;
+}
+
+static void a_convolution_is_its_definition_for_any_number_of_threads(void **state)
+{
+    (void)state;
+    for (int n = 0; n < CONVS; n++) {
+        const struct conv_case *c = &convs[n];
+        int oh = (c->h + c->s.top + c->s.bottom - c->k) / c->s.stride + 1;
+        int ow = (c->w + c->s.left + c->s.right - c->k) / c->s.stride + 1;
+        size_t size = (size_t)oh * ow * c->o;
+        float *w = randoms((size_t)c->o * c->i * c->k * c->k), *b = randoms(c->o);
+        float *src = randoms((size_t)c->h * c->w * c->i);
+        float *dst = floats(size), *first = floats(size);
+
+        for (int t = 0; t < TEAMS; t++) {
+            struct cf_conv *conv = open_conv(team[t], c, w, n % 2 ? b : NULL);
+
+            assert_int_equal(cf_conv_in(conv), c->i);
+            assert_int_equal(cf_conv_out(conv), c->o);
+            assert_ok(cf_conv_run(conv, t ? dst : first, src, c->h, c->w, why));
+            if (t)
+                assert_same_floats(dst, first, size);
+            cf_conv_close(conv);
+        }
+        for (size_t i = 0; i < size; i++) {
+            int o = (int)i % c->o, x = (int)i / c->o % ow, y = (int)i / c->o / ow;
+
+            assert_near(first[i], conv_at(c, w, src, y, x, o) + (n % 2 ? b[o] : 0),
+                        2e-6 + 1e-7 * c->i * c->k * c->k);
+        }
+        cf_free(w);
+        cf_free(b);
+        cf_free(src);
+        cf_free(dst);
+        cf_free(first);
+    }
+}
+
+static void one_layer_serves_images_of_many_sizes(void **state)
+{
+    struct conv_case c = {32, 16, 3, 0, 0, {1, 1, 1, 1, 1}};
+    float *w = randoms(16 * 32 * 9), *src = randoms(40 * 40 * 32),
+          *dst = floats(40 * 40 * 16);
+    struct cf_conv *conv = open_conv(team[1], &c, w, NULL);
+
+    (void)state;
+    for (int side = 1; side <= 40; side++) {
+        c.h = side;
+        c.w = 41 - side;
+        assert_ok(cf_conv_run(conv, dst, src, c.h, c.w, why));
+        assert_near(dst[(c.h * c.w - 1) * 16 + 3],
+                    conv_at(&c, w, src, c.h - 1, c.w - 1, 3), 1e-5);
+    }
+    cf_conv_close(conv);
+    cf_free(w);
+    cf_free(src);
+    cf_free(dst);
+}
+
+/* What decoding in bands relies on: a band with one more row above and below, without
+ * padding there, gives the bits of the whole image. */
+static void a_band_of_an_image_has_the_bits_of_the_whole(void **state)
+{
+    enum { I = 32, O = 32, H = 40, W = 24 };
+    struct conv_case whole = {I, O, 3, H, W, {1, 1, 1, 1, 1}};
+    struct conv_case band = {I, O, 3, 0, W, {1, 0, 1, 0, 1}};
+    float *w = randoms(O * I * 9), *b = randoms(O), *src = randoms(H * W * I);
+    float *all = floats(H * W * O), *part = floats(H * W * O);
+
+    (void)state;
+    for (int t = 0; t < TEAMS; t++) {
+        struct cf_conv *one = open_conv(team[t], &whole, w, b);
+        struct cf_conv *cut = open_conv(team[t], &band, w, b);
+
+        assert_ok(cf_conv_run(one, all, src, H, W, why));
+        for (int rows = 1; rows <= 16; rows++) {
+            for (int y = 1; y + rows < H; y += rows) {
+                assert_ok(
+                    cf_conv_run(cut, part, src + (y - 1) * W * I, rows + 2, W, why));
+                assert_same_floats(part, all + y * W * O, rows * W * O);
+            }
+        }
+        cf_conv_close(one);
+        cf_conv_close(cut);
+    }
+    cf_free(w);
+    cf_free(b);
+    cf_free(src);
+    cf_free(all);
+    cf_free(part);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_linear_layer_is_x_times_w_transposed_plus_b),
+        cmocka_unit_test(a_row_has_the_same_bits_for_any_number_of_rows_and_threads),
+        cmocka_unit_test(a_start_off_the_grid_changes_no_bit),
+        cmocka_unit_test(half_and_bfloat_weights_count_as_the_floats_they_are),
+        cmocka_unit_test(wrong_weights_and_sizes_are_refused_with_a_reason),
+        cmocka_unit_test(a_convolution_is_its_definition_for_any_number_of_threads),
+        cmocka_unit_test(one_layer_serves_images_of_many_sizes),
+        cmocka_unit_test(a_band_of_an_image_has_the_bits_of_the_whole),
+    };
+
+    return cmocka_run_group_tests(tests, open_teams, close_teams);
+}

@@ -1,0 +1,206 @@
+/* weights_nomem_test.c - memory that runs out at any place is an error, not a leak.
+ *
+ * Our own allocations (--wrap=aligned_alloc) and those of Jansson count together; the nth
+ * fails, for n = 1, 2, ... until everything succeeds. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "base/alloc.h"
+#include "tests/weights_util.h"
+#include "weights/bind.h"
+#include "weights/model.h"
+#include "weights/safetensors.h"
+
+static long count, fail_at; /* fail_at 0: never */
+static long live;           /* blocks of Jansson */
+
+static bool fails(void)
+{
+    return ++count == fail_at;
+}
+
+void *__real_aligned_alloc(size_t align, size_t size);
+void *__wrap_aligned_alloc(size_t align, size_t size);
+
+void *__wrap_aligned_alloc(size_t align, size_t size)
+{
+    return fails() ? NULL : __real_aligned_alloc(align, size);
+}
+
+/* Sizes that are powers of two do not fail: the buffer of Jansson's lexer grows by them,
+ * and when it cannot, Jansson 2.14 overruns it. base/json.c asks for the memory first. */
+static void *json_malloc(size_t size)
+{
+    void *p = (size & (size - 1)) != 0 && fails() ? NULL : malloc(size);
+
+    live += p != NULL;
+    return p;
+}
+
+static void json_free(void *p)
+{
+    live -= p != NULL;
+    free(p);
+}
+
+/* Runs job with every allocation failing once. */
+static void each_allocation_fails(enum cf_status (*job)(struct cf_error *err))
+{
+    enum cf_status status = CF_ENOMEM;
+    long n = 0;
+
+    while (status != CF_OK) {
+        struct cf_error err = {0};
+
+        count = 0;
+        fail_at = ++n;
+        status = job(&err);
+        fail_at = 0;
+        assert_int_equal(live, 0);
+        assert_int_equal(status, err.status);
+        /* Jansson calls a string that it has no memory for a syntax error. */
+        if (status != CF_OK && status != CF_ENOMEM && !strstr(err.msg, ": line "))
+            fail_msg("allocation %ld: %s", n, err.msg);
+        assert_true(n < 100000);
+    }
+    assert_true(n > 3); /* the counter works */
+}
+
+static enum cf_status open_file(struct cf_error *err)
+{
+    struct cf_st *st;
+
+    cf_st_open(&st, util_src("tests/golden/infinity/rope.safetensors"), err);
+    cf_st_close(st);
+    return err->status;
+}
+
+static enum cf_status open_shards(struct cf_error *err)
+{
+    struct cf_view v;
+    struct cf_ckpt *c;
+    struct cf_bind *b;
+    int64_t d = 48;
+
+    if (cf_ckpt_open(&c, util_src("tests/golden/textenc/qwen2-tiny-sharded"), err) !=
+        CF_OK)
+        return err->status;
+    b = cf_bind_begin(c, err);
+    cf_bind_want(b, &v, CF_BIND_REQUIRED, 1, &d, "model.norm.weight");
+    cf_bind_end(b, false, err);
+    cf_ckpt_close(c);
+    return err->status;
+}
+
+static enum cf_status find_and_open_model(struct cf_error *err)
+{
+    struct cf_model *m = NULL;
+    char *dir;
+
+    if (cf_model_find(&dir, NULL, util_src("models"), err) == CF_OK)
+        cf_model_open(&m, dir, false, err);
+    cf_free(dir);
+    cf_model_close(m);
+    return err->status;
+}
+
+static void a_file_opens_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_allocation_fails(open_file);
+}
+
+static void shards_open_or_say_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_allocation_fails(open_shards);
+}
+
+static void a_model_opens_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_allocation_fails(find_and_open_model);
+}
+
+#if !defined __SANITIZE_ADDRESS__ /* whose shadow needs all address space */
+/* 0 when the file opens, or memory is out, with that much more address space than now. */
+static int open_within(const char *path, size_t more)
+{
+    struct cf_error err = {0};
+    struct rlimit limit;
+    long pages = 0;
+    struct cf_st *st;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    if (!f || fscanf(f, "%ld", &pages) != 1)
+        return 2;
+    fclose(f);
+    limit.rlim_cur = limit.rlim_max =
+        (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (rlim_t)more;
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        return 2;
+    cf_st_open(&st, path, &err);
+    cf_st_close(st);
+    return err.status != CF_OK && err.status != CF_ENOMEM;
+}
+
+/* A string of megabytes, in a child that may have only so much address space. */
+static void a_long_string_in_little_memory_is_an_error(void **state)
+{
+    enum { LEN = 6 * 1000 * 1000 };
+    char *tmp, *h, path[1024];
+    unsigned char *blob;
+    size_t n;
+
+    (void)state;
+    tmp = util_mkdir();
+    h = malloc(LEN);
+    assert_non_null(h);
+    snprintf(path, sizeof path, "%s/long", tmp);
+    memset(h, 'x', LEN);
+    memcpy(h, "{\"__metadata__\":{\"a\":\"", 22);
+    memcpy(h + LEN - 3, "\"}}", 3);
+    blob = util_blob(h, LEN, 0, &n);
+    util_write(path, blob, n);
+    free(blob);
+    free(h);
+    for (int mb = 4; mb <= 56; mb += 4) {
+        pid_t child = fork();
+        int status;
+
+        assert_true(child >= 0);
+        if (child == 0)
+            _exit(open_within(path, (size_t)mb * 1000 * 1000));
+        assert_int_equal(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+            fail_msg("with %d MB: status %x", mb, status);
+    }
+    util_rmdir(tmp);
+}
+#endif
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_opens_or_says_that_memory_is_out),
+        cmocka_unit_test(shards_open_or_say_that_memory_is_out),
+        cmocka_unit_test(a_model_opens_or_says_that_memory_is_out),
+#if !defined __SANITIZE_ADDRESS__
+        cmocka_unit_test(a_long_string_in_little_memory_is_an_error),
+#endif
+    };
+
+    json_set_alloc_funcs(json_malloc, json_free);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

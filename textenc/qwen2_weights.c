@@ -1,0 +1,174 @@
+#include "textenc/qwen2_weights.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "weights/bind.h"
+
+static const char *const lin_name[CF_QWEN2_NLIN] = {
+    "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
+    "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+
+struct layer_views {
+    struct cf_view lin[CF_QWEN2_NLIN], bias[3];
+    struct cf_view attn_norm, mlp_norm, q_norm, k_norm;
+};
+
+/* What stands before "embed_tokens.weight" in the one name that ends so: "model.",
+ * nothing, "model.language_model." ... */
+static enum cf_status find_prefix(const struct cf_ckpt *ckpt, const char **name, int *len,
+                                  struct cf_error *err)
+{
+    static const char tail[] = "embed_tokens.weight";
+    const size_t m = sizeof(tail) - 1;
+
+    *name = NULL;
+    for (int i = 0; i < cf_ckpt_count(ckpt); i++) {
+        const char *s = cf_ckpt_name(ckpt, i);
+        size_t n = strlen(s);
+
+        if (n < m || strcmp(s + n - m, tail) != 0 || (n > m && s[n - m - 1] != '.'))
+            continue;
+        if (*name)
+            return cf_fail(err, CF_EFORMAT, "%s: both %s and %s", cf_ckpt_path(ckpt),
+                           *name, s);
+        *name = s;
+        *len = (int)(n - m);
+    }
+    if (!*name)
+        return cf_fail(err, CF_ENOENT, "%s: no tensor %s", cf_ckpt_path(ckpt), tail);
+    return CF_OK;
+}
+
+static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
+                       struct layer_views *v, const char *pre, int len, int i)
+{
+    const int64_t h = c->hidden, hd = c->head_dim, in = c->intermediate;
+    const int64_t q = c->heads * hd, kv = c->kv_heads * hd;
+    const int64_t shape[CF_QWEN2_NLIN][2] = {{q, h},  {kv, h}, {kv, h}, {h, q},
+                                             {in, h}, {in, h}, {h, in}};
+
+    for (int l = 0; l < CF_QWEN2_NLIN; l++) {
+        cf_bind_want(b, &v->lin[l], CF_BIND_REQUIRED, 2, shape[l],
+                     "%.*slayers.%d.%s.weight", len, pre, i, lin_name[l]);
+        if (c->qkv_bias && l <= CF_QWEN2_V)
+            cf_bind_want(b, &v->bias[l], CF_BIND_REQUIRED, 1, shape[l],
+                         "%.*slayers.%d.%s.bias", len, pre, i, lin_name[l]);
+    }
+    cf_bind_want(b, &v->attn_norm, CF_BIND_REQUIRED, 1, &h,
+                 "%.*slayers.%d.input_layernorm.weight", len, pre, i);
+    cf_bind_want(b, &v->mlp_norm, CF_BIND_REQUIRED, 1, &h,
+                 "%.*slayers.%d.post_attention_layernorm.weight", len, pre, i);
+    if (!c->qk_norm)
+        return;
+    cf_bind_want(b, &v->q_norm, CF_BIND_REQUIRED, 1, &hd,
+                 "%.*slayers.%d.self_attn.q_norm.weight", len, pre, i);
+    cf_bind_want(b, &v->k_norm, CF_BIND_REQUIRED, 1, &hd,
+                 "%.*slayers.%d.self_attn.k_norm.weight", len, pre, i);
+}
+
+/* A fresh float copy of a vector; NULL without an error where the view is empty. */
+static float *floats(const struct cf_view *v, struct cf_error *err)
+{
+    float *f;
+
+    if (!v->data)
+        return NULL;
+    f = cf_alloc((size_t)cf_view_count(v), sizeof(*f), err);
+    if (f && cf_view_floats(f, v, 0, cf_view_count(v), err) != CF_OK) {
+        cf_free(f);
+        f = NULL;
+    }
+    return f;
+}
+
+static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
+                                 bool qk_norm, const struct layer_views *v,
+                                 struct cf_error *err)
+{
+    static const struct cf_view none;
+
+    for (int i = 0; i < CF_QWEN2_NLIN; i++) {
+        const struct cf_view *bv = i <= CF_QWEN2_V ? &v->bias[i] : &none;
+        float *bias = floats(bv, err);
+        enum cf_status st = bv->data && !bias ? CF_ENOMEM : CF_OK;
+
+        if (st == CF_OK)
+            st = cf_linear_open(&l->lin[i], dnn, &v->lin[i], bias, err);
+        cf_free(bias);
+        if (st != CF_OK)
+            return cf_wrap(err, "%s", lin_name[i]);
+    }
+    l->attn_norm = floats(&v->attn_norm, err);
+    l->mlp_norm = floats(&v->mlp_norm, err);
+    l->q_norm = floats(&v->q_norm, err);
+    l->k_norm = floats(&v->k_norm, err);
+    if (!l->attn_norm || !l->mlp_norm || (qk_norm && (!l->q_norm || !l->k_norm)))
+        return cf_fail(err, CF_ENOMEM, "norms of a layer");
+    return CF_OK;
+}
+
+static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
+                                    const struct cf_qwen2_config *c,
+                                    struct layer_views *v, struct cf_error *err)
+{
+    const int64_t h = c->hidden, embed[2] = {c->vocab, h};
+    struct cf_view norm;
+    struct cf_bind *b;
+    const char *pre;
+    int len = 0;
+
+    CF_TRY(find_prefix(w->ckpt, &pre, &len, err));
+    b = cf_bind_begin(w->ckpt, err);
+    if (!b)
+        return CF_ENOMEM;
+    cf_bind_want(b, &w->embed, CF_BIND_REQUIRED, 2, embed, "%.*sembed_tokens.weight", len,
+                 pre);
+    cf_bind_want(b, &norm, CF_BIND_REQUIRED, 1, &h, "%.*snorm.weight", len, pre);
+    for (int i = 0; i < w->n_layers; i++)
+        want_layer(b, c, &v[i], pre, len, i);
+    CF_TRY(cf_bind_end(b, false, err));
+    for (int i = 0; i < w->n_layers; i++)
+        if (open_layer(&w->layer[i], dnn, c->qk_norm, &v[i], err) != CF_OK)
+            return cf_wrap(err, "%s: layer %d", cf_ckpt_path(w->ckpt), i);
+    w->norm = floats(&norm, err);
+    return w->norm ? CF_OK : cf_fail(err, CF_ENOMEM, "final norm");
+}
+
+enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
+                                     const struct cf_qwen2_config *c, const char *path,
+                                     int n_layers, struct cf_error *err)
+{
+    struct layer_views *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
+    enum cf_status st = CF_ENOMEM;
+
+    memset(w, 0, sizeof(*w));
+    w->n_layers = n_layers;
+    w->layer = cf_calloc((size_t)n_layers, sizeof(*w->layer), err);
+    if (v && w->layer)
+        st = cf_ckpt_open(&w->ckpt, path, err);
+    if (st == CF_OK)
+        st = bind_and_pack(w, dnn, c, v, err);
+    cf_free(v);
+    if (st != CF_OK)
+        cf_qwen2_weights_close(w);
+    return st;
+}
+
+void cf_qwen2_weights_close(struct cf_qwen2_weights *w)
+{
+    for (int i = 0; i < w->n_layers && w->layer; i++) {
+        struct cf_qwen2_layer *l = &w->layer[i];
+
+        for (int j = 0; j < CF_QWEN2_NLIN; j++)
+            cf_linear_close(l->lin[j]);
+        cf_free(l->attn_norm);
+        cf_free(l->mlp_norm);
+        cf_free(l->q_norm);
+        cf_free(l->k_norm);
+    }
+    cf_free(w->layer);
+    cf_free(w->norm);
+    cf_ckpt_close(w->ckpt);
+    memset(w, 0, sizeof(*w));
+}
