@@ -1,8 +1,14 @@
-/* cli.h - one table of options per program: getopt_long and --help both read it. */
+/* cli.h - command lines: one table of options per program or command, read by the
+ * iterator and by --help; the standard files; the end of a program.
+ *
+ *     cf_cli_start();
+ *     while ((key = cf_cli_next(&cli, &err)) > 0)
+ *         ... switch (key), cli.value ...
+ *     ... operands: cli.argv[cli.first .. cli.argc - 1] ...
+ *     cf_cli_flush(&err);
+ *     return err.status ? cf_cli_complain("prog", &err) : 0; */
 #ifndef CF_BASE_CLI_H
 #define CF_BASE_CLI_H
-
-#include <stdio.h>
 
 #include "base/error.h"
 
@@ -13,22 +19,33 @@ struct cf_option {
     const char *help; /* one line; lines after '\n' are indented */
 };
 
-/* First call of a program: descriptors 0, 1 and 2 that were closed by the caller are opened
- * on /dev/null, so that no file of ours ever takes their place and receives log lines. */
+/* A command line that is being read; one at a time, for getopt's state is global. The
+ * caller fills in table, argc and argv and zeroes the rest. */
+struct cf_cli {
+    const struct cf_option *table; /* ends with a row whose name is NULL; at most 60 */
+    int argc;
+    char **argv;       /* argv[0] is a name; operands are moved behind the options */
+    const char *value; /* of the option at hand; NULL for one without */
+    int first;         /* the first operand, once cf_cli_next gave 0 */
+};
+
+/* The key of the next option; 0 after the last; -1 and CF_EUSAGE for one that is unknown,
+ * ambiguous or incomplete. */
+int cf_cli_next(struct cf_cli *cli, struct cf_error *err);
+
+/* The option lines of --help, to stdout. */
+void cf_cli_help(const struct cf_option *table);
+
+/* First call of a program: descriptors 0, 1 and 2 that were closed by the caller are
+ * opened on /dev/null, so that no file of ours ever takes their place and receives
+ * messages; the wrong way round, so that what uses them still fails. */
 void cf_cli_start(void);
 
-/* Calls set(ctx, key, value) per option in order; value is NULL for options without one.
- * *first is the index of the first operand in argv. CF_EUSAGE for an unknown, ambiguous
- * or incomplete option. The table ends with a row whose name is NULL; at most 60 rows. */
-enum cf_status cf_cli_parse(int argc, char **argv, const struct cf_option *table,
-                            enum cf_status (*set)(void *ctx, int key, const char *value,
-                                                  struct cf_error *err),
-                            void *ctx, int *first, struct cf_error *err);
-
-/* The option lines of --help. */
-void cf_cli_print(FILE *out, const struct cf_option *table);
-
-/* Flush stdout and see that all of it arrived: CF_EIO otherwise (full disk, closed). */
+/* See that all of stdout so far arrived: CF_EIO otherwise (full disk, closed). */
 enum cf_status cf_cli_flush(struct cf_error *err);
+
+/* "program: message" to stderr, and where --help is when the usage was wrong. Returns the
+ * exit status. */
+int cf_cli_complain(const char *program, const struct cf_error *err);
 
 #endif

@@ -1,24 +1,75 @@
 #include "base/parse.h"
 
 #include <ctype.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <locale.h>
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum cf_status cf_parse_int(const char *s, long lo, long hi, int *out, const char *what,
+void cf_scan_blanks(struct cf_scan *s)
+{
+    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t'))
+        s->p++;
+}
+
+bool cf_scan_lit(struct cf_scan *s, const char *lit)
+{
+    size_t n = strlen(lit);
+
+    if ((size_t)(s->end - s->p) < n || memcmp(s->p, lit, n) != 0)
+        return false;
+    s->p += n;
+    return true;
+}
+
+bool cf_scan_u64(struct cf_scan *s, uint64_t *v)
+{
+    const char *start = s->p;
+
+    for (*v = 0; s->p < s->end && *s->p >= '0' && *s->p <= '9'; s->p++)
+        if (__builtin_mul_overflow(*v, 10, v) ||
+            __builtin_add_overflow(*v, (uint64_t)(*s->p - '0'), v))
+            return false;
+    return s->p > start;
+}
+
+bool cf_scan_i64(struct cf_scan *s, int64_t *v)
+{
+    bool minus = cf_scan_lit(s, "-");
+    uint64_t u;
+
+    if (!minus)
+        cf_scan_lit(s, "+");
+    if (!cf_scan_u64(s, &u))
+        return false;
+    /* Both compute exactly, whatever the types, and tell what int64_t cannot hold. */
+    return !(minus ? __builtin_sub_overflow(0, u, v) : __builtin_add_overflow(0, u, v));
+}
+
+static struct cf_scan whole(const char *s)
+{
+    return (struct cf_scan){s, s + strlen(s)};
+}
+
+enum cf_status cf_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out,
+                            const char *what, struct cf_error *err)
+{
+    struct cf_scan scan = whole(s);
+
+    if (!cf_scan_i64(&scan, out) || scan.p != scan.end || *out < lo || *out > hi)
+        return cf_fail(err, CF_EUSAGE,
+                       "%s: found '%.80s', expected a whole number %" PRId64 "..%" PRId64,
+                       what, s, lo, hi);
+    return CF_OK;
+}
+
+enum cf_status cf_parse_int(const char *s, int lo, int hi, int *out, const char *what,
                             struct cf_error *err)
 {
-    char *end;
-    long v;
+    int64_t v;
 
-    errno = 0;
-    v = strtol(s, &end, 10);
-    if (end == s || *end || errno || isspace((unsigned char)*s) || v < lo || v > hi)
-        return cf_fail(err, CF_EUSAGE,
-                       "%s: found '%.80s', expected a whole number %ld..%ld", what, s, lo,
-                       hi);
+    CF_TRY(cf_parse_i64(s, lo, hi, &v, what, err));
     *out = (int)v;
     return CF_OK;
 }
@@ -26,15 +77,12 @@ enum cf_status cf_parse_int(const char *s, long lo, long hi, int *out, const cha
 enum cf_status cf_parse_u64(const char *s, uint64_t *out, const char *what,
                             struct cf_error *err)
 {
-    char *end;
+    struct cf_scan scan = whole(s);
 
-    errno = 0;
-    *out = strtoull(s, &end, 10);
-    if (!isdigit((unsigned char)*s) || *end || errno)
-        return cf_fail(
-            err, CF_EUSAGE,
-            "%s: found '%.80s', expected a whole number 0..18446744073709551615", what,
-            s);
+    if (!cf_scan_u64(&scan, out) || scan.p != scan.end)
+        return cf_fail(err, CF_EUSAGE,
+                       "%s: found '%.80s', expected a whole number 0..%" PRIu64, what, s,
+                       UINT64_MAX);
     return CF_OK;
 }
 
@@ -64,20 +112,17 @@ enum cf_status cf_parse_num(const char *s, double lo, double hi, double *out,
 enum cf_status cf_parse_size(const char *s, int *width, int *height, const char *what,
                              struct cf_error *err)
 {
-    char *x, *end;
-    long w, h = 0;
+    struct cf_scan scan = whole(s);
+    uint64_t w, h;
 
-    w = strtol(s, &x, 10);
-    if (*x == 'x' && isdigit((unsigned char)x[1]))
-        h = strtol(x + 1, &end, 10);
-    else
-        end = x;
-    if (!isdigit((unsigned char)*s) || *x != 'x' || *end || w < 1 || h < 1 || w > 16383 ||
-        h > 16383)
-        return cf_fail(
-            err, CF_EUSAGE,
-            "%s: found '%.80s', expected WIDTHxHEIGHT in pixels, such as 512x512", what,
-            s);
+    if (!cf_scan_u64(&scan, &w) ||
+        !(cf_scan_lit(&scan, "x") || cf_scan_lit(&scan, "X")) ||
+        !cf_scan_u64(&scan, &h) || scan.p != scan.end || w < 1 || h < 1 ||
+        w > CF_SIDE_MAX || h > CF_SIDE_MAX)
+        return cf_fail(err, CF_EUSAGE,
+                       "%s: found '%.80s', expected WIDTHxHEIGHT in pixels, 1..%d each, "
+                       "such as 512x512",
+                       what, s, CF_SIDE_MAX);
     *width = (int)w;
     *height = (int)h;
     return CF_OK;
@@ -103,4 +148,21 @@ enum cf_status cf_parse_list(const char *s, double lo, double hi, double *out, i
         err, CF_EUSAGE,
         "%s: found '%.80s', expected numbers %g..%g divided by commas, at most %d", what,
         s, lo, hi, max);
+}
+
+enum cf_status cf_parse_word(const char *s, const char *const *words, int *out,
+                             const char *what, struct cf_error *err)
+{
+    char list[160] = "";
+    size_t len = 0;
+
+    for (*out = 0; words[*out]; (*out)++) {
+        if (strcmp(s, words[*out]) == 0)
+            return CF_OK;
+        len += (size_t)snprintf(list + len, sizeof list - len, "%s%s", len ? ", " : "",
+                                words[*out]);
+        len = len < sizeof list ? len : sizeof list - 1;
+    }
+    return cf_fail(err, CF_EUSAGE, "%s: found '%.80s', expected one of %s", what, s,
+                   list);
 }

@@ -16,7 +16,6 @@
 enum {
     CF_ADDER_ROWS = 50000,
     CF_PROMPT_MAX = 65536, /* bytes */
-    CF_SIDE_MAX = 16383,   /* pixels: what WebP can hold */
 };
 
 /* A job to be. */

@@ -1,15 +1,11 @@
 /* cfgen-jobs - the queue from the command line: one table of commands. */
 #include "config.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "jobs/cli.h"
+#include "jobs/cmd.h"
 
 static const struct cf_cmd *const command[] = {
     &cf_cmd_init,    &cf_cmd_add,   &cf_cmd_status, &cf_cmd_list,
@@ -30,54 +26,51 @@ static int help(void)
     return 0;
 }
 
+static int wrong_call(const char *what, const char *word)
+{
+    struct cf_error err = {0};
+
+    cf_fail(&err, CF_EUSAGE, "%s%.80s", what, word);
+    return cf_cli_complain("cfgen-jobs", &err);
+}
+
 static int run(int argc, char **argv)
 {
-    struct cf_cli cli = {.db = getenv("CFGEN_DB")};
-    int status = -1;
+    struct cf_call call = {.line = {.argc = argc - 1, .argv = argv + 1}};
+    int status;
 
     if (argc < 2)
-        return cf_cli_usage(&cli, "a command is missing");
+        return wrong_call("a command is missing", "");
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return help();
     if (strcmp(argv[1], "--version") == 0) {
         printf("cfgen-jobs (cfgen) %s\n", PACKAGE_VERSION);
         return 0;
     }
-    for (int i = 0; i < NCOMMAND && status < 0; i++) {
-        if (strcmp(argv[1], command[i]->name) != 0)
-            continue;
-        cli.cmd = command[i];
-        cli.argc = argc - 1;
-        cli.argv = argv + 1;
-        status = command[i]->run(&cli);
-        cf_queue_close(cli.q);
-    }
-    return status >= 0
-               ? status
-               : cf_cli_usage(&cli, "%s %s",
-                              argv[1][0] == '-' ? "unknown option" : "unknown command",
-                              argv[1]);
-}
-
-/* A closed descriptor 0, 1 or 2 would be given to the database, and the next message
- * would be written into it. Occupy them with what fails on use. */
-static void occupy_standard_files(void)
-{
-    for (int fd = 0; fd <= 2; fd++)
-        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+    for (int i = 0; i < NCOMMAND && !call.cmd; i++)
+        if (strcmp(argv[1], command[i]->name) == 0)
+            call.cmd = command[i];
+    if (!call.cmd)
+        return wrong_call(argv[1][0] == '-' ? "unknown option " : "unknown command ",
+                          argv[1]);
+    call.db = getenv("CFGEN_DB");
+    call.line.table = call.cmd->options;
+    status = call.cmd->run(&call);
+    cf_queue_close(call.q);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
+    struct cf_error err = {0};
     int status;
 
-    occupy_standard_files();
+    cf_cli_start();
     status = run(argc, argv);
-    if (ferror(stdout) | (fclose(stdout) != 0)) {
-        fprintf(stderr, "cfgen-jobs: standard output: %s\n", strerror(errno));
-        if (status == 0)
-            status = cf_status_exit(CF_EIO);
+    if (cf_cli_flush(&err) != CF_OK) {
+        int lost = cf_cli_complain("cfgen-jobs", &err);
+
+        status = status ? status : lost;
     }
     return status;
 }

@@ -1,18 +1,20 @@
 /* cfgen-jobs add - prompts from files into jobs. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/json.h"
+#include "base/parse.h"
+#include "base/utf8.h"
 #include "jobs/adder.h"
-#include "jobs/cli.h"
+#include "jobs/cmd.h"
 #include "jobs/import.h"
 
 enum { REPORT_MAX = 20, RECIPE_BYTES = 1 << 20, RECIPE_VALUES = 4096 };
 
 enum {
-    FORMAT = 256,
+    FORMAT = CF_CMD_OWN,
     COLUMN,
     SEED,
     SIZE,
@@ -28,8 +30,8 @@ enum {
     STRICT,
 };
 
-static const struct cf_cmd_opt options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option options[] = {
+    CF_CMD_COMMON,
     {FORMAT, "format", "NAME", "csv, tsv, jsonl, text or auto (default)"},
     {COLUMN, "column", "NAME", "the column that holds the prompt (default: prompt)"},
     {'s', "seed", "N", "seed of rows that name none (default: 0)"},
@@ -58,15 +60,12 @@ struct args {
 
 static enum cf_status set_format(struct args *a, const char *name, struct cf_error *err)
 {
-    static const char *const known[] = {"auto", "csv", "tsv", "jsonl", "text"};
+    static const char *const known[] = {"auto", "csv", "tsv", "jsonl", "text", NULL};
+    int n;
 
-    for (int i = 0; i < 5; i++)
-        if (strcmp(name, known[i]) == 0) {
-            a->how.format = (enum cf_format)i;
-            return CF_OK;
-        }
-    return cf_fail(err, CF_EUSAGE,
-                   "format \"%s\", expected auto, csv, tsv, jsonl or text", name);
+    CF_TRY(cf_parse_word(name, known, &n, "--format", err));
+    a->how.format = (enum cf_format)n;
+    return CF_OK;
 }
 
 static enum cf_status set_seeds(struct args *a, const char *text, bool one,
@@ -82,50 +81,66 @@ static enum cf_status set_seeds(struct args *a, const char *text, bool one,
     return CF_OK;
 }
 
-static enum cf_status set_size(struct args *a, const char *text, struct cf_error *err)
-{
-    char *end, *last;
-    long w = strtol(text, &end, 10), h;
+/* Options that are keys of the recipe. What a key may hold is checked with the recipe. */
+static const struct recipe_key {
+    int option;
+    const char *key;
+    enum { NUMBERS, LIST, YES, TEXT } takes;
+} recipe_key[] = {
+    {CFG, "cfg", NUMBERS},
+    {TAU, "tau", NUMBERS},
+    {TOP_K, "top_k", NUMBERS},
+    {TOP_P, "top_p", NUMBERS},
+};
 
-    if (end != text && (*end == 'x' || *end == 'X')) {
-        h = strtol(end + 1, &last, 10);
-        if (last != end + 1 && !*last && w > 0 && h > 0 && w <= CF_SIDE_MAX &&
-            h <= CF_SIDE_MAX) {
-            a->how.width = (int)w;
-            a->how.height = (int)h;
-            return CF_OK;
+/* NUMBERS is a JSON number, or several with commas between; LIST is a list of them also
+ * where it is only one. NULL with CF_EUSAGE or CF_ENOMEM. */
+static json_t *recipe_value(const struct recipe_key *k, const char *text,
+                            struct cf_error *err)
+{
+    json_t *v = NULL;
+
+    if (k->takes == TEXT && !cf_utf8_valid(text, strlen(text), NULL)) {
+        cf_fail(err, CF_EUSAGE, "%s: found '%.80s', expected UTF-8", k->key, text);
+    } else if (k->takes == YES || k->takes == TEXT) {
+        v = k->takes == YES ? json_true() : json_string(text);
+        if (!v)
+            cf_fail(err, CF_ENOMEM, "no memory");
+    } else {
+        bool list = k->takes == LIST || strchr(text, ',') != NULL;
+        char *json = cf_format(err, list ? "[%s]" : "%s", text);
+
+        v = json ? json_loads(json, JSON_DECODE_ANY, NULL) : NULL;
+        cf_free(json);
+        if (!json_is_number(v) && json_array_size(v) == 0) {
+            json_decref(v);
+            v = NULL;
+            cf_fail(err, CF_EUSAGE, "%s: found '%.80s', expected numbers", k->key, text);
         }
     }
-    return cf_fail(err, CF_EUSAGE, "size \"%s\", expected WxH with sides of 1..%d", text,
-                   CF_SIDE_MAX);
+    return v;
 }
 
-/* A recipe's key from an option: a JSON number, or several with commas between. */
-static enum cf_status set_key(struct args *a, const char *key, const char *text,
-                              struct cf_error *err)
+static enum cf_status set_recipe(struct args *a, int option, const char *value,
+                                 struct cf_error *err)
 {
-    bool list = strchr(text, ',') != NULL;
-    char buf[4096];
+    const struct recipe_key *k = recipe_key;
     json_t *v;
-    int n;
 
-    n = snprintf(buf, sizeof buf, list ? "[%s]" : "%s", text);
-    v = n < (int)sizeof buf ? json_loads(buf, JSON_DECODE_ANY, NULL) : NULL;
-    if (!json_is_number(v) && !json_is_array(v)) {
-        json_decref(v);
-        return cf_fail(err, CF_EUSAGE, "%s is \"%.60s\", expected numbers", key, text);
-    }
+    while (k->option != option)
+        k++;
+    v = recipe_value(k, value, err);
+    if (!v)
+        return err->status;
     if (!a->changes)
         a->changes = json_object();
-    if (!a->changes || json_object_set_new(a->changes, key, v) != 0)
+    if (json_object_set_new(a->changes, k->key, v) != 0)
         return cf_fail(err, CF_ENOMEM, "no memory");
     return CF_OK;
 }
 
 static enum cf_status set(struct args *a, int o, const char *value, struct cf_error *err)
 {
-    int64_t v = 0;
-
     switch (o) {
     case FORMAT:
         return set_format(a, value, err);
@@ -137,22 +152,13 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
     case SEED:
         return set_seeds(a, value, false, err);
     case SIZE:
-        return set_size(a, value, err);
+        return cf_parse_size(value, &a->how.width, &a->how.height, "--size", err);
     case 'p':
-        CF_TRY(cf_cli_int(value, "priority", -1000000, 1000000, &v, err));
-        a->how.priority = (int)v;
-        return CF_OK;
+        return cf_parse_int(value, -1000000, 1000000, &a->how.priority, "--priority",
+                            err);
     case NEGATIVE:
         a->how.negative = value;
         return CF_OK;
-    case CFG:
-        return set_key(a, "cfg", value, err);
-    case TAU:
-        return set_key(a, "tau", value, err);
-    case TOP_K:
-        return set_key(a, "top_k", value, err);
-    case TOP_P:
-        return set_key(a, "top_p", value, err);
     case RECIPE:
         json_decref(a->recipe);
         a->recipe = cf_json_load(value, RECIPE_BYTES, RECIPE_VALUES, err);
@@ -161,10 +167,12 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
         a->how.batch = value;
         return CF_OK;
     case 'n':
-        return cf_cli_int(value, "limit", 1, INT64_MAX, &a->how.limit, err);
-    default:
+        return cf_parse_i64(value, 1, INT64_MAX, &a->how.limit, "--limit", err);
+    case STRICT:
         a->how.strict = true;
         return CF_OK;
+    default:
+        return set_recipe(a, o, value, err);
     }
 }
 
@@ -192,15 +200,15 @@ static enum cf_status finish_recipe(struct args *a, struct cf_error *err)
     return CF_OK;
 }
 
-static int add_files(struct cf_cli *cli, struct args *a)
+static int add_files(struct cf_call *call, struct args *a)
 {
     struct cf_imported sum = {0};
     enum cf_status st = CF_OK;
 
-    for (int i = cli->first; i < cli->argc && st == CF_OK; i++) {
+    for (int i = 0; i < call->n && st == CF_OK; i++) {
         struct cf_imported n;
 
-        st = cf_import_file(cli->q, cli->argv[i], &a->how, &n, &cli->err);
+        st = cf_import_file(call->q, call->operand[i], &a->how, &n, &call->err);
         sum.rows += n.rows;
         sum.bad += n.bad;
         sum.added += n.added;
@@ -210,14 +218,14 @@ static int add_files(struct cf_cli *cli, struct args *a)
         fprintf(stderr, "cfgen-jobs add: and %d more bad rows\n",
                 a->reported - REPORT_MAX);
     if (st != CF_OK)
-        return cf_cli_fail(cli);
+        return cf_cmd_end(call);
     printf("%" PRId64 " jobs added, %" PRId64 " were there already; %" PRId64
            " rows read, %" PRId64 " skipped\n",
            sum.added, sum.present, sum.rows, sum.bad);
     return sum.bad ? cf_status_exit(CF_EFORMAT) : 0;
 }
 
-static int run(struct cf_cli *cli)
+static int run(struct cf_call *call)
 {
     struct args a = {0};
     const char *value;
@@ -226,15 +234,13 @@ static int run(struct cf_cli *cli)
     a.how.bad = report;
     a.how.ctx = &a;
     a.how.seed = &a.seeds;
-    while ((o = cf_cli_next(cli, &value)) > 0 && set(&a, o, value, &cli->err) == CF_OK)
+    while ((o = cf_cmd_next(call, &value)) > 0 && set(&a, o, value, &call->err) == CF_OK)
         ;
-    if (o < 0)
-        status = cf_cli_done(o);
-    else if (o > 0 || finish_recipe(&a, &cli->err) != CF_OK ||
-             cf_cli_open(cli, CF_QUEUE_WRITE, 1, -1) != CF_OK)
-        status = cf_cli_fail(cli);
+    if (o != 0 || finish_recipe(&a, &call->err) != CF_OK ||
+        cf_cmd_open(call, CF_QUEUE_WRITE, 1, -1) != CF_OK)
+        status = cf_cmd_end(call);
     else
-        status = add_files(cli, &a);
+        status = add_files(call, &a);
     cf_seeds_free(&a.seeds);
     json_decref(a.recipe);
     json_decref(a.changes);

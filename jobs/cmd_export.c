@@ -9,13 +9,14 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "jobs/cli.h"
+#include "base/parse.h"
+#include "jobs/cmd.h"
 #include "jobs/detail.h"
 
-enum { FORMAT = 256, TIMES };
+enum { FORMAT = CF_CMD_OWN, TIMES };
 
-static const struct cf_cmd_opt options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option options[] = {
+    CF_CMD_COMMON,
     {FORMAT, "format", "NAME", "jsonl (default) or csv"},
     {'s', "state", "NAME", "jobs in this state (default: done); all is every job"},
     {'o', "output", "FILE", "write here, whole or not at all (default: standard output)"},
@@ -155,16 +156,18 @@ static enum cf_status export_file(struct cf_queue *q, const struct args *a,
 
 static enum cf_status set(struct args *a, int o, const char *value, struct cf_error *err)
 {
+    static const char *const formats[] = {"jsonl", "csv", NULL};
+    int n;
+
     switch (o) {
     case FORMAT:
-        a->csv = strcmp(value, "csv") == 0;
-        if (!a->csv && strcmp(value, "jsonl") != 0)
-            return cf_fail(err, CF_EUSAGE, "format \"%s\", expected jsonl or csv", value);
+        CF_TRY(cf_parse_word(value, formats, &n, "--format", err));
+        a->csv = n == 1;
         return CF_OK;
     case 's':
         a->state = cf_state_of(value);
         if (a->state < 0 && strcmp(value, "all") != 0)
-            return cf_fail(err, CF_EUSAGE, "there is no state \"%s\"", value);
+            return cf_fail(err, CF_EUSAGE, "--state: there is no state '%.80s'", value);
         return CF_OK;
     case 'o':
         a->output = value;
@@ -175,23 +178,19 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
     }
 }
 
-static int run(struct cf_cli *cli)
+static int run(struct cf_call *call)
 {
     struct args a = {.state = CF_JOB_DONE};
     const char *value;
     enum cf_status st = CF_OK;
     int o = 0;
 
-    while (st == CF_OK && (o = cf_cli_next(cli, &value)) > 0)
-        st = set(&a, o, value, &cli->err);
-    if (st == CF_OK && o < 0)
-        return cf_cli_done(o);
-    if (st == CF_OK)
-        st = cf_cli_open(cli, CF_QUEUE_READ, 0, 0);
-    if (st == CF_OK)
-        st = a.output ? export_file(cli->q, &a, &cli->err)
-                      : export_all(cli->q, &a, stdout, &cli->err);
-    return st == CF_OK ? 0 : cf_cli_fail(cli);
+    while (st == CF_OK && (o = cf_cmd_next(call, &value)) > 0)
+        st = set(&a, o, value, &call->err);
+    if (o == 0 && cf_cmd_open(call, CF_QUEUE_READ, 0, 0) == CF_OK)
+        a.output ? export_file(call->q, &a, &call->err)
+                 : export_all(call->q, &a, stdout, &call->err);
+    return cf_cmd_end(call);
 }
 
 const struct cf_cmd cf_cmd_export = {

@@ -1,18 +1,17 @@
 /* cfgen-jobs init - make a queue. */
 #include <stdio.h>
 
-#include "jobs/cli.h"
+#include "jobs/cmd.h"
 
-static const struct cf_cmd_opt options[] = {CF_CLI_COMMON, {0}};
+static const struct cf_option options[] = {CF_CMD_COMMON, {0}};
 
-static int run(struct cf_cli *cli)
+static int run(struct cf_call *call)
 {
     const char *value;
-    int o = cf_cli_next(cli, &value);
 
-    if (o)
-        return cf_cli_done(o);
-    return cf_cli_open(cli, CF_QUEUE_CREATE, 0, 0) == CF_OK ? 0 : cf_cli_fail(cli);
+    if (cf_cmd_next(call, &value) == 0)
+        cf_cmd_open(call, CF_QUEUE_CREATE, 0, 0);
+    return cf_cmd_end(call);
 }
 
 const struct cf_cmd cf_cmd_init = {

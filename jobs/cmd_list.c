@@ -6,14 +6,15 @@
 #include <time.h>
 
 #include "base/json.h"
-#include "jobs/cli.h"
+#include "base/parse.h"
+#include "jobs/cmd.h"
 #include "jobs/db.h"
 #include "jobs/detail.h"
 
-enum { JSON = 256, PROMPT_SHOWN = 60 };
+enum { JSON = CF_CMD_OWN, PROMPT_SHOWN = 60 };
 
-static const struct cf_cmd_opt list_options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option list_options[] = {
+    CF_CMD_COMMON,
     {'s', "state", "NAME", "only jobs in this state: ready, running, done, failed, ..."},
     {'n', "limit", "N", "at most N jobs (default: 100; 0 is all)"},
     {JSON, "json", NULL, "one JSON object a line, texts exact"},
@@ -27,11 +28,11 @@ static void list_line(const struct cf_detail *d)
         printf("%5dx%-5d  ", d->width, d->height);
     else
         printf("%11s  ", "-");
-    cf_cli_print(d->prompt, d->prompt_len, PROMPT_SHOWN);
+    cf_cmd_print(d->prompt, d->prompt_len, PROMPT_SHOWN);
     putchar('\n');
 }
 
-static int list(struct cf_cli *cli)
+static int list(struct cf_call *call)
 {
     struct cf_details it;
     struct cf_detail d;
@@ -41,35 +42,34 @@ static int list(struct cf_cli *cli)
     enum cf_status st = CF_OK;
     int o = 0, state = -1;
 
-    while (st == CF_OK && (o = cf_cli_next(cli, &value)) > 0) {
+    while (st == CF_OK && (o = cf_cmd_next(call, &value)) > 0) {
         json |= o == JSON;
         if (o == 'n')
-            st = cf_cli_int(value, "limit", 0, INT64_MAX, &limit, &cli->err);
+            st = cf_parse_i64(value, 0, INT64_MAX, &limit, "--limit", &call->err);
         if (o == 's' && (state = cf_state_of(value)) < 0)
-            st = cf_fail(&cli->err, CF_EUSAGE, "there is no state \"%s\"", value);
+            st = cf_fail(&call->err, CF_EUSAGE, "--state: there is no state '%.80s'",
+                         value);
     }
-    if (st == CF_OK && o < 0)
-        return cf_cli_done(o);
-    if (st != CF_OK || cf_cli_open(cli, CF_QUEUE_READ, 0, 0) != CF_OK)
-        return cf_cli_fail(cli);
-    st = cf_details_open(&it, cli->q, state, limit ? limit : -1, &cli->err);
-    while (st == CF_OK && (st = cf_details_next(&it, &d, &row, &cli->err)) == CF_OK &&
+    if (o != 0 || cf_cmd_open(call, CF_QUEUE_READ, 0, 0) != CF_OK)
+        return cf_cmd_end(call);
+    st = cf_details_open(&it, call->q, state, limit ? limit : -1, &call->err);
+    while (st == CF_OK && (st = cf_details_next(&it, &d, &row, &call->err)) == CF_OK &&
            row) {
         if (!json)
             list_line(&d);
         else
-            st = cf_detail_dump(&d, CF_DETAIL_ALL, stdout, &cli->err);
+            st = cf_detail_dump(&d, CF_DETAIL_ALL, stdout, &call->err);
     }
     cf_details_close(&it);
-    return st == CF_OK ? 0 : cf_cli_fail(cli);
+    return cf_cmd_end(call);
 }
 
 const struct cf_cmd cf_cmd_list = {
     "list", "", "Jobs, one a line, oldest first", list_options, list,
 };
 
-static const struct cf_cmd_opt show_options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option show_options[] = {
+    CF_CMD_COMMON,
     {JSON, "json", NULL, "one JSON object, texts exact"},
     {0},
 };
@@ -79,7 +79,7 @@ static void field(const char *name, const char *text)
     if (!text)
         return;
     printf("%-12s ", name);
-    cf_cli_print(text, strlen(text), SIZE_MAX);
+    cf_cmd_print(text, strlen(text), SIZE_MAX);
     putchar('\n');
 }
 
@@ -126,7 +126,7 @@ static void show_text(const struct cf_detail *d)
 }
 
 /* The history, one line an attempt. */
-static enum cf_status show_attempts(struct cf_cli *cli, int64_t id, json_t *into)
+static enum cf_status show_attempts(struct cf_call *call, int64_t id, json_t *into)
 {
     enum cf_status st;
     struct cf_sql s;
@@ -134,14 +134,14 @@ static enum cf_status show_attempts(struct cf_cli *cli, int64_t id, json_t *into
     bool row;
 
     st = cf_sql_open(
-        &s, cli->q->db,
+        &s, call->q->db,
         "SELECT a.n, a.started, a.ended, a.outcome, a.code, a.message, w.host,"
         " w.pid, w.id FROM attempt a JOIN worker w ON w.id = a.worker_id"
         " WHERE a.job_id = ?1 ORDER BY a.n",
-        &cli->err);
+        &call->err);
     if (st == CF_OK)
         cf_sql_int(&s, 1, id);
-    while (st == CF_OK && (st = cf_sql_step(&s, &row, &cli->err)) == CF_OK && row) {
+    while (st == CF_OK && (st = cf_sql_step(&s, &row, &call->err)) == CF_OK && row) {
         const char *outcome = cf_sql_col_text(&s, 3, NULL), *code, *message;
 
         code = cf_sql_col_text(&s, 4, NULL);
@@ -163,21 +163,21 @@ static enum cf_status show_attempts(struct cf_cli *cli, int64_t id, json_t *into
                outcome ? outcome : "running", code ? " " : "", code ? code : "",
                message ? ": " : "");
         if (message)
-            cf_cli_print(message, strlen(message), SIZE_MAX);
+            cf_cmd_print(message, strlen(message), SIZE_MAX);
         putchar('\n');
     }
     cf_sql_close(&s);
     return st;
 }
 
-static enum cf_status show_json(struct cf_cli *cli, const struct cf_detail *d)
+static enum cf_status show_json(struct cf_call *call, const struct cf_detail *d)
 {
-    json_t *obj = cf_detail_json(d, CF_DETAIL_ALL, &cli->err), *history = json_array();
-    enum cf_status st = obj ? show_attempts(cli, d->id, history) : cli->err.status;
+    json_t *obj = cf_detail_json(d, CF_DETAIL_ALL, &call->err), *history = json_array();
+    enum cf_status st = obj ? show_attempts(call, d->id, history) : call->err.status;
 
     if (st == CF_OK && (json_object_set(obj, "history", history) != 0 ||
                         json_dumpf(obj, stdout, CF_DETAIL_FLAGS) != 0))
-        st = cf_fail(&cli->err, ferror(stdout) ? CF_EIO : CF_ENOMEM, "standard output");
+        st = cf_fail(&call->err, ferror(stdout) ? CF_EIO : CF_ENOMEM, "standard output");
     if (st == CF_OK)
         putchar('\n');
     json_decref(history);
@@ -185,7 +185,7 @@ static enum cf_status show_json(struct cf_cli *cli, const struct cf_detail *d)
     return st;
 }
 
-static int show(struct cf_cli *cli)
+static int show(struct cf_call *call)
 {
     struct cf_details it = {0};
     struct cf_detail d;
@@ -195,27 +195,27 @@ static int show(struct cf_cli *cli)
     int64_t id = 0;
     int o;
 
-    while ((o = cf_cli_next(cli, &value)) > 0)
+    while ((o = cf_cmd_next(call, &value)) > 0)
         json |= o == JSON;
     if (o < 0)
-        return cf_cli_done(o);
-    st = cf_cli_open(cli, CF_QUEUE_READ, 1, 1);
+        return cf_cmd_end(call);
+    st = cf_cmd_open(call, CF_QUEUE_READ, 1, 1);
     if (st == CF_OK)
-        st = cf_cli_int(cli->argv[cli->first], "job", 1, INT64_MAX, &id, &cli->err);
+        st = cf_parse_i64(call->operand[0], 1, INT64_MAX, &id, "job", &call->err);
     if (st == CF_OK)
-        st = cf_details_one(&it, cli->q, id, &cli->err);
+        st = cf_details_one(&it, call->q, id, &call->err);
     if (st == CF_OK)
-        st = cf_details_next(&it, &d, &row, &cli->err);
+        st = cf_details_next(&it, &d, &row, &call->err);
     if (st == CF_OK && !row)
-        st = cf_fail(&cli->err, CF_ENOENT, "there is no job %" PRId64, id);
+        st = cf_fail(&call->err, CF_ENOENT, "there is no job %" PRId64, id);
     if (st == CF_OK && json)
-        st = show_json(cli, &d);
+        st = show_json(call, &d);
     else if (st == CF_OK) {
         show_text(&d);
-        st = show_attempts(cli, id, NULL);
+        st = show_attempts(call, id, NULL);
     }
     cf_details_close(&it);
-    return st == CF_OK ? 0 : cf_cli_fail(cli);
+    return cf_cmd_end(call);
 }
 
 const struct cf_cmd cf_cmd_show = {

@@ -5,10 +5,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "jobs/cli.h"
+#include "base/parse.h"
+#include "jobs/cmd.h"
 #include "jobs/db.h"
 
-enum { ALL = 256, FAILED, CODE };
+enum { ALL = CF_CMD_OWN, FAILED, CODE };
 
 #define BIT(state) (1u << (state))
 
@@ -83,7 +84,7 @@ static enum cf_status move_one(struct cf_queue *q, const struct move *m, const c
     int state = 0;
     int64_t id;
 
-    CF_TRY(cf_cli_int(text, "job", 1, INT64_MAX, &id, err));
+    CF_TRY(cf_parse_i64(text, 1, INT64_MAX, &id, "job", err));
     CF_TRY(state_of(q, id, &state, err));
     if (state == m->to)
         return CF_OK;
@@ -104,91 +105,89 @@ static enum cf_status move_one(struct cf_queue *q, const struct move *m, const c
 }
 
 /* All in one transaction: a wrong operand leaves everything as it was. */
-static enum cf_status move(struct cf_cli *cli, const struct move *m,
+static enum cf_status move(struct cf_call *call, const struct move *m,
                            const struct which *w, int *n)
 {
     enum cf_status st = CF_OK;
 
-    CF_TRY(cf_cli_open(cli, CF_QUEUE_WRITE, w->all ? 0 : 1, w->all ? 0 : -1));
-    CF_TRY(cf_sql_begin(cli->q->db, &cli->err));
+    CF_TRY(cf_cmd_open(call, CF_QUEUE_WRITE, w->all ? 0 : 1, w->all ? 0 : -1));
+    CF_TRY(cf_sql_begin(call->q->db, &call->err));
     if (w->all)
-        st = move_bulk(cli->q, m, w, n, &cli->err);
-    for (int i = cli->first; i < cli->argc && st == CF_OK; i++)
-        st = move_one(cli->q, m, cli->argv[i], n, &cli->err);
+        st = move_bulk(call->q, m, w, n, &call->err);
+    for (int i = 0; i < call->n && st == CF_OK; i++)
+        st = move_one(call->q, m, call->operand[i], n, &call->err);
     if (st == CF_OK)
-        st = cf_sql_exec(cli->q->db,
+        st = cf_sql_exec(call->q->db,
                          "DELETE FROM delay WHERE job_id NOT IN"
                          " (SELECT id FROM job WHERE state = 4)",
-                         &cli->err);
-    return cf_sql_end(cli->q->db, st, &cli->err);
+                         &call->err);
+    return cf_sql_end(call->q->db, st, &call->err);
 }
 
-static int run(struct cf_cli *cli, const struct move *m)
+static int run(struct cf_call *call, const struct move *m)
 {
     struct which w = {.bulk = m->from};
     const char *value;
     int o, n = 0;
 
-    while ((o = cf_cli_next(cli, &value)) > 0) {
+    while ((o = cf_cmd_next(call, &value)) > 0) {
         if (o != ALL)
             w.bulk = BIT(CF_JOB_FAILED);
         if (o == CODE)
             w.code = value;
         w.all = true;
     }
-    if (o < 0)
-        return cf_cli_done(o);
-    if (move(cli, m, &w, &n) != CF_OK)
-        return cf_cli_fail(cli);
+    if (o < 0 || move(call, m, &w, &n) != CF_OK)
+        return cf_cmd_end(call);
     printf("%d jobs %s\n", n, m->told);
     return 0;
 }
 
-static const struct cf_cmd_opt retry_options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option retry_options[] = {
+    CF_CMD_COMMON,
     {FAILED, "failed", NULL, "all failed jobs"},
     {CODE, "code", "NAME", "the failed jobs with this code (status tells them)"},
     {0},
 };
 
-static const struct cf_cmd_opt all_options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option all_options[] = {
+    CF_CMD_COMMON,
     {ALL, "all", NULL, "all jobs that it can be done with"},
     {0},
 };
 
-static int retry(struct cf_cli *cli)
+static int retry(struct cf_call *call)
 {
     static const struct move m = {BIT(CF_JOB_FAILED) | BIT(CF_JOB_DELAYED) |
                                       BIT(CF_JOB_CANCELLED) | BIT(CF_JOB_HELD),
                                   CF_JOB_READY, true, "are ready again"};
 
-    return run(cli, &m);
+    return run(call, &m);
 }
 
-static int cancel(struct cf_cli *cli)
+static int cancel(struct cf_call *call)
 {
     static const struct move m = {BIT(CF_JOB_READY) | BIT(CF_JOB_DELAYED) |
                                       BIT(CF_JOB_HELD) | BIT(CF_JOB_FAILED),
                                   CF_JOB_CANCELLED, false, "are cancelled"};
 
-    return run(cli, &m);
+    return run(call, &m);
 }
 
-static int hold(struct cf_cli *cli)
+static int hold(struct cf_call *call)
 {
     static const struct move m = {BIT(CF_JOB_READY) | BIT(CF_JOB_DELAYED), CF_JOB_HELD,
                                   false, "are held"};
 
-    return run(cli, &m);
+    return run(call, &m);
 }
 
-static int release(struct cf_cli *cli)
+static int release(struct cf_call *call)
 {
     static const struct move m = {BIT(CF_JOB_HELD), CF_JOB_READY, false,
                                   "are ready again"};
 
-    return run(cli, &m);
+    return run(call, &m);
 }
 
 const struct cf_cmd cf_cmd_retry = {

@@ -1,52 +1,50 @@
 /* cfgen-jobs reap and check - what to do after something went wrong. */
 #include <stdio.h>
 
-#include "jobs/cli.h"
+#include "base/parse.h"
+#include "jobs/cmd.h"
 #include "jobs/self.h"
 
-enum { WORKER = 256, MAX_CRASHES };
+enum { WORKER = CF_CMD_OWN, MAX_CRASHES };
 
-static const struct cf_cmd_opt reap_options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option reap_options[] = {
+    CF_CMD_COMMON,
     {WORKER, "worker", "ID", "by force those of this worker, dead or not"},
     {MAX_CRASHES, "max-crashes", "N", "a job fails after N crashes (default: 5)"},
     {0},
 };
 
-static enum cf_status take_back(struct cf_cli *cli, int64_t worker,
+static enum cf_status take_back(struct cf_call *call, int64_t worker,
                                 const struct cf_retry *retry, int *n)
 {
     struct cf_self self;
     enum cf_status st;
 
-    CF_TRY(cf_cli_open(cli, CF_QUEUE_WRITE, 0, 0));
+    CF_TRY(cf_cmd_open(call, CF_QUEUE_WRITE, 0, 0));
     if (worker)
-        return cf_queue_reap_worker(cli->q, worker, retry, n, &cli->err);
-    CF_TRY(cf_self_open(&self, NULL, NULL, NULL, &cli->err));
-    st = cf_queue_reap(cli->q, &self.worker, retry, n, &cli->err);
+        return cf_queue_reap_worker(call->q, worker, retry, n, &call->err);
+    CF_TRY(cf_self_open(&self, NULL, NULL, NULL, &call->err));
+    st = cf_queue_reap(call->q, &self.worker, retry, n, &call->err);
     cf_self_close(&self);
     return st;
 }
 
-static int reap(struct cf_cli *cli)
+static int reap(struct cf_call *call)
 {
     enum cf_status st = CF_OK;
     struct cf_retry retry;
-    int64_t worker = 0, crashes;
+    int64_t worker = 0;
     const char *value;
     int o = 0, n = 0;
 
     cf_retry_default(&retry);
-    crashes = retry.max_crashes;
-    while (st == CF_OK && (o = cf_cli_next(cli, &value)) > 0)
+    while (st == CF_OK && (o = cf_cmd_next(call, &value)) > 0)
         st = o == WORKER
-                 ? cf_cli_int(value, "worker", 1, INT64_MAX, &worker, &cli->err)
-                 : cf_cli_int(value, "max-crashes", 1, 1000000, &crashes, &cli->err);
-    if (st == CF_OK && o < 0)
-        return cf_cli_done(o);
-    retry.max_crashes = (int)crashes;
-    if (st != CF_OK || take_back(cli, worker, &retry, &n) != CF_OK)
-        return cf_cli_fail(cli);
+                 ? cf_parse_i64(value, 1, INT64_MAX, &worker, "--worker", &call->err)
+                 : cf_parse_int(value, 1, 1000000, &retry.max_crashes, "--max-crashes",
+                                &call->err);
+    if (o != 0 || take_back(call, worker, &retry, &n) != CF_OK)
+        return cf_cmd_end(call);
     printf("%d jobs came back\n", n);
     return 0;
 }
@@ -56,20 +54,17 @@ const struct cf_cmd cf_cmd_reap = {
     reap_options, reap,
 };
 
-static const struct cf_cmd_opt check_options[] = {CF_CLI_COMMON, {0}};
+static const struct cf_option check_options[] = {CF_CMD_COMMON, {0}};
 
-static int check(struct cf_cli *cli)
+static int check(struct cf_call *call)
 {
     const char *value;
-    int o = cf_cli_next(cli, &value);
 
-    if (o)
-        return cf_cli_done(o);
-    if (cf_cli_open(cli, CF_QUEUE_READ, 0, 0) != CF_OK ||
-        cf_queue_check(cli->q, &cli->err) != CF_OK)
-        return cf_cli_fail(cli);
-    puts("sound");
-    return 0;
+    if (cf_cmd_next(call, &value) == 0 &&
+        cf_cmd_open(call, CF_QUEUE_READ, 0, 0) == CF_OK &&
+        cf_queue_check(call->q, &call->err) == CF_OK)
+        puts("sound");
+    return cf_cmd_end(call);
 }
 
 const struct cf_cmd cf_cmd_check = {

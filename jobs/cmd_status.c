@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "jobs/cli.h"
+#include "jobs/cmd.h"
 #include "jobs/db.h"
 
-enum { JSON = 256, EXIT_CODE };
+enum { JSON = CF_CMD_OWN, EXIT_CODE };
 
-static const struct cf_cmd_opt options[] = {
-    CF_CLI_COMMON,
+static const struct cf_option options[] = {
+    CF_CMD_COMMON,
     {JSON, "json", NULL, "one JSON object"},
     {EXIT_CODE, "exit-code", NULL,
      "exit 0 when drained, 75 with work left, 1 with failures"},
@@ -126,9 +126,9 @@ static void print_duration(double seconds)
 static void print_failure(const char *head, const struct failure *f)
 {
     printf("%-10s %12" PRId64 " ", head, f->n);
-    cf_cli_print(f->code, strlen(f->code), SIZE_MAX);
+    cf_cmd_print(f->code, strlen(f->code), SIZE_MAX);
     printf(": cfgen-jobs retry --code=");
-    cf_cli_print(f->code, strlen(f->code), SIZE_MAX);
+    cf_cmd_print(f->code, strlen(f->code), SIZE_MAX);
     putchar('\n');
 }
 
@@ -185,22 +185,20 @@ static int drained(const struct report *r)
     return r->counts.n[CF_JOB_FAILED] ? 1 : 0;
 }
 
-static int run(struct cf_cli *cli)
+static int run(struct cf_call *call)
 {
     bool json = false, exit_code = false;
     struct report r = {0};
     const char *value;
     int o;
 
-    while ((o = cf_cli_next(cli, &value)) > 0) {
+    while ((o = cf_cmd_next(call, &value)) > 0) {
         json |= o == JSON;
         exit_code |= o == EXIT_CODE;
     }
-    if (o < 0)
-        return cf_cli_done(o);
-    if (cf_cli_open(cli, CF_QUEUE_READ, 0, 0) != CF_OK ||
-        read_report(cli->q, &r, &cli->err) != CF_OK)
-        return cf_cli_fail(cli);
+    if (o < 0 || cf_cmd_open(call, CF_QUEUE_READ, 0, 0) != CF_OK ||
+        read_report(call->q, &r, &call->err) != CF_OK)
+        return cf_cmd_end(call);
     (json ? print_json : print_text)(&r);
     return exit_code ? drained(&r) : 0;
 }

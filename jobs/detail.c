@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "jobs/cli.h"
+#include "jobs/cmd.h"
 #include "jobs/key.h"
 
 /* In the order of the columns that next reads. */

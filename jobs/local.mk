@@ -1,4 +1,3 @@
-dist_man_MANS += man/cfgen-jobs.1
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
@@ -21,7 +20,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 bin_PROGRAMS += cfgen-jobs
 cfgen_jobs_SOURCES = \
 	%D%/cfgen-jobs.c \
-	%D%/cli.c %D%/cli.h \
+	%D%/cmd.c %D%/cmd.h \
 	%D%/cmd_add.c \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \

@@ -5,10 +5,11 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "base/utf8.h"
 #include "jobs/recipe.h"
 
-enum { KEY_LIMIT = 255, NUMBER_LIMIT = 24 };
+enum { KEY_LIMIT = 255 };
 
 enum cf_cell cf_cell_of(const char *name, const char *column)
 {
@@ -39,28 +40,26 @@ void cf_defaults_close(struct cf_defaults *d)
     d->recipe = NULL;
 }
 
-/* A whole decimal number; an absent cell leaves *v as it is. */
+/* A whole decimal number, blanks around it or not; an absent cell leaves *v as it is. */
 static enum cf_status number(const struct cf_row *row, enum cf_cell cell,
-                             const char *what, long lo, long hi, int *v,
+                             const char *what, int lo, int hi, int *v,
                              struct cf_error *err)
 {
-    char text[NUMBER_LIMIT + 1], *end;
+    const char *text = row->cell[cell].text;
     size_t len = row->cell[cell].len;
-    long n;
+    struct cf_scan scan = {text, text + len};
+    int64_t n;
 
     if (!len)
         return CF_OK;
-    if (len <= NUMBER_LIMIT) {
-        memcpy(text, row->cell[cell].text, len);
-        text[len] = '\0';
-        n = strtol(text, &end, 10);
-        if (end == text + len && n >= lo && n <= hi) {
-            *v = (int)n;
-            return CF_OK;
-        }
+    cf_scan_blanks(&scan);
+    if (cf_scan_i64(&scan, &n) && (cf_scan_blanks(&scan), scan.p == scan.end) &&
+        n >= lo && n <= hi) {
+        *v = (int)n;
+        return CF_OK;
     }
-    return cf_fail(err, CF_EFORMAT, "%s is \"%.*s\", expected a number in %ld..%ld", what,
-                   (int)(len < 40 ? len : 40), row->cell[cell].text, lo, hi);
+    return cf_fail(err, CF_EFORMAT, "%s is \"%.*s\", expected a number in %d..%d", what,
+                   (int)(len < 40 ? len : 40), text, lo, hi);
 }
 
 static enum cf_status seeds(const struct cf_defaults *d, const struct cf_row *row,

@@ -1,59 +1,32 @@
 #include "jobs/seeds.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 
-struct text {
-    const char *p, *end;
-};
-
-static void blanks(struct text *t)
+static bool number(struct cf_scan *t, uint64_t *v)
 {
-    while (t->p < t->end && (*t->p == ' ' || *t->p == '\t'))
-        t->p++;
-}
-
-static bool number(struct text *t, uint64_t *v)
-{
-    const char *start;
-
-    blanks(t);
-    *v = 0;
-    for (start = t->p; t->p < t->end && *t->p >= '0' && *t->p <= '9'; t->p++)
-        if (__builtin_mul_overflow(*v, 10, v) ||
-            __builtin_add_overflow(*v, (uint64_t)(*t->p - '0'), v))
-            return false;
-    if (t->p == start)
+    cf_scan_blanks(t);
+    if (!cf_scan_u64(t, v))
         return false;
-    blanks(t);
-    return true;
-}
-
-static bool take(struct text *t, const char *what)
-{
-    size_t n = strlen(what);
-
-    if ((size_t)(t->end - t->p) < n || memcmp(t->p, what, n) != 0)
-        return false;
-    t->p += n;
+    cf_scan_blanks(t);
     return true;
 }
 
 /* N or A..B or A..B:STEP */
-static bool item(struct text *t, uint64_t *lo, uint64_t *hi, uint64_t *step)
+static bool item(struct cf_scan *t, uint64_t *lo, uint64_t *hi, uint64_t *step)
 {
     *step = 1;
     if (!number(t, lo))
         return false;
     *hi = *lo;
-    if (!take(t, ".."))
+    if (!cf_scan_lit(t, ".."))
         return true;
     if (!number(t, hi) || *hi < *lo)
         return false;
-    return !take(t, ":") || (number(t, step) && *step > 0);
+    return !cf_scan_lit(t, ":") || (number(t, step) && *step > 0);
 }
 
 static enum cf_status append(struct cf_seeds *s, uint64_t lo, uint64_t hi, uint64_t step,
@@ -72,7 +45,7 @@ static enum cf_status append(struct cf_seeds *s, uint64_t lo, uint64_t hi, uint6
 enum cf_status cf_seeds_parse(struct cf_seeds *s, const char *text, size_t len,
                               struct cf_error *err)
 {
-    struct text t = {text, text + len};
+    struct cf_scan t = {text, text + len};
     uint64_t lo, hi, step;
 
     do {
@@ -82,7 +55,7 @@ enum cf_status cf_seeds_parse(struct cf_seeds *s, const char *text, size_t len,
                            "with commas between",
                            (int)(len < 60 ? len : 60), text);
         CF_TRY(append(s, lo, hi, step, err));
-    } while (take(&t, ","));
+    } while (cf_scan_lit(&t, ","));
     if (t.p != t.end)
         return cf_fail(err, CF_EFORMAT, "seeds \"%.*s\": cannot read it from byte %zu on",
                        (int)(len < 60 ? len : 60), text, (size_t)(t.p - text) + 1);

@@ -63,30 +63,19 @@ struct args {
     bool help, version;
 };
 
-/* One of a few words; *out is its place in the list. */
-static enum cf_status word(const char *s, const char *const *list, int *out,
-                           const char *what, struct cf_error *err)
-{
-    for (*out = 0; list[*out]; (*out)++)
-        if (strcmp(s, list[*out]) == 0)
-            return CF_OK;
-    return cf_fail(err, CF_EUSAGE, "%s: '%.80s' is none of those in --help", what, s);
-}
-
 /* N, or "auto" for 0. */
-static enum cf_status auto_int(const char *s, long hi, int *out, const char *what,
+static enum cf_status auto_int(const char *s, int hi, int *out, const char *what,
                                struct cf_error *err)
 {
     *out = 0;
     return strcmp(s, "auto") == 0 ? CF_OK : cf_parse_int(s, 1, hi, out, what, err);
 }
 
-static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *err)
+static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
 {
     static const char *const metas[] = {"full", "minimal", "none", NULL};
     static const char *const modes[] = {"auto", "always", "never", NULL};
     static const char *const forms[] = {"text", "json", NULL};
-    struct args *a = ctx;
     struct cf_batch_options *o = &a->o;
     int n;
 
@@ -119,15 +108,15 @@ static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *er
     case GRACE:
         return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
     case META:
-        CF_TRY(word(v, metas, &n, "--metadata", err));
+        CF_TRY(cf_parse_word(v, metas, &n, "--metadata", err));
         o->meta = (enum cf_meta_level)n;
         break;
     case PROGRESS:
-        CF_TRY(word(v, modes, &n, "--progress", err));
+        CF_TRY(cf_parse_word(v, modes, &n, "--progress", err));
         o->progress = (enum cf_progress_mode)n;
         break;
     case LOG_FORMAT:
-        CF_TRY(word(v, forms, &n, "--log-format", err));
+        CF_TRY(cf_parse_word(v, forms, &n, "--log-format", err));
         a->log.json = n == 1;
         break;
     case 'q':
@@ -149,48 +138,51 @@ static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *er
     return CF_OK;
 }
 
-static int tell(const struct args *a, struct cf_error *err)
+static void tell(const struct args *a)
 {
     if (a->version) {
         printf("cfgen-batch (cfgen) %s\n", PACKAGE_VERSION);
     } else {
         printf("Usage: cfgen-batch --db=FILE [OPTION]...\n"
                "Make the images of a queue until nothing is left.\n\n");
-        cf_cli_print(stdout, options);
+        cf_cli_help(options);
         printf("\nExit status: 0 all done, 1 a job failed for good, 75 stopped in good "
                "order with\nwork left; others are those of sysexits.h. See "
                "cfgen-batch(1).\n");
     }
-    return cf_status_exit(cf_cli_flush(err));
+}
+
+static void defaults(struct args *a, struct cf_error *err)
+{
+    cf_log_init(&a->log);
+    cf_batch_default(&a->o);
+    a->o.db = getenv("CFGEN_DB");
+    a->o.model = getenv("CFGEN_MODEL");
+    a->o.model_path = getenv("CFGEN_MODEL_PATH");
+    cf_cpu_parse(&a->o.cpu, getenv("CFGEN_CPU"), err);
 }
 
 int main(int argc, char **argv)
 {
-    struct args a = {0};
+    struct cf_cli cli = {.table = options, .argc = argc, .argv = argv};
     struct cf_error err = {0};
-    int first = 0, status;
+    struct args a = {0};
+    int key;
 
     cf_cli_start();
-    cf_log_init(&a.log);
-    cf_batch_default(&a.o);
-    a.o.db = getenv("CFGEN_DB");
-    a.o.model = getenv("CFGEN_MODEL");
-    a.o.model_path = getenv("CFGEN_MODEL_PATH");
-    cf_cpu_parse(&a.o.cpu, getenv("CFGEN_CPU"), &err);
-    cf_cli_parse(argc, argv, options, set, &a, &first, &err);
+    defaults(&a, &err);
+    while ((key = cf_cli_next(&cli, &err)) > 0)
+        if (set(&a, key, cli.value, &err) != CF_OK)
+            break;
     if (err.status == CF_OK && (a.help || a.version)) {
-        status = tell(&a, &err);
-    } else {
-        if (err.status == CF_OK && first < argc)
-            cf_fail(&err, CF_EUSAGE, "'%.80s': no operand is expected; see --help",
-                    argv[first]);
-        if (err.status == CF_OK && !a.o.db)
-            cf_fail(&err, CF_EUSAGE, "--db=FILE is missing; cfgen-jobs init makes one");
-        if (err.status == CF_OK)
-            return cf_batch_run(&a.o, &a.log);
-        status = cf_status_exit(err.status);
+        tell(&a);
+        cf_cli_flush(&err);
+    } else if (err.status == CF_OK && cli.first < argc) {
+        cf_fail(&err, CF_EUSAGE, "'%.80s': no operand is expected", argv[cli.first]);
+    } else if (err.status == CF_OK && !a.o.db) {
+        cf_fail(&err, CF_EUSAGE, "--db=FILE is missing; cfgen-jobs init makes one");
+    } else if (err.status == CF_OK) {
+        return cf_batch_run(&a.o, &a.log);
     }
-    if (err.status != CF_OK)
-        fprintf(stderr, "cfgen-batch: %s\n", err.msg);
-    return status;
+    return err.status == CF_OK ? 0 : cf_cli_complain("cfgen-batch", &err);
 }

@@ -99,19 +99,6 @@ static enum cf_status insertion(const char *v, struct cf_gen_params *p,
     return CF_OK;
 }
 
-static enum cf_status level(const char *v, enum cf_meta_level *out, struct cf_error *err)
-{
-    static const char *const name[] = {"full", "minimal", "none"};
-
-    for (int i = 0; i < 3; i++)
-        if (strcmp(v, name[i]) == 0) {
-            *out = (enum cf_meta_level)i;
-            return CF_OK;
-        }
-    return cf_fail(err, CF_EUSAGE, "--metadata: '%.80s', expected full, minimal or none",
-                   v);
-}
-
 static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char *v,
                                    struct cf_error *err)
 {
@@ -142,10 +129,11 @@ static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char 
     }
 }
 
-static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *err)
+static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
 {
-    struct args *a = ctx;
+    static const char *const levels[] = {"full", "minimal", "none", NULL};
     double d;
+    int n;
 
     switch (key) {
     case 'm':
@@ -175,7 +163,9 @@ static enum cf_status set(void *ctx, int key, const char *v, struct cf_error *er
     case METHOD:
         return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
     case METADATA:
-        return level(v, &a->level, err);
+        CF_TRY(cf_parse_word(v, levels, &n, "--metadata", err));
+        a->level = (enum cf_meta_level)n;
+        return CF_OK;
     case 't':
         a->threads = 0;
         return strcmp(v, "auto") == 0
@@ -353,7 +343,7 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     return st;
 }
 
-static enum cf_status tell(const struct args *a, struct cf_error *err)
+static void tell(const struct args *a)
 {
     if (a->version) {
         printf("cfgen (cfgen) %s\n", PACKAGE_VERSION);
@@ -361,37 +351,38 @@ static enum cf_status tell(const struct args *a, struct cf_error *err)
         printf("Usage: cfgen [OPTION]... PROMPT\n"
                "       cfgen --meta=FILE\n"
                "Make one WebP image from one prompt.\n\n");
-        cf_cli_print(stdout, options);
+        cf_cli_help(options);
         printf("\nExit statuses are those of sysexits.h. See cfgen(1).\n");
     }
-    return cf_cli_flush(err);
 }
 
 int main(int argc, char **argv)
 {
+    struct cf_cli cli = {.table = options, .argc = argc, .argv = argv};
     struct args a = {.output = "image.webp"};
     struct cf_error err = {0};
-    int first = 0;
+    int key;
 
     cf_cli_start();
     cf_gen_params_default(&a.recipe.params);
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
     cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
-    cf_cli_parse(argc, argv, options, set, &a, &first, &err);
+    while ((key = cf_cli_next(&cli, &err)) > 0)
+        if (set(&a, key, cli.value, &err) != CF_OK)
+            break;
     if (err.status == CF_OK && (a.help || a.version)) {
-        tell(&a, &err);
+        tell(&a);
+        cf_cli_flush(&err);
     } else if (err.status == CF_OK && a.meta) {
         print_meta(a.meta, &err);
-    } else if (err.status == CF_OK && argc - first != 1) {
-        cf_fail(&err, CF_EUSAGE,
-                "%d operands, expected one prompt (in quotes); see --help", argc - first);
+    } else if (err.status == CF_OK && argc - cli.first != 1) {
+        cf_fail(&err, CF_EUSAGE, "%d operands, expected one prompt (in quotes)",
+                argc - cli.first);
     } else if (err.status == CF_OK) {
-        a.req.prompt = argv[first];
-        a.req.prompt_len = strlen(argv[first]);
+        a.req.prompt = argv[cli.first];
+        a.req.prompt_len = strlen(argv[cli.first]);
         generate(&a, &err);
     }
-    if (err.status != CF_OK)
-        fprintf(stderr, "cfgen: %s\n", err.msg);
-    return cf_status_exit(err.status);
+    return err.status == CF_OK ? 0 : cf_cli_complain("cfgen", &err);
 }

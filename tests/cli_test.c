@@ -4,7 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/cli.h"
 #include "base/parse.h"
@@ -18,24 +22,21 @@ static const struct cf_option table[] = {
 
 static char seen[256];
 
-static enum cf_status note(void *ctx, int key, const char *value, struct cf_error *err)
-{
-    (void)ctx;
-    (void)err;
-    snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%d=%s;", key,
-             value ? value : "-");
-    return CF_OK;
-}
-
 static enum cf_status parse(struct cf_error *err, int *first, const char **argv)
 {
-    int argc = 0;
+    struct cf_cli cli = {.table = table, .argv = (char **)argv};
+    int key;
 
-    while (argv[argc])
-        argc++;
+    while (argv[cli.argc])
+        cli.argc++;
     seen[0] = '\0';
     *err = (struct cf_error){0};
-    return cf_cli_parse(argc, (char **)argv, table, note, NULL, first, err);
+    while ((key = cf_cli_next(&cli, err)) > 0)
+        snprintf(seen + strlen(seen), sizeof seen - strlen(seen), "%d=%s;", key,
+                 cli.value ? cli.value : "-");
+    *first = cli.first;
+    assert_int_equal(key, err->status == CF_OK ? 0 : -1);
+    return err->status;
 }
 
 static void options_come_in_order_and_operands_after(void **state)
@@ -53,7 +54,9 @@ static void options_come_in_order_and_operands_after(void **state)
 static void a_wrong_option_is_named(void **state)
 {
     const char *unknown[] = {"x", "--nope", NULL}, *ambiguous[] = {"x", "--m=1", NULL};
-    const char *bare[] = {"x", "--model", NULL};
+    const char *bare[] = {"x", "--model", NULL}, *value[] = {"x", "--quiet=1", NULL};
+    const char *last[] = {"x", "-q", "-m", NULL},
+               *word[] = {"x", "--max=1", "-qZq", NULL};
     struct cf_error err;
     int first;
 
@@ -62,15 +65,85 @@ static void a_wrong_option_is_named(void **state)
     assert_non_null(strstr(err.msg, "--nope"));
     assert_int_equal(parse(&err, &first, ambiguous), CF_EUSAGE);
     assert_int_equal(parse(&err, &first, bare), CF_EUSAGE);
+    assert_non_null(strstr(err.msg, "--model"));
     assert_non_null(strstr(err.msg, "needs a value"));
+    assert_int_equal(parse(&err, &first, value), CF_EUSAGE);
+    assert_non_null(strstr(err.msg, "--quiet=1"));
+    assert_int_equal(parse(&err, &first, last), CF_EUSAGE);
+    assert_non_null(strstr(err.msg, "'-m' needs a value"));
+    assert_int_equal(parse(&err, &first, word), CF_EUSAGE);
+    assert_non_null(strstr(err.msg, "'-Z'"));
+}
+
+static void a_second_command_line_starts_anew(void **state)
+{
+    const char *argv[] = {"x", "-q", "a", "-m", "b", NULL};
+    struct cf_error err;
+    int first;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(parse(&err, &first, argv), CF_OK);
+        assert_string_equal(seen, "113=-;109=b;");
+        assert_int_equal(first, 4);
+    }
+}
+
+/* In a child: the test's own output stays. */
+static int status_of(void (*child)(void))
+{
+    pid_t pid = fork();
+    int status;
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        child();
+        _exit(2);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void fill_disk(void)
+{
+    struct cf_error err = {0};
+
+    _exit(!freopen("/dev/full", "w", stdout) || puts("x") < 0 ||
+          cf_cli_flush(&err) != CF_EIO || !strstr(err.msg, "standard output"));
+}
+
+static void close_all(void)
+{
+    struct cf_error err = {0};
+    char c;
+
+    for (int fd = 0; fd <= 2; fd++)
+        close(fd);
+    cf_cli_start();
+    if (open("/dev/null", O_RDONLY) <= 2 || read(0, &c, 1) >= 0 || write(2, "x", 1) >= 0)
+        _exit(1);
+    _exit(puts("x") < 0 || cf_cli_flush(&err) != CF_EIO);
+}
+
+static void a_full_standard_output_is_an_error(void **state)
+{
+    (void)state;
+    assert_int_equal(status_of(fill_disk), 0);
+}
+
+static void closed_standard_files_are_occupied_and_fail(void **state)
+{
+    (void)state;
+    assert_int_equal(status_of(close_all), 0);
 }
 
 static void numbers_are_whole_strings_in_range(void **state)
 {
-    static const char *const bad[] = {"",   " 1", "1 ",  "1x", "0x10",
-                                      "11", "-1", "1e1", "1.0"};
+    static const char *const bad[] = {"",   " 1",  "1 ",  "1x", "0x10", "11",
+                                      "-1", "1e1", "1.0", "+",  "--1"};
     struct cf_error err = {0};
     uint64_t u;
+    int64_t v;
     int n;
 
     (void)state;
@@ -82,6 +155,29 @@ static void numbers_are_whole_strings_in_range(void **state)
     assert_true(u == UINT64_MAX);
     assert_int_equal(cf_parse_u64("18446744073709551616", &u, "--seed", NULL), CF_EUSAGE);
     assert_int_equal(cf_parse_u64("-1", &u, "--seed", NULL), CF_EUSAGE);
+    assert_int_equal(
+        cf_parse_i64("-9223372036854775808", INT64_MIN, INT64_MAX, &v, "--n", &err),
+        CF_OK);
+    assert_true(v == INT64_MIN);
+    assert_int_equal(
+        cf_parse_i64("-9223372036854775809", INT64_MIN, INT64_MAX, &v, "--n", NULL),
+        CF_EUSAGE);
+    assert_int_equal(
+        cf_parse_i64("9223372036854775808", INT64_MIN, INT64_MAX, &v, "--n", NULL),
+        CF_EUSAGE);
+}
+
+static void a_word_is_one_of_a_few(void **state)
+{
+    static const char *const words[] = {"full", "none", NULL};
+    struct cf_error err = {0};
+    int n;
+
+    (void)state;
+    assert_int_equal(cf_parse_word("none", words, &n, "--meta", &err), CF_OK);
+    assert_int_equal(n, 1);
+    assert_int_equal(cf_parse_word("non", words, &n, "--meta", &err), CF_EUSAGE);
+    assert_string_equal(err.msg, "--meta: found 'non', expected one of full, none");
 }
 
 static void sizes_and_lists_are_checked(void **state)
@@ -110,8 +206,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_come_in_order_and_operands_after),
         cmocka_unit_test(a_wrong_option_is_named),
+        cmocka_unit_test(a_second_command_line_starts_anew),
+        cmocka_unit_test(a_full_standard_output_is_an_error),
+        cmocka_unit_test(closed_standard_files_are_occupied_and_fail),
         cmocka_unit_test(numbers_are_whole_strings_in_range),
         cmocka_unit_test(sizes_and_lists_are_checked),
+        cmocka_unit_test(a_word_is_one_of_a_few),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

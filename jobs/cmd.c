@@ -1,0 +1,89 @@
+#include "jobs/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/utf8.h"
+
+static void help(const struct cf_cmd *cmd)
+{
+    printf("Usage: cfgen-jobs %s [OPTION]...%s%s\n%s.\n\n", cmd->name,
+           *cmd->args ? " " : "", cmd->args, cmd->summary);
+    cf_cli_help(cmd->options);
+}
+
+int cf_cmd_next(struct cf_call *call, const char **value)
+{
+    int key;
+
+    while ((key = cf_cli_next(&call->line, &call->err)) > 0) {
+        *value = call->line.value;
+        switch (key) {
+        case CF_CMD_DB:
+            call->db = *value;
+            break;
+        case CF_CMD_UNSAFE:
+            call->unsafe = true;
+            break;
+        case CF_CMD_HELP:
+            help(call->cmd);
+            return -1;
+        default:
+            return key;
+        }
+    }
+    call->operand = call->line.argv + call->line.first;
+    call->n = call->line.argc - call->line.first;
+    return key;
+}
+
+enum cf_status cf_cmd_open(struct cf_call *call, enum cf_queue_mode mode, int lo, int hi)
+{
+    if (call->n < lo)
+        return cf_fail(&call->err, CF_EUSAGE, "an operand is missing: %s",
+                       call->cmd->args);
+    if (hi >= 0 && call->n > hi)
+        return cf_fail(&call->err, CF_EUSAGE, "unexpected operand '%.80s'",
+                       call->operand[hi]);
+    if (!call->db || !*call->db)
+        return cf_fail(&call->err, CF_EUSAGE, "no queue: give --db=FILE or set CFGEN_DB");
+    if (call->unsafe)
+        mode = (enum cf_queue_mode)(mode | CF_QUEUE_UNSAFE_SHARED);
+    return cf_queue_open(&call->q, call->db, mode, &call->err);
+}
+
+int cf_cmd_end(struct cf_call *call)
+{
+    char program[40];
+
+    if (call->err.status == CF_OK)
+        return 0;
+    snprintf(program, sizeof program, "cfgen-jobs %s", call->cmd->name);
+    return cf_cli_complain(program, &call->err);
+}
+
+void cf_cmd_print(const char *text, size_t len, size_t max)
+{
+    char *p = cf_utf8_printable(text, len, max, NULL);
+
+    fputs(p ? p : "?", stdout);
+    cf_free(p);
+}
+
+static const char *const state_name[CF_NJOBSTATE] = {
+    "ready", "running", "done", "failed", "delayed", "cancelled", "held",
+};
+
+const char *cf_state_name(int state)
+{
+    return state >= 0 && state < CF_NJOBSTATE ? state_name[state] : "unknown";
+}
+
+int cf_state_of(const char *name)
+{
+    for (int i = 0; i < CF_NJOBSTATE; i++)
+        if (strcmp(name, state_name[i]) == 0)
+            return i;
+    return -1;
+}

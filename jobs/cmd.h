@@ -1,0 +1,65 @@
+/* cmd.h - what the commands of cfgen-jobs share: the call, the queue it opens, its end.
+ *
+ * A command is one const struct cf_cmd with a table of options (base/cli.h). */
+#ifndef CF_JOBS_CMD_H
+#define CF_JOBS_CMD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/cli.h"
+#include "jobs/queue.h"
+
+/* The options that every command has; first in each table. A command numbers its own long
+ * options from CF_CMD_OWN on. */
+enum { CF_CMD_DB = 'd', CF_CMD_HELP = 'h', CF_CMD_UNSAFE = 256, CF_CMD_OWN };
+#define CF_CMD_COMMON                                                                    \
+    {CF_CMD_DB, "db", "FILE", "the queue (default: $CFGEN_DB)"},                         \
+        {CF_CMD_UNSAFE, "unsafe-shared-db", NULL,                                        \
+         "allow a file system shared between machines"},                                 \
+    {                                                                                    \
+        CF_CMD_HELP, "help", NULL, "print this help"                                     \
+    }
+
+struct cf_call;
+
+struct cf_cmd {
+    const char *name, *args, *summary;
+    const struct cf_option *options;
+    int (*run)(struct cf_call *call); /* the exit status */
+};
+
+struct cf_call {
+    const struct cf_cmd *cmd;
+    struct cf_cli line;
+    char **operand; /* n of them, once cf_cmd_next gave 0 */
+    int n;
+    const char *db;
+    bool unsafe;
+    struct cf_queue *q; /* closed by main */
+    struct cf_error err;
+};
+
+/* The command's next option: its key, 0 at the end; *value is its argument. -1 where the
+ * command is over, by a wrong option or by --help: return cf_cmd_end. */
+int cf_cmd_next(struct cf_call *call, const char **value);
+
+/* Opens call->q; operands fewer than lo or more than hi (-1: any) are a usage error. */
+enum cf_status cf_cmd_open(struct cf_call *call, enum cf_queue_mode mode, int lo, int hi);
+
+/* The exit status that call->err stands for; an error is told to stderr. */
+int cf_cmd_end(struct cf_call *call);
+
+/* User text to stdout so that it can do nothing to a terminal; at most max bytes. */
+void cf_cmd_print(const char *text, size_t len, size_t max);
+
+/* "ready", "running", ...; "unknown" for no state. */
+const char *cf_state_name(int state);
+/* -1 for another name. */
+int cf_state_of(const char *name);
+
+extern const struct cf_cmd cf_cmd_init, cf_cmd_add, cf_cmd_status, cf_cmd_list,
+    cf_cmd_show, cf_cmd_retry, cf_cmd_cancel, cf_cmd_hold, cf_cmd_release, cf_cmd_reap,
+    cf_cmd_check, cf_cmd_export;
+
+#endif
