@@ -24,6 +24,13 @@ enum {
     TAU,
     TOP_K,
     TOP_P,
+    INSERT,
+    FLIP,
+    QUALITY,
+    LOSSLESS,
+    METHOD,
+    STRICT_SIZE,
+    MODEL,
     RECIPE,
     BATCH,
     LIMIT,
@@ -43,6 +50,15 @@ static const struct cf_option options[] = {
     {TAU, "tau", "LIST", "temperature: one number, or one per step"},
     {TOP_K, "top-k", "N", "sample from the N likeliest; 0 is off"},
     {TOP_P, "top-p", "P", "sample from the likeliest share P; 0 is off"},
+    {INSERT, "cfg-insertion-layer", "LIST",
+     "where guidance mixes: 0 the logits, -K after\n"
+     "block depth-K"},
+    {FLIP, "flip-bits", "LIST", "inject wrong bits with this probability"},
+    {QUALITY, "quality", "Q", "WebP quality 0..100 (default: 90)"},
+    {LOSSLESS, "lossless", NULL, "WebP without loss"},
+    {METHOD, "method", "N", "WebP effort 0..6 (default: 4)"},
+    {STRICT_SIZE, "strict-size", NULL, "refuse a size that the model does not name"},
+    {MODEL, "model", "NAME", "model (default: that of the worker)"},
     {RECIPE, "recipe", "FILE", "JSON of all that changes pixels; options lie over it"},
     {BATCH, "batch-name", "NAME", "name kept with the jobs of this import"},
     {'n', "limit", "N", "read at most N rows of each file"},
@@ -87,10 +103,12 @@ static const struct recipe_key {
     const char *key;
     enum { NUMBERS, LIST, YES, TEXT } takes;
 } recipe_key[] = {
-    {CFG, "cfg", NUMBERS},
-    {TAU, "tau", NUMBERS},
-    {TOP_K, "top_k", NUMBERS},
-    {TOP_P, "top_p", NUMBERS},
+    {CFG, "cfg", NUMBERS},         {TAU, "tau", NUMBERS},
+    {TOP_K, "top_k", NUMBERS},     {TOP_P, "top_p", NUMBERS},
+    {FLIP, "flip_bits", NUMBERS},  {INSERT, "cfg_insertion_layer", LIST},
+    {QUALITY, "quality", NUMBERS}, {METHOD, "method", NUMBERS},
+    {LOSSLESS, "lossless", YES},   {STRICT_SIZE, "strict_size", YES},
+    {MODEL, "model", TEXT},
 };
 
 /* NUMBERS is a JSON number, or several with commas between; LIST is a list of them also

@@ -84,4 +84,29 @@ is "export of all" run 0 export --state=all --output=a.jsonl
 is "the same bytes again" sh -c '"$0" export --state=all --output=b.jsonl && cmp -s a.jsonl b.jsonl && [ "$(wc -l <a.jsonl)" -eq 3 ]' "$jobs"
 is "export as CSV has a row of names" sh -c '"$0" export --state=all --format=csv | head -n 1 | grep -q "^id,key,user_key,prompt,negative,seed,width,height,recipe,path,file_sha256,pixel_sha256,bytes"' "$jobs"
 is "and comes back in as the same jobs" sh -c '"$0" export --state=all --format=csv | tr -d "\r" | sed "s/^id,/no,/; 1s/,recipe,/,was,/" >back.csv; "$0" add --recipe=recipe.json --cfg=3,2.5 --tau=0.5 --top-k=900 back.csv >out 2>err; grep -q "^0 jobs added, 3 were" out' "$jobs"
+
+is "a new queue" run 0 init --db=r.db
+CFGEN_DB=r.db
+# recipe WANT OPTION...: what the option alone makes of the recipe
+recipe() {
+    recipe=$1; shift
+    echo "prompt $n" >key.txt
+    "$jobs" add "$@" key.txt >out 2>err && "$jobs" list --json >out && grep -F "\"prompt\":\"$(cat key.txt)\"" out | grep -qF "\"recipe\":$recipe,"
+}
+is "--flip-bits with one number" recipe '{"flip_bits":0.25}' --flip-bits=0.25
+is "--flip-bits with a list" recipe '{"flip_bits":[0.0,0.5]}' --flip-bits=0,0.5
+is "--cfg-insertion-layer with one number is a list" recipe '{"cfg_insertion_layer":[-5]}' --cfg-insertion-layer=-5
+is "--cfg-insertion-layer with a list" recipe '{"cfg_insertion_layer":[0,-2]}' --cfg-insertion-layer=0,-2
+is "--quality" recipe '{"quality":75.5}' --quality=75.5
+is "--lossless" recipe '{"lossless":true}' --lossless
+is "--method" recipe '{"method":6}' --method=6
+is "--strict-size" recipe '{"strict_size":true}' --strict-size
+is "--model" recipe '{"model":"pilot32"}' --model=pilot32
+echo x >x.txt
+for bad in --flip-bits=a --cfg-insertion-layer= --quality=high --method=4,,5 "--model=$(printf '\377')" --lossless=yes; do
+    is "add with a wrong ${bad%%=*} is 64" run 64 add "$bad" x.txt
+done
+for bad in --flip-bits=2 --cfg-insertion-layer=1.5 --quality=101 --method=7 --model=; do
+    is "add with $bad, out of range, is 65" run 65 add "$bad" x.txt
+done
 plan

@@ -11,7 +11,7 @@ fi
 
 # Options as "s --long=ARG" or "--long", one a line, sorted.
 in_help() {
-    sed -n -E 's/^  (-(.), |    )(--[a-z-]+(=[^ ]+)?) .*/\2 \3/p'
+    sed -n -E 's/^  (-(.), |    )(--[a-z-]+(=[^ ]+)?)( .*)?$/\2 \3/p'
 }
 in_page() {
     sed -n -E 's/^\.It Fl (([a-zA-Z]) , Fl )?-([a-z-]+)( Ns = Ns Ar ([A-Za-z]+))?$/\2 --\3=\5/p' |
