@@ -1,5 +1,6 @@
 #include "jobs/cmd.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -69,6 +70,29 @@ void cf_cmd_print(const char *text, size_t len, size_t max)
 
     fputs(p ? p : "?", stdout);
     cf_free(p);
+}
+
+void cf_cmd_quote(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                               "0123456789_./,:@%+-";
+    char *shown = cf_utf8_printable(text, strlen(text), SIZE_MAX, NULL);
+    bool harmless = shown && strcmp(shown, text) == 0;
+
+    cf_free(shown);
+    if (*text && text[strspn(text, safe)] == '\0') {
+        fputs(text, stdout);
+        return;
+    }
+    fputs(harmless ? "'" : "$'", stdout);
+    for (; *text; text++)
+        if (*text == '\'')
+            fputs(harmless ? "'\\''" : "\\'", stdout);
+        else if (!harmless && !(*text >= ' ' && *text <= '~' && *text != '\\'))
+            printf("\\%03o", (unsigned char)*text);
+        else
+            putchar(*text);
+    putchar('\'');
 }
 
 static const char *const state_name[CF_NJOBSTATE] = {

@@ -53,6 +53,10 @@ int cf_cmd_end(struct cf_call *call);
 /* User text to stdout so that it can do nothing to a terminal; at most max bytes. */
 void cf_cmd_print(const char *text, size_t len, size_t max);
 
+/* The same as one word of a shell: plain, in '', or in $'' where it holds bytes that
+ * could harm a terminal. */
+void cf_cmd_quote(const char *text);
+
 /* "ready", "running", ...; "unknown" for no state. */
 const char *cf_state_name(int state);
 /* -1 for another name. */

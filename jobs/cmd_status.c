@@ -123,16 +123,20 @@ static void print_duration(double seconds)
         printf("%" PRId64 " s", s);
 }
 
-static void print_failure(const char *head, const struct failure *f)
+/* With the command that tries them again, to be pasted. */
+static void print_failure(const char *head, const struct failure *f,
+                          const struct cf_call *call)
 {
     printf("%-10s %12" PRId64 " ", head, f->n);
     cf_cmd_print(f->code, strlen(f->code), SIZE_MAX);
-    printf(": cfgen-jobs retry --code=");
-    cf_cmd_print(f->code, strlen(f->code), SIZE_MAX);
+    printf(": cfgen-jobs retry --db=");
+    cf_cmd_quote(call->db);
+    printf("%s --code=", call->unsafe ? " --unsafe-shared-db" : "");
+    cf_cmd_quote(f->code);
     putchar('\n');
 }
 
-static void print_text(const struct report *r)
+static void print_text(const struct report *r, const struct cf_call *call)
 {
     for (int i = 0; i < CF_NJOBSTATE; i++)
         if (r->counts.n[i] || i <= CF_JOB_FAILED)
@@ -150,7 +154,7 @@ static void print_text(const struct report *r)
         putchar('\n');
     }
     for (int i = 0; i < r->n_failure; i++)
-        print_failure(i ? "" : "failures", &r->failure[i]);
+        print_failure(i ? "" : "failures", &r->failure[i], call);
 }
 
 static json_t *real_or_null(double v)
@@ -199,7 +203,10 @@ static int run(struct cf_call *call)
     if (o < 0 || cf_cmd_open(call, CF_QUEUE_READ, 0, 0) != CF_OK ||
         read_report(call->q, &r, &call->err) != CF_OK)
         return cf_cmd_end(call);
-    (json ? print_json : print_text)(&r);
+    if (json)
+        print_json(&r);
+    else
+        print_text(&r, call);
     return exit_code ? drained(&r) : 0;
 }
 

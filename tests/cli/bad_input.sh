@@ -65,8 +65,18 @@ smuggled() { # a row that never went through import
         exits 1 cfgen-batch --db=s.sqlite --output=simg --quiet && sound s.sqlite &&
         [ "$(sqlite3 s.sqlite 'SELECT state FROM job')" -eq 3 ] && [ -z "$(find simg -type f)" ]
 }
+pasted() { # DB: the failure's retry command, as status prints it, works
+    queue "$1" 'red apple' && sqlite3 "$1" "UPDATE prompt SET text=CAST(x'61ff62' AS TEXT)" &&
+        exits 1 cfgen-batch --db="$1" --output=simg --quiet &&
+        cfgen-jobs status --db="$1" >status.log && cat -v status.log &&
+        ! grep -q $'\033' status.log &&
+        eval "$(sed -n 's/^failures.*: cfgen-jobs/cfgen-jobs/p' status.log)" && untouched "$1" 1
+}
 case_ "a prompt with invalid UTF-8 is refused with its line" bad_prompt
 case_ "a row with invalid UTF-8 fails for good, with no image" smuggled
+case_ "the retry command of status works when pasted" pasted p.sqlite
+case_ "also where the queue's name is one for the shell" pasted "it's \$a \\ *queue.sqlite"
+case_ "also where it would harm a terminal, and then it does not" pasted $'it\'s \\ \033[1mbold.sqlite'
 
 foreign() {
     sqlite3 foreign.sqlite 'CREATE TABLE t(x); INSERT INTO t VALUES(1)' && cp foreign.sqlite keep.sqlite &&
