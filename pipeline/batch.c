@@ -103,11 +103,13 @@ static enum cf_status need_model(struct batch *b, const char *name, struct cf_er
 static enum cf_status set_up(struct batch *b, struct cf_error *err)
 {
     const struct cf_batch_options *o = b->o;
+    const enum cf_queue_mode mode = (enum cf_queue_mode)(
+        CF_QUEUE_WRITE | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
     struct cf_writer_options wo;
     int back = 0, swept = 0;
 
     CF_TRY(cf_team_count(&b->team, o->threads, err));
-    CF_TRY(cf_queue_open(&b->queue, o->db, CF_QUEUE_WRITE, err));
+    CF_TRY(cf_queue_open(&b->queue, o->db, mode, err));
     b->root = o->output ? cf_strdup(o->output, err)
                         : cf_format(err, "%s/images", cf_queue_dir(b->queue));
     if (!b->root)
@@ -123,7 +125,7 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
                "jobs=%d temporary_files=%d", back, swept);
     wo = (struct cf_writer_options){
         .db = o->db,
-        .mode = CF_QUEUE_WRITE,
+        .mode = mode,
         .worker_id = b->worker_id,
         .self = &b->self.worker,
         .retry = o->retry,

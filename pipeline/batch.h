@@ -13,6 +13,7 @@
 
 struct cf_batch_options {
     const char *db;         /* queue database */
+    bool unsafe_shared_db;  /* also on a file system shared between machines */
     const char *model;      /* name or directory; NULL: the default model */
     const char *model_path; /* colon-separated places to look for models; NULL: none */
     const char *output;     /* root of the images; NULL: "images" beside the database */

@@ -18,11 +18,15 @@ enum {
     CRASHES,
     BACKOFF,
     SIDE,
+    UNSAFE,
     SHOW_VERSION
 };
 
 static const struct cf_option options[] = {
     {'d', "db", "FILE", "queue database, made by cfgen-jobs; default $CFGEN_DB"},
+    {UNSAFE, "unsafe-shared-db", NULL,
+     "allow a queue on a file system shared between\n"
+     "machines, where only this one uses it"},
     {'m', "model", "NAME|DIR",
      "model for jobs that name none; default $CFGEN_MODEL,\n"
      "else the model that is installed with cfgen"},
@@ -82,6 +86,9 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     switch (key) {
     case 'd':
         o->db = v;
+        break;
+    case UNSAFE:
+        o->unsafe_shared_db = true;
         break;
     case 'm':
         o->model = v;

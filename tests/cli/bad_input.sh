@@ -67,7 +67,7 @@ smuggled() { # a row that never went through import
 }
 pasted() { # DB: the failure's retry command, as status prints it, works
     queue "$1" 'red apple' && sqlite3 "$1" "UPDATE prompt SET text=CAST(x'61ff62' AS TEXT)" &&
-        exits 1 cfgen-batch --db="$1" --output=simg --quiet &&
+        exits 1 cfgen-batch --unsafe-shared-db --db="$1" --output=simg --quiet &&
         cfgen-jobs status --db="$1" >status.log && cat -v status.log &&
         ! grep -q $'\033' status.log &&
         eval "$(sed -n 's/^failures.*: cfgen-jobs/cfgen-jobs/p' status.log)" && untouched "$1" 1
