@@ -262,6 +262,7 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
     struct cf_story story = {0};
     struct cf_blob blob = {0};
     enum cf_status st = CF_ENOMEM;
+    bool proved = false;
 
     if (!plan)
         return st;
@@ -271,8 +272,8 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
         st = cf_story_make(&story, engine, dnn, &a->req, plan, &a->recipe.webp, &result,
                            NULL, err);
     if (st == CF_OK)
-        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &blob,
-                              err);
+        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &proved,
+                              &blob, err);
     if (st == CF_OK)
         st = put(a, &blob, err);
     if (st == CF_OK && story.note)

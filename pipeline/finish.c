@@ -111,7 +111,7 @@ static const char *date_of_record(char *buf, size_t size)
 
 enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_webp *webp,
                                 const struct cf_story *s, enum cf_meta_level level,
-                                struct cf_blob *blob, struct cf_error *err)
+                                bool *proved, struct cf_blob *blob, struct cf_error *err)
 {
     char date[32], build[CF_BUILD_ID];
     struct cf_record r = {
@@ -141,5 +141,10 @@ enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_we
     };
 
     CF_TRY(cf_webp_encode(image, webp, blob, err));
-    return cf_meta_attach(blob, &r, level, err);
+    CF_TRY(cf_meta_attach(blob, &r, level, err));
+    if (webp->lossless && !*proved) {
+        CF_TRY(cf_webp_verify(blob, image, err));
+        *proved = true;
+    }
+    return CF_OK;
 }

@@ -29,10 +29,13 @@ enum cf_status cf_story_make(struct cf_story *story, const struct cf_engine *eng
                              struct cf_error *err);
 void cf_story_free(struct cf_story *story); /* zeroes it */
 
-/* Pixels to the bytes of a WebP file with metadata. */
+/* Pixels to the bytes of a WebP file with metadata.
+ *   proved  false at first and kept by the caller for the life of the process: the first
+ *           lossless file is decoded again and compared with its pixels, which sets it.
+ * CF_EMISMATCH where they differ: the library, or the memory, is broken. */
 enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_webp *webp,
                                 const struct cf_story *story, enum cf_meta_level level,
-                                struct cf_blob *blob, struct cf_error *err);
+                                bool *proved, struct cf_blob *blob, struct cf_error *err);
 
 /* "cfgen 0.1.0, oneDNN 2.6.3": what made it, into buf. */
 enum { CF_BUILD_ID = 96 };

@@ -20,6 +20,7 @@ struct cf_writer {
     struct cf_handover *ring[ROOM];
     int head, n;
     bool stopping;
+    bool proved;           /* cf_finish_encode; of the thread alone */
     struct cf_error fatal; /* first error of the surroundings */
     struct cf_writer_count count;
 };
@@ -45,7 +46,8 @@ static enum cf_status store(struct cf_writer *w, struct cf_handover *h, char *pa
     char stem[33];
 
     snprintf(stem, sizeof stem, "%.32s", h->job.key);
-    st = cf_finish_encode(&h->image, &h->webp, &h->story, w->o.meta, &blob, err);
+    st = cf_finish_encode(&h->image, &h->webp, &h->story, w->o.meta, &w->proved, &blob,
+                          err);
     if (st == CF_OK)
         st = cf_digest_mem(blob.data, blob.size, file_sha256, err);
     t1 = cf_clock_ms();

@@ -5,9 +5,14 @@ dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
 $(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
 
-check_PROGRAMS += %D%/settings_test
-TESTS += %D%/settings_test
+check_PROGRAMS += %D%/settings_test %D%/finish_test
+TESTS += %D%/settings_test %D%/finish_test
 %C%_settings_test_SOURCES = %D%/settings_test.c
 %C%_settings_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_settings_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
+%C%_finish_test_SOURCES = %D%/finish_test.c
+%C%_finish_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_finish_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+%C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
+nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
