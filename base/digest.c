@@ -1,11 +1,11 @@
 #include "base/digest.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/evp.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 struct cf_digest {
     EVP_MD_CTX *ctx;
@@ -78,14 +78,15 @@ enum cf_status cf_digest_file(const char *path, char hex[CF_DIGEST_HEX],
                               struct cf_error *err)
 {
     enum { CHUNK = 1 << 20 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t size;
+    int fd = cf_file_open(path, &size, err);
     struct cf_digest *d = NULL;
     enum cf_status st = CF_ENOMEM;
     char *buf = NULL;
     ssize_t n;
 
     if (fd < 0)
-        return cf_fail_errno(err, errno, "%s", path);
+        return err ? err->status : CF_EIO;
     buf = cf_alloc(CHUNK, 1, err);
     d = cf_digest_open(err);
     if (!buf || !d)

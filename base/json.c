@@ -1,13 +1,10 @@
 #include "base/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 /* No value comes without one of these bytes before or after it, so their count bounds the
  * number of values (bytes inside strings only make the bound larger). */
@@ -57,57 +54,14 @@ json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const cha
     return tree;
 }
 
-static char *read_all(int fd, size_t size, const char *path, struct cf_error *err)
-{
-    char *buf = cf_alloc(size + 1, 1, err);
-    size_t got = 0;
-
-    while (buf && got < size) {
-        ssize_t n = read(fd, buf + got, size - got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            if (n < 0)
-                cf_fail_errno(err, errno, "%s: read", path);
-            else
-                cf_fail(err, CF_EFORMAT, "%s: ends at byte %zu of %zu", path, got, size);
-            cf_free(buf);
-            return NULL;
-        }
-        got += (size_t)n;
-    }
-    return buf;
-}
-
 json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
                      struct cf_error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe may wait for ever */
-    json_t *tree = NULL;
-    struct stat st;
-    char *buf = NULL;
+    size_t len;
+    char *text = cf_file_read(path, max_bytes, &len, err);
+    json_t *tree = text ? cf_json_parse(text, len, max_values, path, err) : NULL;
 
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        cf_fail_errno(err, errno, "%s", path);
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        cf_fail(err, CF_EFORMAT, "%s: not a regular file", path);
-        goto out;
-    }
-    if ((uint64_t)st.st_size > max_bytes) {
-        cf_fail(err, CF_EFORMAT, "%s: %lld bytes, at most %zu expected", path,
-                (long long)st.st_size, max_bytes);
-        goto out;
-    }
-    buf = read_all(fd, (size_t)st.st_size, path, err);
-    if (buf)
-        tree = cf_json_parse(buf, (size_t)st.st_size, max_values, path, err);
-out:
-    cf_free(buf);
-    if (fd >= 0)
-        close(fd);
+    cf_free(text);
     return tree;
 }
 

@@ -1,14 +1,12 @@
 /* cfgen.c - one prompt, one image; and what an image says of itself. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cli.h"
+#include "base/file.h"
 #include "base/parse.h"
 #include "base/team.h"
 #include "base/utf8.h"
@@ -188,42 +186,20 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     }
 }
 
-/* A whole file of at most 256 MiB. */
-static enum cf_status read_file(const char *path, struct cf_blob *out,
-                                struct cf_error *err)
+/* A WebP file. */
+static enum cf_status read_image(const char *path, struct cf_blob *out,
+                                 struct cf_error *err)
 {
     enum { LIMIT = 256 << 20 };
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum cf_status st = CF_OK;
-    struct stat sb;
 
-    if (fd < 0 || fstat(fd, &sb) != 0)
-        st = cf_fail_errno(err, errno, "%s", path);
-    else if (!S_ISREG(sb.st_mode) || sb.st_size > LIMIT)
-        st = cf_fail(err, CF_EFORMAT, "%s: expected a regular file of at most %d bytes",
-                     path, LIMIT);
-    else if (!(out->data = cf_alloc((size_t)sb.st_size + 1, 1, err)))
-        st = CF_ENOMEM;
-    while (st == CF_OK && out->size < (size_t)sb.st_size) {
-        ssize_t n = read(fd, out->data + out->size, (size_t)sb.st_size - out->size);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            st = n ? cf_fail_errno(err, errno, "%s", path)
-                   : cf_fail(err, CF_EFORMAT, "%s: ends early", path);
-        else
-            out->size += (size_t)n;
-    }
-    if (fd >= 0)
-        close(fd);
-    return st;
+    out->data = (uint8_t *)cf_file_read(path, LIMIT, &out->size, err);
+    return out->data ? CF_OK : err->status;
 }
 
 static enum cf_status print_meta(const char *path, struct cf_error *err)
 {
     struct cf_blob file = {0};
-    enum cf_status st = read_file(path, &file, err);
+    enum cf_status st = read_image(path, &file, err);
     json_t *meta = NULL;
     char *text = NULL;
 
@@ -323,7 +299,7 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
                          err)); /* no grace: a signal drops the image */
     st = cf_model_find(&dir, a->model, getenv("CFGEN_MODEL_PATH"), err);
     if (st == CF_OK && a->init)
-        st = read_file(a->init, &file, err);
+        st = read_image(a->init, &file, err);
     if (st == CF_OK && a->init &&
         cf_webp_decode(file.data, file.size, &init, err) != CF_OK)
         st = cf_wrap(err, "%s", a->init);

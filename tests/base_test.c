@@ -5,12 +5,17 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/team.h"
@@ -155,6 +160,52 @@ static void json_refuses_duplicates_and_depth(void **state)
     assert_non_null(strstr(c.msg, "more than 100"));
 }
 
+/* Reads path, of at most max bytes; NULL where it must read, else what is wrong. */
+static char *read_file(const char *path, size_t max, const char *wrong)
+{
+    struct cf_error err = {0};
+    size_t size = 0;
+    char *text = cf_file_read(path, max, &size, &err);
+
+    if (!wrong) {
+        assert_int_equal(err.status, CF_OK);
+        assert_int_equal(strlen(text), size);
+    } else {
+        assert_null(text);
+        assert_non_null(strstr(err.msg, wrong));
+    }
+    return text;
+}
+
+static void a_file_is_read_whole_or_not_at_all(void **state)
+{
+    char dir[] = "/tmp/cfgen-file-XXXXXX", path[64];
+    FILE *f;
+    char *text;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/f", dir);
+    read_file(path, 9, "No such file");
+    read_file(dir, 9, "not a regular file");
+    assert_int_equal(mkfifo(path, 0600), 0);
+    read_file(path, 9, "not a regular file"); /* and does not wait for a writer */
+    unlink(path);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    cf_free(read_file(path, 0, NULL));
+    assert_true(fputs("nine byte", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    text = read_file(path, 9, NULL);
+    assert_string_equal(text, "nine byte");
+    cf_free(text);
+    read_file(path, 8, "9 bytes, expected no more than 8 bytes");
+    unlink(path);
+    rmdir(dir);
+    /* The kernel tells no length for these: better an error than half a text. */
+    read_file("/proc/self/status", 1 << 20, "goes on behind its 0 bytes");
+}
+
 static void a_team_is_what_was_asked_for(void **state)
 {
     struct cf_error err = {0};
@@ -181,6 +232,7 @@ int main(void)
         cmocka_unit_test(hashes_match_the_standard),
         cmocka_unit_test(half_floats_widen_exactly),
         cmocka_unit_test(json_refuses_duplicates_and_depth),
+        cmocka_unit_test(a_file_is_read_whole_or_not_at_all),
         cmocka_unit_test(a_team_is_what_was_asked_for),
     };
 

@@ -1,13 +1,13 @@
 #include "textenc/bpe_files.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/utf8.h"
 #include "textenc/pretok.h"
@@ -323,42 +323,16 @@ static enum cf_status read_json(struct cf_bpe_files *f, const struct alphabet *a
 
 /* ---- vocab.json, merges.txt, tokenizer_config.json ---- */
 
-static enum cf_status read_file(const char *path, size_t max, char **text, size_t *len,
-                                struct cf_error *err)
-{
-    FILE *file = fopen(path, "rbe");
-    enum cf_status st = CF_OK;
-    size_t cap = 0, n = 0, got;
-
-    *text = NULL;
-    *len = 0;
-    if (!file)
-        return cf_fail_errno(err, errno, "%s", path);
-    do {
-        st = cf_grow(text, &cap, n + 65536, 1, err);
-        got = st == CF_OK ? fread(*text + n, 1, 65535, file) : 0;
-        n += got;
-    } while (got > 0 && n <= max);
-    if (st == CF_OK && ferror(file))
-        st = cf_fail_errno(err, errno, "%s: read", path);
-    if (st == CF_OK && n > max)
-        st = cf_fail(err, CF_EFORMAT, "%s: more than %zu bytes", path, max);
-    if (st == CF_OK)
-        (*text)[n] = '\0';
-    *len = n;
-    fclose(file);
-    return st;
-}
-
 /* Only the very first line may be a comment: 96 of Qwen's merges start with '#'. */
 static enum cf_status read_merges(struct cf_bpe_files *f, const struct alphabet *a,
                                   const char *path, struct cf_error *err)
 {
-    char *text = NULL, *line, *end;
-    enum cf_status st;
     size_t len, n = 1;
+    char *text = cf_file_read(path, CF_BPE_MAX_FILE, &len, err), *line, *end;
+    enum cf_status st = CF_OK;
 
-    st = read_file(path, CF_BPE_MAX_FILE, &text, &len, err);
+    if (!text)
+        return err ? err->status : CF_EFORMAT;
     for (line = text; st == CF_OK && line < text + len; line = end + 1, n++) {
         size_t size;
 

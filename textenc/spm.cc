@@ -1,11 +1,7 @@
 #include "textenc/spm.h"
 
-#include <fcntl.h>
 #include <sentencepiece_processor.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -16,6 +12,7 @@
 
 extern "C" {
 #include "base/alloc.h"
+#include "base/file.h"
 }
 
 /* Not in the public header, and in this namespace only in some versions: called where it
@@ -69,41 +66,6 @@ cf_status status_of(const sentencepiece::util::Status &st, const char *where,
     return cf_fail(err, CF_EFORMAT, "%s: SentencePiece: %s", where, st.error_message());
 }
 
-cf_status read_file(std::string &out, const char *path, cf_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    cf_status st = CF_OK;
-    struct stat info;
-    size_t at = 0;
-
-    if (fd < 0)
-        return cf_fail_errno(err, errno, "%s", path);
-    if (fstat(fd, &info) != 0)
-        st = cf_fail_errno(err, errno, "%s", path);
-    else if (!S_ISREG(info.st_mode))
-        st = cf_fail(err, CF_EFORMAT, "%s: not a regular file", path);
-    else if (info.st_size > CF_SPM_MAX_FILE)
-        st = cf_fail(err, CF_EFORMAT, "%s: %lld bytes, at most %d expected", path,
-                     static_cast<long long>(info.st_size), CF_SPM_MAX_FILE);
-    else
-        st = guard(err, [&] {
-            out.resize(static_cast<size_t>(info.st_size));
-            return CF_OK;
-        });
-    while (st == CF_OK && at < out.size()) {
-        ssize_t n = read(fd, &out[at], out.size() - at);
-
-        if (n > 0)
-            at += static_cast<size_t>(n);
-        else if (n == 0)
-            st = cf_fail(err, CF_EIO, "%s: ends at byte %zu", path, at);
-        else if (errno != EINTR)
-            st = cf_fail_errno(err, errno, "%s: read", path);
-    }
-    close(fd);
-    return st;
-}
-
 bool in_range(const cf_spm *spm, int32_t id)
 {
     return id >= 0 && id < spm->sp.GetPieceSize();
@@ -139,11 +101,16 @@ enum cf_status cf_spm_open_mem(struct cf_spm **spm, const void *data, size_t siz
 
 enum cf_status cf_spm_open(struct cf_spm **spm, const char *path, struct cf_error *err)
 {
-    std::string data;
-    cf_status st = read_file(data, path, err);
+    size_t size;
+    char *data = cf_file_read(path, CF_SPM_MAX_FILE, &size, err);
+    cf_status st;
 
     *spm = nullptr;
-    return st == CF_OK ? cf_spm_open_mem(spm, data.data(), data.size(), path, err) : st;
+    if (!data)
+        return err ? err->status : CF_EFORMAT;
+    st = cf_spm_open_mem(spm, data, size, path, err);
+    cf_free(data);
+    return st;
 }
 
 void cf_spm_close(struct cf_spm *spm)

@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "weights/config.h"
 
 enum {
@@ -273,39 +273,15 @@ static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_e
 /* The bytes are read once: what is hashed is what is parsed. */
 static enum cf_status load_manifest(struct cf_model *m, struct cf_error *err)
 {
-    enum cf_status status = CF_OK;
-    size_t got = 0;
     char *path = cf_format(err, "%s/model.json", m->dir);
-    char *buf = path ? cf_alloc(MAX_MANIFEST + 1, 1, err) : NULL;
-    int fd = -1;
+    size_t len = 0;
+    char *text = path ? cf_file_read(path, MAX_MANIFEST, &len, err) : NULL;
 
-    if (!buf)
-        status = CF_ENOMEM;
-    else if ((fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)) < 0)
-        status = cf_fail_errno(err, errno, "%.300s", path);
-    while (status == CF_OK && got <= MAX_MANIFEST) {
-        ssize_t n = read(fd, buf + got, MAX_MANIFEST + 1 - got);
-
-        if (n == 0)
-            break;
-        if (n > 0)
-            got += (size_t)n;
-        else if (errno != EINTR)
-            status = cf_fail_errno(err, errno, "%.300s", path);
-    }
-    if (status == CF_OK && got > MAX_MANIFEST)
-        status =
-            cf_fail(err, CF_EFORMAT, "%.300s: more than %d bytes", path, MAX_MANIFEST);
-    if (status == CF_OK)
-        status = cf_digest_mem(buf, got, m->hash, err);
-    if (status == CF_OK &&
-        !(m->json = cf_json_parse(buf, got, MAX_MANIFEST_VALUES, path, err)))
-        status = CF_EFORMAT;
-    if (fd >= 0)
-        close(fd);
-    cf_free(buf);
+    if (text && cf_digest_mem(text, len, m->hash, err) == CF_OK)
+        m->json = cf_json_parse(text, len, MAX_MANIFEST_VALUES, path, err);
+    cf_free(text);
     cf_free(path);
-    return status;
+    return err->status;
 }
 
 static enum cf_status absolute(char **out, const char *path, struct cf_error *err)

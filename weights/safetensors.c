@@ -1,15 +1,14 @@
 #include "weights/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/json.h"
 
 struct tensor {
@@ -276,21 +275,16 @@ static struct cf_st *fresh(const char *path, struct cf_error *err)
 
 static enum cf_status map_file(struct cf_st *st, struct cf_error *err)
 {
-    /* Not to hang on a pipe that somebody put in place of the file. */
-    int fd = open(st->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat info;
+    size_t size;
+    int fd = cf_file_open(st->path, &size, err);
 
     if (fd < 0)
-        return cf_fail_errno(err, errno, "%.300s", st->path);
-    if (fstat(fd, &info) != 0)
-        cf_fail_errno(err, errno, "%.300s", st->path);
-    else if (!S_ISREG(info.st_mode))
-        cf_fail(err, CF_EFORMAT, "%.300s: not a regular file", st->path);
-    else if (info.st_size < 8)
-        cf_fail(err, CF_EFORMAT, "%.300s: %lld bytes, too short for a header length",
-                st->path, (long long)info.st_size);
+        return err->status;
+    if (size < 8)
+        cf_fail(err, CF_EFORMAT, "%.300s: %zu bytes, too short for a header length",
+                st->path, size);
     else {
-        st->map_size = (size_t)info.st_size;
+        st->map_size = size;
         st->map = mmap(NULL, st->map_size, PROT_READ, MAP_SHARED, fd, 0);
         if (st->map == MAP_FAILED) {
             st->map = NULL;

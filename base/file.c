@@ -1,0 +1,72 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+int cf_file_open(const char *path, size_t *size, struct cf_error *err)
+{
+    /* Without O_NONBLOCK a pipe put in place of the file would wait for its writer. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat info;
+
+    if (fd < 0 || fstat(fd, &info) != 0) {
+        cf_fail_errno(err, errno, "%.300s", path);
+    } else if (!S_ISREG(info.st_mode)) {
+        cf_fail(err, CF_EFORMAT, "%.300s: not a regular file", path);
+    } else {
+        *size = (size_t)info.st_size;
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+/* One byte more is asked for, to see the end. */
+static enum cf_status fill(int fd, char *buf, size_t size, const char *path,
+                           struct cf_error *err)
+{
+    size_t got = 0;
+
+    while (got <= size) {
+        ssize_t n = read(fd, buf + got, size + 1 - got);
+
+        if (n < 0 && errno != EINTR)
+            return cf_fail_errno(err, errno, "%.300s: read", path);
+        if (n == 0)
+            break;
+        got += n > 0 ? (size_t)n : 0;
+    }
+    if (got < size)
+        return cf_fail(err, CF_EFORMAT, "%.300s: ends at byte %zu of %zu", path, got,
+                       size);
+    if (got > size)
+        return cf_fail(err, CF_EFORMAT, "%.300s: goes on behind its %zu bytes", path,
+                       size);
+    buf[size] = '\0';
+    return CF_OK;
+}
+
+char *cf_file_read(const char *path, size_t max, size_t *size, struct cf_error *err)
+{
+    int fd = cf_file_open(path, size, err);
+    char *buf = NULL;
+
+    if (fd < 0)
+        return NULL;
+    if (*size > max)
+        cf_fail(err, CF_EFORMAT, "%.300s: %zu bytes, expected no more than %zu bytes",
+                path, *size, max);
+    else
+        buf = cf_alloc(*size + 1, 1, err);
+    if (buf && fill(fd, buf, *size, path, err) != CF_OK) {
+        cf_free(buf);
+        buf = NULL;
+    }
+    close(fd);
+    return buf;
+}
