@@ -14,3 +14,13 @@ long long cf_clock_ms(void)
 {
     return (long long)(cf_clock() * 1e3);
 }
+
+const char *cf_clock_utc(char buf[CF_CLOCK_UTC], int64_t seconds)
+{
+    time_t t = (time_t)seconds;
+    struct tm tm;
+
+    if (!gmtime_r(&t, &tm) || strftime(buf, CF_CLOCK_UTC, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        return NULL;
+    return buf;
+}

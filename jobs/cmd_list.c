@@ -3,8 +3,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "jobs/cmd.h"
@@ -83,18 +83,16 @@ static void field(const char *name, const char *text)
     putchar('\n');
 }
 
-static void stamp(int64_t ms, char *buf, size_t size)
+static const char *stamp(char buf[CF_CLOCK_UTC], int64_t ms)
 {
-    time_t t = (time_t)(ms / 1000);
-    struct tm tm;
-
-    if (!gmtime_r(&t, &tm) || strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-        snprintf(buf, size, "%" PRId64, ms);
+    if (!cf_clock_utc(buf, ms / 1000))
+        snprintf(buf, CF_CLOCK_UTC, "%" PRId64, ms);
+    return buf;
 }
 
 static void show_text(const struct cf_detail *d)
 {
-    char when[40];
+    char when[CF_CLOCK_UTC];
 
     printf("%-12s %" PRId64 "\n", "job", d->id);
     field("state", cf_state_name(d->state));
@@ -119,8 +117,7 @@ static void show_text(const struct cf_detail *d)
     field("model", d->model_sha256);
     field("build", d->build);
     printf("%-12s %s, %d threads\n", "processor", d->isa, d->threads);
-    stamp(d->ended, when, sizeof when);
-    field("ended", when);
+    field("ended", stamp(when, d->ended));
     field("stages (ms)", d->stage_ms);
     field("note", d->note);
 }
@@ -130,7 +127,7 @@ static enum cf_status show_attempts(struct cf_call *call, int64_t id, json_t *in
 {
     enum cf_status st;
     struct cf_sql s;
-    char when[40];
+    char when[CF_CLOCK_UTC];
     bool row;
 
     st = cf_sql_open(
@@ -146,7 +143,7 @@ static enum cf_status show_attempts(struct cf_call *call, int64_t id, json_t *in
 
         code = cf_sql_col_text(&s, 4, NULL);
         message = cf_sql_col_text(&s, 5, NULL);
-        stamp(cf_sql_col_int(&s, 1), when, sizeof when);
+        stamp(when, cf_sql_col_int(&s, 1));
         if (into) {
             json_array_append_new(
                 into,

@@ -5,19 +5,19 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 
 enum { CHUNK = 1 << 16, WAIT_MS = 200, TURN_MS = 1000 };
 
 struct cf_input {
     gzFile gz; /* reads plain text through as it is */
     struct cf_digest *digest;
-    int fd;       /* of a pipe or terminal; -1 for a file. gz owns it */
-    int64_t turn; /* when cf_input_waits last said yes, monotonic ms */
+    int fd;         /* of a pipe or terminal; -1 for a file. gz owns it */
+    long long turn; /* when cf_input_waits last said yes, monotonic ms */
     char *name;
     char *line; /* grows up to CF_LINE_MAX + 1 */
     size_t cap;
@@ -26,14 +26,6 @@ struct cf_input {
     size_t at, len; /* in buf */
     char buf[CHUNK];
 };
-
-static int64_t monotonic_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 enum cf_status cf_input_open(struct cf_input **out, const char *path,
                              struct cf_error *err)
@@ -65,7 +57,7 @@ enum cf_status cf_input_open(struct cf_input **out, const char *path,
         return st;
     }
     in->fd = S_ISREG(sb.st_mode) ? -1 : fd;
-    in->turn = monotonic_ms();
+    in->turn = cf_clock_ms();
     *out = in;
     return CF_OK;
 }
@@ -203,9 +195,9 @@ bool cf_input_waits(struct cf_input *in)
 
     if (in->fd < 0)
         return false;
-    if (!(dry && poll(&p, 1, WAIT_MS) == 0) && monotonic_ms() - in->turn < TURN_MS)
+    if (!(dry && poll(&p, 1, WAIT_MS) == 0) && cf_clock_ms() - in->turn < TURN_MS)
         return false;
-    in->turn = monotonic_ms();
+    in->turn = cf_clock_ms();
     return true;
 }
 

@@ -3,9 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+#include "base/parse.h"
 #include "config.h"
 
 const char *cf_build_id(char buf[CF_BUILD_ID])
@@ -94,26 +95,22 @@ void cf_story_free(struct cf_story *s)
 }
 
 /* The one time an image may carry: that of SOURCE_DATE_EPOCH, which a rerun repeats. */
-static const char *date_of_record(char *buf, size_t size)
+static const char *date_of_record(char buf[CF_CLOCK_UTC])
 {
     const char *epoch = getenv("SOURCE_DATE_EPOCH");
-    char *end;
-    time_t t;
-    struct tm tm;
+    int64_t t;
 
-    if (!epoch || !*epoch)
+    if (!epoch || !*epoch ||
+        cf_parse_i64(epoch, INT64_MIN, INT64_MAX, &t, "SOURCE_DATE_EPOCH", NULL) != CF_OK)
         return NULL;
-    t = (time_t)strtoll(epoch, &end, 10);
-    if (*end || !gmtime_r(&t, &tm))
-        return NULL;
-    return strftime(buf, size, "%Y-%m-%dT%H:%M:%SZ", &tm) ? buf : NULL;
+    return cf_clock_utc(buf, t);
 }
 
 enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_webp *webp,
                                 const struct cf_story *s, enum cf_meta_level level,
                                 bool *proved, struct cf_blob *blob, struct cf_error *err)
 {
-    char date[32], build[CF_BUILD_ID];
+    char date[CF_CLOCK_UTC], build[CF_BUILD_ID];
     struct cf_record r = {
         .prompt = s->prompt,
         .negative = s->negative,
@@ -136,7 +133,7 @@ enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_we
         .pixel_sha256 = s->pixel_sha256,
         .build = cf_build_id(build),
         .isa = s->isa,
-        .date = date_of_record(date, sizeof date),
+        .date = date_of_record(date),
         .note = s->note,
     };
 

@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
@@ -206,6 +207,16 @@ static void a_file_is_read_whole_or_not_at_all(void **state)
     read_file("/proc/self/status", 1 << 20, "goes on behind its 0 bytes");
 }
 
+static void moments_are_written_in_utc_or_not_at_all(void **state)
+{
+    char buf[CF_CLOCK_UTC];
+
+    (void)state;
+    assert_string_equal(cf_clock_utc(buf, 951782400), "2000-02-29T00:00:00Z");
+    assert_string_equal(cf_clock_utc(buf, -1), "1969-12-31T23:59:59Z");
+    assert_null(cf_clock_utc(buf, INT64_MAX));
+}
+
 static void a_team_is_what_was_asked_for(void **state)
 {
     struct cf_error err = {0};
@@ -233,6 +244,7 @@ int main(void)
         cmocka_unit_test(half_floats_widen_exactly),
         cmocka_unit_test(json_refuses_duplicates_and_depth),
         cmocka_unit_test(a_file_is_read_whole_or_not_at_all),
+        cmocka_unit_test(moments_are_written_in_utc_or_not_at_all),
         cmocka_unit_test(a_team_is_what_was_asked_for),
     };
 
