@@ -74,6 +74,13 @@ enum cf_status cf_parse_int(const char *s, int lo, int hi, int *out, const char 
     return CF_OK;
 }
 
+enum cf_status cf_parse_auto(const char *s, int hi, int *out, const char *what,
+                             struct cf_error *err)
+{
+    *out = 0;
+    return strcmp(s, "auto") == 0 ? CF_OK : cf_parse_int(s, 1, hi, out, what, err);
+}
+
 enum cf_status cf_parse_u64(const char *s, uint64_t *out, const char *what,
                             struct cf_error *err)
 {

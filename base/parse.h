@@ -14,6 +14,9 @@ enum { CF_SIDE_MAX = 16383 }; /* pixels: what WebP can hold */
  * lo..hi. */
 enum cf_status cf_parse_int(const char *s, int lo, int hi, int *out, const char *what,
                             struct cf_error *err);
+/* The same for 1..hi, or the word "auto", which is 0. */
+enum cf_status cf_parse_auto(const char *s, int hi, int *out, const char *what,
+                             struct cf_error *err);
 enum cf_status cf_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out,
                             const char *what, struct cf_error *err);
 enum cf_status cf_parse_u64(const char *s, uint64_t *out, const char *what,

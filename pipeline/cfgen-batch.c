@@ -5,6 +5,7 @@
 
 #include "base/cli.h"
 #include "base/parse.h"
+#include "base/team.h"
 #include "config.h"
 #include "pipeline/batch.h"
 
@@ -67,17 +68,8 @@ struct args {
     bool help, version;
 };
 
-/* N, or "auto" for 0. */
-static enum cf_status auto_int(const char *s, int hi, int *out, const char *what,
-                               struct cf_error *err)
-{
-    *out = 0;
-    return strcmp(s, "auto") == 0 ? CF_OK : cf_parse_int(s, 1, hi, out, what, err);
-}
-
 static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
 {
-    static const char *const metas[] = {"full", "minimal", "none", NULL};
     static const char *const modes[] = {"auto", "always", "never", NULL};
     static const char *const forms[] = {"text", "json", NULL};
     struct cf_batch_options *o = &a->o;
@@ -97,13 +89,13 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         o->output = v;
         break;
     case 't':
-        return auto_int(v, 1024, &o->threads, "--threads", err);
+        return cf_parse_auto(v, CF_MAX_THREADS, &o->threads, "--threads", err);
     case 'n':
         return cf_parse_int(v, 1, 2000000000, &o->max_jobs, "--max-jobs", err);
     case 'c':
-        return auto_int(v, 64, &o->claim, "--claim", err);
+        return cf_parse_auto(v, 64, &o->claim, "--claim", err);
     case SIDE:
-        return auto_int(v, 64, &o->side, "--side-by-side", err);
+        return cf_parse_auto(v, 64, &o->side, "--side-by-side", err);
     case ATTEMPTS:
         return cf_parse_int(v, 1, 1000, &o->retry.max_attempts, "--max-attempts", err);
     case CRASHES:
@@ -115,9 +107,7 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case GRACE:
         return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
     case META:
-        CF_TRY(cf_parse_word(v, metas, &n, "--metadata", err));
-        o->meta = (enum cf_meta_level)n;
-        break;
+        return cf_meta_level_parse(v, &o->meta, "--metadata", err);
     case PROGRESS:
         CF_TRY(cf_parse_word(v, modes, &n, "--progress", err));
         o->progress = (enum cf_progress_mode)n;

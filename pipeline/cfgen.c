@@ -129,9 +129,7 @@ static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char 
 
 static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
 {
-    static const char *const levels[] = {"full", "minimal", "none", NULL};
     double d;
-    int n;
 
     switch (key) {
     case 'm':
@@ -161,14 +159,9 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case METHOD:
         return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
     case METADATA:
-        CF_TRY(cf_parse_word(v, levels, &n, "--metadata", err));
-        a->level = (enum cf_meta_level)n;
-        return CF_OK;
+        return cf_meta_level_parse(v, &a->level, "--metadata", err);
     case 't':
-        a->threads = 0;
-        return strcmp(v, "auto") == 0
-                   ? CF_OK
-                   : cf_parse_int(v, 1, CF_MAX_THREADS, &a->threads, "--threads", err);
+        return cf_parse_auto(v, CF_MAX_THREADS, &a->threads, "--threads", err);
     case META:
         a->meta = v;
         return CF_OK;

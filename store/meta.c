@@ -7,11 +7,23 @@
 #include <webp/mux.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "base/utf8.h"
 #include "store/exif.h"
 #include "store/fields.h"
 #include "store/params.h"
 #include "store/xmp.h"
+
+enum cf_status cf_meta_level_parse(const char *s, enum cf_meta_level *level,
+                                   const char *what, struct cf_error *err)
+{
+    static const char *const words[] = {"full", "minimal", "none", NULL};
+    int n;
+
+    CF_TRY(cf_parse_word(s, words, &n, what, err));
+    *level = (enum cf_meta_level)n;
+    return CF_OK;
+}
 
 static enum cf_status mux_error(WebPMuxError code, const char *what, struct cf_error *err)
 {

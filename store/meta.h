@@ -24,6 +24,10 @@ enum {
 /* Full: everything. Minimal: Software and DigitalSourceType. None: no chunk. */
 enum cf_meta_level { CF_META_FULL, CF_META_MINIMAL, CF_META_NONE };
 
+/* "full", "minimal" or "none"; else CF_EUSAGE about what, an option's name. */
+enum cf_status cf_meta_level_parse(const char *s, enum cf_meta_level *level,
+                                   const char *what, struct cf_error *err);
+
 /* All text is UTF-8 (ill-formed parts are written as U+FFFD), borrowed for the call; NULL
  * where unknown. A count of 0 is unknown too. */
 struct cf_record {

@@ -167,6 +167,19 @@ static void numbers_are_whole_strings_in_range(void **state)
         CF_EUSAGE);
 }
 
+static void zero_is_spelled_auto(void **state)
+{
+    int n = 7;
+
+    (void)state;
+    assert_int_equal(cf_parse_auto("auto", 9, &n, "--threads", NULL), CF_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(cf_parse_auto("9", 9, &n, "--threads", NULL), CF_OK);
+    assert_int_equal(n, 9);
+    assert_int_equal(cf_parse_auto("0", 9, &n, "--threads", NULL), CF_EUSAGE);
+    assert_int_equal(cf_parse_auto("10", 9, &n, "--threads", NULL), CF_EUSAGE);
+}
+
 static void a_word_is_one_of_a_few(void **state)
 {
     static const char *const words[] = {"full", "none", NULL};
@@ -211,6 +224,7 @@ int main(void)
         cmocka_unit_test(closed_standard_files_are_occupied_and_fail),
         cmocka_unit_test(numbers_are_whole_strings_in_range),
         cmocka_unit_test(sizes_and_lists_are_checked),
+        cmocka_unit_test(zero_is_spelled_auto),
         cmocka_unit_test(a_word_is_one_of_a_few),
     };
 
