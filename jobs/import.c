@@ -190,22 +190,26 @@ static enum cf_status put_cell(struct import *im, const char *text, size_t len)
     return CF_OK;
 }
 
-static void strip_cr(struct cf_line *line)
+/* The next line without its CR; *more is false at the end and at the limit. */
+static enum cf_status next_text(struct import *im, struct cf_line *line, bool *more)
 {
-    if (line->len && line->text[line->len - 1] == '\r')
+    bool end = limit_reached(im);
+
+    if (!end)
+        CF_TRY(next_line(im, line, &end));
+    if (!end && line->len && line->text[line->len - 1] == '\r')
         line->len--;
+    *more = !end;
+    return CF_OK;
 }
 
 static enum cf_status read_tsv(struct import *im)
 {
     struct cf_line line;
-    bool end;
+    enum cf_status st;
+    bool more;
 
-    while (!limit_reached(im)) {
-        CF_TRY(next_line(im, &line, &end));
-        if (end)
-            break;
-        strip_cr(&line);
+    while ((st = next_text(im, &line, &more)) == CF_OK && more) {
         if (line.too_long) {
             CF_TRY(too_long(im, line.number));
             continue;
@@ -223,7 +227,7 @@ static enum cf_status read_tsv(struct import *im)
         }
         CF_TRY(end_row(im));
     }
-    return CF_OK;
+    return st;
 }
 
 static void on_cell(void *text, size_t len, void *ctx)
@@ -315,22 +319,19 @@ static enum cf_status read_csv(struct import *im)
 static enum cf_status read_text(struct import *im)
 {
     struct cf_line line;
-    bool end;
+    enum cf_status st;
+    bool more;
 
-    while (!limit_reached(im)) {
+    while ((st = next_text(im, &line, &more)) == CF_OK && more) {
         struct cf_row row = {0};
 
-        CF_TRY(next_line(im, &line, &end));
-        if (end)
-            break;
-        strip_cr(&line);
         if (line.len == 0)
             continue;
         row.cell[CF_CELL_PROMPT].text = line.text;
         row.cell[CF_CELL_PROMPT].len = line.len;
         CF_TRY(line.too_long ? too_long(im, line.number) : add(im, &row, line.number));
     }
-    return CF_OK;
+    return st;
 }
 
 /* JSONL */
@@ -432,17 +433,14 @@ static enum cf_status json_row(struct import *im, const struct cf_line *line)
 static enum cf_status read_jsonl(struct import *im)
 {
     struct cf_line line;
-    bool end;
+    enum cf_status st;
+    bool more;
 
-    while (!limit_reached(im)) {
-        CF_TRY(next_line(im, &line, &end));
-        if (end)
-            break;
-        strip_cr(&line);
+    while ((st = next_text(im, &line, &more)) == CF_OK && more) {
         if (strspn(line.len ? line.text : "", " \t") < line.len)
             CF_TRY(line.too_long ? too_long(im, line.number) : json_row(im, &line));
     }
-    return CF_OK;
+    return st;
 }
 
 /* Which format */
@@ -493,14 +491,13 @@ static bool names_prompt(const struct import *im, const struct cf_line *line,
 static enum cf_status by_content(struct import *im, enum cf_format *format)
 {
     struct cf_line line;
-    bool end;
+    bool more;
 
     *format = CF_FORMAT_TEXT;
-    CF_TRY(next_line(im, &line, &end));
-    if (end)
+    CF_TRY(next_text(im, &line, &more));
+    if (!more)
         return CF_OK;
     cf_input_again(im->in);
-    strip_cr(&line);
     if (!line.len)
         return CF_OK;
     if (line.text[0] == '{')
