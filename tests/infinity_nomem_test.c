@@ -11,44 +11,17 @@
 
 #include "base/alloc.h"
 #include "tests/models_util.h"
+#include "tests/nomem.h"
 
 enum { DIM = 256, SIDE = 32 };
 
 static const char sizes[] = "{\"scales\":[[1,1],[2,2]],\"rope_grid\":[4,4]}";
 
-static long count, fail_at; /* fail_at 0: never */
 static struct cf_dnn *dnn;
 static json_t *json;
 static char model[UTIL_PATH], vae[UTIL_PATH];
 static struct cf_text text;
 static const struct cf_gen_ops *ops;
-
-void *__real_aligned_alloc(size_t align, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-    return ++count == fail_at ? NULL : __real_aligned_alloc(align, size);
-}
-
-static void each_allocation_fails(enum cf_status (*job)(struct cf_error *err),
-                                  long stride)
-{
-    enum cf_status status = CF_ENOMEM;
-
-    for (long n = 1; status != CF_OK; n += stride) {
-        struct cf_error err = {0};
-
-        count = 0;
-        fail_at = n;
-        status = job(&err);
-        fail_at = 0;
-        assert_int_equal(status, err.status);
-        if (status != CF_OK && status != CF_ENOMEM)
-            fail_msg("allocation %ld: %s", n, err.msg);
-        assert_true(n < 100000);
-    }
-}
 
 static enum cf_status open_close(struct cf_error *err)
 {
@@ -97,13 +70,13 @@ static enum cf_status all_calls(struct cf_error *err)
 static void opening_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(open_close, 3);
+    each_allocation_fails(open_close, 3, NULL, NULL);
 }
 
 static void running_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(all_calls, 17);
+    each_allocation_fails(all_calls, 17, NULL, NULL);
 }
 
 /* The plan's promise: after begin, steps and pixels come out of the arena alone. */
@@ -124,7 +97,7 @@ static void a_second_image_asks_for_no_memory(void **state)
     assert_int_equal(ops->plan(gen, &p, 1, text.n, &plan, &err), CF_OK);
     assert_int_equal(cf_arena_open(&arena, plan.arena_bytes, &err), CF_OK);
     for (int image_no = 0; image_no < 2; image_no++) {
-        count = 0;
+        nomem_count = 0;
         cf_arena_rewind(&arena, 0);
         assert_int_equal(ops->begin(gen, &plan, &item, &arena, NULL, NULL, &st, &err),
                          CF_OK);
@@ -132,7 +105,7 @@ static void a_second_image_asks_for_no_memory(void **state)
             assert_int_equal(ops->step(st, k, &err), CF_OK);
         assert_int_equal(ops->decode(st, 0, &image, &err), CF_OK);
     }
-    assert_int_equal(count, 0);
+    assert_int_equal(nomem_count, 0);
     cf_arena_close(&arena);
     ops->close(gen);
 }

@@ -54,7 +54,7 @@ TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 
 check_PROGRAMS += %D%/infinity_nomem_test
 TESTS += %D%/infinity_nomem_test
-%C%_infinity_nomem_test_SOURCES = %D%/infinity_nomem_test.c %D%/golden_tap.c
+%C%_infinity_nomem_test_SOURCES = %D%/infinity_nomem_test.c %D%/nomem.h %D%/golden_tap.c
 %C%_infinity_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 %C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)

@@ -33,7 +33,7 @@ nodist_EXTRA_%C%_textenc_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_qwen2_naive_test_SOURCES = dummy.cxx
 %C%_qwen2_naive_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_qwen2_naive_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
-%C%_textenc_nomem_test_SOURCES = %D%/textenc_nomem_test.c
+%C%_textenc_nomem_test_SOURCES = %D%/textenc_nomem_test.c %D%/nomem.h
 nodist_EXTRA_%C%_textenc_nomem_test_SOURCES = dummy.cxx
 %C%_textenc_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_textenc_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc

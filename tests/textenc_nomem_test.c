@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/nomem.h"
 #include "tests/textenc_paths.h"
 #include "textenc/bpe.h"
 #include "textenc/qwen2.h"
@@ -20,38 +21,7 @@
 #define TIED "tests/golden/textenc/qwen2-tiny-tied"
 #define BPE "tests/golden/textenc/tok-bpe4k"
 
-static long count, fail_at; /* fail_at 0: never */
-
-void *__real_aligned_alloc(size_t align, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-    return ++count == fail_at ? NULL : __real_aligned_alloc(align, size);
-}
-
 static struct cf_dnn *dnn; /* opened while memory lasts */
-
-/* Runs job with every allocation failing once; step > 1: with every step-th. */
-static void each_allocation_fails(enum cf_status (*job)(struct cf_error *err), long step)
-{
-    enum cf_status status = CF_ENOMEM;
-    long n = 1;
-
-    for (; status != CF_OK; n += step) {
-        struct cf_error err = {0};
-
-        count = 0;
-        fail_at = n;
-        status = job(&err);
-        fail_at = 0;
-        assert_int_equal(status, err.status);
-        if (status != CF_OK && status != CF_ENOMEM)
-            fail_msg("allocation %ld: %s", n, err.msg);
-        assert_true(n < 100000);
-    }
-    assert_true(n > 4); /* the counter works */
-}
 
 static enum cf_status open_and_use_bpe(struct cf_error *err)
 {
@@ -110,8 +80,8 @@ static enum cf_status open_and_encode(struct cf_error *err)
 static void a_tokenizer_opens_and_runs_or_says_that_memory_is_out(void **state)
 {
     (void)state;
-    each_allocation_fails(open_and_use_bpe, 1);
-    each_allocation_fails(open_slow_bpe, 1);
+    each_allocation_fails(open_and_use_bpe, 1, NULL, NULL);
+    each_allocation_fails(open_slow_bpe, 1, NULL, NULL);
 }
 
 static void an_encoder_opens_and_runs_or_says_that_memory_is_out(void **state)
@@ -122,7 +92,7 @@ static void an_encoder_opens_and_runs_or_says_that_memory_is_out(void **state)
     (void)state;
     assert_int_equal(cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err), CF_OK);
     assert_int_equal(cf_dnn_open(&dnn, level, 1, &err), CF_OK);
-    each_allocation_fails(open_and_encode, 1);
+    each_allocation_fails(open_and_encode, 1, NULL, NULL);
     cf_dnn_close(dnn);
 }
 

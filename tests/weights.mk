@@ -32,7 +32,7 @@ TESTS += %D%/model_test
 
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
-%C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c
+%C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h
 %C%_weights_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_weights_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 %C%_weights_nomem_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)

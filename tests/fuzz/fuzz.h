@@ -4,8 +4,8 @@
  * new inputs, with clang, in the root of the tree:
  *
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE -DCF_DATADIR='"."'
- *     -o fuzz tests/fuzz/fuzz_NAME.c weights/?*.c base/{alloc,digest,error,json,tensor}.c
- *     -ljansson -lcrypto
+ *     -o fuzz tests/fuzz/fuzz_NAME.c weights/?*.c
+ *     base/{alloc,digest,error,file,json,tensor}.c -ljansson -lcrypto
  *   ./fuzz -max_len=4096 out/new tests/fuzz/corpus/NAME
  *
  * and keep what -merge=1 finds worth keeping. */
@@ -14,8 +14,22 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* Returns 0; whatever the bytes are, it neither crashes nor reads past them. */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
+
+/* For targets that read files: a new file, made anew each time. */
+static inline void fuzz_write(const char *path, const void *bytes, size_t n)
+{
+    FILE *f;
+
+    unlink(path); /* ext4 waits for the disk when a file is cut and written anew */
+    f = fopen(path, "wb");
+    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0)
+        abort();
+}
 
 #endif

@@ -9,16 +9,6 @@
 
 static char dir[] = "/tmp/cfgen-fuzz-XXXXXX", shard[2][64], index_path[64];
 
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *f;
-
-    unlink(path); /* ext4 waits for the disk when a file is cut and written anew */
-    f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0)
-        abort();
-}
-
 static void clean(void)
 {
     unlink(shard[0]);
@@ -41,7 +31,7 @@ static void prepare(void)
 
         bytes[0] = (char)n;
         snprintf(shard[i], sizeof shard[i], "%s/s%d", dir, i + 1);
-        write_file(shard[i], bytes, (size_t)n + 10);
+        fuzz_write(shard[i], bytes, (size_t)n + 10);
     }
 }
 
@@ -52,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
     if (!shard[0][0])
         prepare();
-    write_file(index_path, bytes, n);
+    fuzz_write(index_path, bytes, n);
     if ((cf_ckpt_open(&c, index_path, &err) == CF_OK) != (c != NULL))
         abort();
     for (int i = 0; c && i < cf_ckpt_count(c); i++)

@@ -21,16 +21,6 @@ static const char *in_dir(const char *name)
     return path;
 }
 
-static void write_file(const char *path, const void *bytes, size_t n)
-{
-    FILE *f;
-
-    unlink(path); /* ext4 waits for the disk when a file is cut and written anew */
-    f = fopen(path, "wb");
-    if (!f || fwrite(bytes, 1, n, f) != n || fclose(f) != 0)
-        abort();
-}
-
 static void clean(void)
 {
     for (int i = 0; i < 4; i++)
@@ -45,7 +35,7 @@ static void prepare(void)
     if (!mkdtemp(dir) || atexit(clean) != 0 || mkdir(in_dir("te"), 0700) != 0)
         abort();
     for (int i = 0; i < 4; i++)
-        write_file(in_dir(part[i]), "abc", 3);
+        fuzz_write(in_dir(part[i]), "abc", 3);
     ready = 1;
 }
 
@@ -56,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
     if (!ready)
         prepare();
-    write_file(in_dir("model.json"), bytes, n);
+    fuzz_write(in_dir("model.json"), bytes, n);
     if ((cf_model_open(&m, dir, true, &err) == CF_OK) != (m != NULL))
         abort();
     for (int i = 0; m && i < CF_NPART; i++) /* nothing outside the directory */
