@@ -2,7 +2,7 @@
 # The text half of the golden checker; golden_report comes from the program that links it.
 check_LIBRARIES += %D%/libgoldentext.a
 %C%_libgoldentext_a_SOURCES = %D%/golden.h %D%/golden_textenc.c %D%/golden_textenc.h \
-	%D%/golden_tok.c %D%/golden_qwen2.c
+	%D%/golden_tok.c %D%/golden_t5_tok.c %D%/golden_encoder.c
 CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) weights/libweights.a \
 	$(CF_BASE_LIBS)
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
