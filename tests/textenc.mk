@@ -7,7 +7,8 @@ CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) weights/libwei
 	$(CF_BASE_LIBS)
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
 
-cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/textenc_test
+cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/t5_test \
+	%D%/textenc_test
 check_PROGRAMS += $(cf_textenc_tests)
 TESTS += $(cf_textenc_tests)
 # A program that is linked with spm.o needs the C++ linker: automake takes it when it
@@ -24,6 +25,10 @@ nodist_EXTRA_%C%_spm_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_qwen2_test_SOURCES = dummy.cxx
 %C%_qwen2_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_qwen2_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+%C%_t5_test_SOURCES = %D%/t5_test.c %D%/golden_tap.c
+nodist_EXTRA_%C%_t5_test_SOURCES = dummy.cxx
+%C%_t5_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_t5_test_LDADD = tests/libweightsutil.a $(CF_TEXTENC_TEST_LIBS)
 %C%_textenc_test_SOURCES = %D%/textenc_test.c %D%/textenc_paths.h
 nodist_EXTRA_%C%_textenc_test_SOURCES = dummy.cxx
 %C%_textenc_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
