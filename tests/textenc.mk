@@ -11,6 +11,12 @@ cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/t5_test \
 	%D%/textenc_test
 check_PROGRAMS += $(cf_textenc_tests)
 TESTS += $(cf_textenc_tests)
+# The real Qwen3 tokenizer, where npm can bring it: kept in the build tree, never here.
+dist_noinst_SCRIPTS += %D%/qwen_real.sh
+TESTS += %D%/qwen_real.sh
+%D%/qwen_real.log: %D%/check-golden$(EXEEXT)
+distclean-local:
+	rm -rf npm-cache
 # A program that is linked with spm.o needs the C++ linker: automake takes it when it
 # believes that one source is C++.
 %C%_bpe_test_SOURCES = %D%/bpe_test.c %D%/golden_tap.c
