@@ -165,9 +165,10 @@ enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
     int64_t items = 0;
 
     if (a->hd < 4 || a->hd > HD_MAX || a->hd % 4 || a->heads < 1 || a->kv_heads < 1 ||
-        a->heads % a->kv_heads)
-        return cf_fail(err, CF_ERANGE, "attention: %d heads over %d of %d channels",
-                       a->heads, a->kv_heads, a->hd);
+        a->heads % a->kv_heads || !(a->scale > 0))
+        return cf_fail(err, CF_ERANGE,
+                       "attention: %d heads over %d of %d channels, scale %g", a->heads,
+                       a->kv_heads, a->hd, (double)a->scale);
     for (int i = 0; i < n_seq; i++) {
         if (seq[i].nq < 0 || seq[i].nk < 0 || (seq[i].causal && seq[i].nk < seq[i].nq))
             return cf_fail(err, CF_ERANGE, "attention: sequence %d: %d queries, %d keys",

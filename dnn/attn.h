@@ -30,7 +30,7 @@ struct cf_attn_seq {
 
 struct cf_attn {
     int heads, kv_heads, hd; /* hd 4 .. 256, a multiple of 4 */
-    float scale;
+    float scale;             /* > 0 */
 };
 
 /* A query with no allowed key gives zeros. Errors: CF_ERANGE for sizes outside the above,

@@ -4,6 +4,7 @@
  * The pixels are cut into chunks whose number depends on (pixels, c). Each chunk gives
  * sums per channel, in double; chunks are added in order, then channels to their group.
  * The norm is then y = x * mul[c] + add[c]. */
+#include <assert.h>
 #include <math.h>
 
 #include "dnn/machine.h"
@@ -85,6 +86,7 @@ void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixe
     int64_t chunks = (CF_SHARED_SCRATCH - 8 * (int64_t)c) / (16 * (int64_t)c);
     struct cf_call call;
 
+    assert(c <= CF_GROUPNORM_MAX);
     if (pixels < 1)
         return;
     cf_call_begin(&call, dnn, &dnn->times.other);

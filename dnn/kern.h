@@ -72,12 +72,12 @@ struct cf_kern {
                       size_t m, size_t k, int add);
     /* dst [k, panel]: dst[l, j] = src[j * stride + l] for j < n, 0 for n <= j < panel. */
     void (*pack_panel)(float *dst, const float *src, size_t stride, size_t n, size_t k);
-    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max); the
-     * running maximum and sum are brought up to date: m' = max(m, max(scale s)),  f =
-     * exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key (weight
-     * exactly 0); with all keys masked so far m' stays -inf and weights are 0. exp has a
-     * relative error of 3e-7 and is 0 below -87.3. Returns f, by which earlier results
-     * are to be scaled. 2e-6. */
+    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max), scale >
+     * 0; the running maximum and sum are brought up to date: m' = max(m, max(scale s)),
+     * f = exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key
+     * (weight exactly 0); with all keys masked so far m' stays -inf and weights are 0.
+     * exp has a relative error of 3e-7 and is 0 below -87.3. Returns f, by which earlier
+     * results are to be scaled. 2e-6. */
     float (*softmax)(float *s, size_t n, float scale, float *max, float *sum);
     /* x *= f */
     void (*scale)(float *x, float f, size_t n);

@@ -60,11 +60,6 @@ static inline vec v_pow2(vec p, vec n)
     return v_mul(v_mul(p, two_to(half)), two_to(_mm256_sub_epi32(i, half)));
 }
 
-static inline vec v_drop(vec v, vec x, vec lo)
-{
-    return _mm256_and_ps(v, _mm256_cmp_ps(x, lo, _CMP_NLT_UQ));
-}
-
 static inline int v_finite(vec v)
 {
     vec size = _mm256_andnot_ps(v_set1(-0.0f), v);

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ROWS = 12 };
+enum { W = 16, ROWS = 8 };
 
 typedef __m512 vec;
 typedef __m512d vecd;
@@ -48,11 +48,6 @@ static inline vmask v_mask(size_t n)
 static inline vec v_loadm(const float *p, vmask m)
 {
     return _mm512_maskz_loadu_ps(m, p);
-}
-
-static inline vec v_drop(vec v, vec x, vec lo)
-{
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, lo, _CMP_NLT_UQ), v);
 }
 
 static inline int v_finite(vec v)

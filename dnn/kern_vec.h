@@ -1,7 +1,7 @@
 /* kern_vec.h - the kernels in terms of one vector of W floats; included once by each
  * instruction set, after it has defined:
  *
- *   vec, W                       W floats; ROWS = rows of a block of panel_mul
+ *   vec, W                       W floats; ROWS <= 8 rows are a block of panel_mul
  *   vmask, v_mask(n)             the first n lanes, 0 < n < W
  *   v_load, v_loadm, v_store, v_storem   unaligned; with a mask: nothing else is touched,
  *                                lanes outside are zero
@@ -22,11 +22,13 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-INLINE vec exp_v(vec x)
+/* exp for x <= 89, as in kern_c.c. Below -104 all is as at -104, where even a subnormal
+ * result is 0; NaN passes, being the second operand. */
+INLINE vec exp_low(vec x)
 {
-    vec top = v_min(v_set1(89.0f), x);
-    vec n = v_round(v_mul(top, v_set1(0x1.715476p+0f)));
-    vec r = v_fma(n, v_set1(-0x1.62e4p-1f), top);
+    vec in = v_max(v_set1(-104.0f), x);
+    vec n = v_round(v_mul(in, v_set1(0x1.715476p+0f)));
+    vec r = v_fma(n, v_set1(-0x1.62e4p-1f), in);
     vec p;
 
     r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
@@ -38,7 +40,12 @@ INLINE vec exp_v(vec x)
     p = v_fma(p, r, v_set1(0.5f));
     p = v_fma(p, r, v_set1(1.0f));
     p = v_fma(p, r, v_set1(1.0f));
-    return v_drop(v_pow2(p, n), x, v_set1(-0x1.5d58ap+6f));
+    return v_pow2(p, n);
+}
+
+INLINE vec exp_v(vec x)
+{
+    return exp_low(v_min(v_set1(89.0f), x));
 }
 
 INLINE vec silu_v(vec x)
@@ -394,10 +401,6 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
 {
     for (; m >= ROWS; m -= ROWS, dst += ROWS * ldd, a += ROWS * lda)
         panel_block(dst, ldd, a, lda, b, k, add, ROWS);
-    if (ROWS > 8 && m >= 8) {
-        panel_block(dst, ldd, a, lda, b, k, add, 8);
-        m -= 8, dst += 8 * ldd, a += 8 * lda;
-    }
     if (m & 4) {
         panel_block(dst, ldd, a, lda, b, k, add, 4);
         dst += 4 * ldd, a += 4 * lda;
@@ -438,26 +441,25 @@ static void k_pack_panel(float *dst, const float *src, size_t stride, size_t n, 
             dst[l * PANEL + j] = j < n ? src[j * stride + l] : 0.0f;
 }
 
+/* scale > 0, so the largest product is that of the largest score; and it is subtracted
+ * from the exact product. */
 static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
 {
-    vec vs = v_set1(scale), top = v_set1(*max), base, total = v_set1(0.0f);
+    vec vs = v_set1(scale), top = v_set1(-INFINITY), base, total = v_set1(0.0f);
     float m, f[2 * W];
 
+    for (size_t j = 0; j < n; j += W)
+        top = v_max(top, v_load(s + j));
+    m = v_hmax(top) * scale;
+    m = m > *max ? m : *max;
+    base = v_set1(m == -INFINITY ? 0.0f : -m);
     for (size_t j = 0; j < n; j += W) {
-        vec x = v_mul(v_load(s + j), vs);
-
-        v_store(s + j, x);
-        top = v_max(top, x);
-    }
-    m = v_hmax(top);
-    base = v_set1(m == -INFINITY ? 0.0f : m);
-    for (size_t j = 0; j < n; j += W) {
-        vec p = exp_v(v_sub(v_load(s + j), base));
+        vec p = exp_low(v_fma(v_load(s + j), vs, base));
 
         v_store(s + j, p);
         total = v_add(total, p);
     }
-    v_store(f, exp_v(v_sub(v_set1(*max), base)));
+    v_store(f, exp_low(v_add(v_set1(*max), base)));
     *sum = fmaf(*sum, f[0], v_hsum(total));
     *max = m;
     return f[0];

@@ -1,4 +1,8 @@
-/* layer.c - linear and convolution: sizes are checked here, oneDNN does the products. */
+/* layer.c - linear and convolution: sizes are checked here, oneDNN does the products.
+ *
+ * oneDNN's generated kernels want channels in whole vectors (always at SSE4.1, for 1x1 at
+ * every level). Where the counts are odd, weights are packed with zero channels around
+ * them and arrays pass through padded copies. */
 #include "dnn/layer.h"
 
 #include <limits.h>
@@ -9,33 +13,40 @@
 #include "dnn/machine.h"
 
 enum {
-    BLOCK = 16,         /* channels are rounded up to this for oneDNN's kernels */
+    BLOCK = 16,         /* channels are rounded up to this */
     TYPICAL_ROWS = 256, /* by which the layout of a linear layer is chosen */
     TYPICAL_SIDE = 64,  /* likewise, of a convolution */
+    PAD_ROWS = 256,     /* rows of a linear layer that pass through a copy at a time */
+    CHANNELS_MAX = INT_MAX - BLOCK,
+    SIDE_MAX = 1 << 20, /* pixels */
+};
+
+/* A convolution whose channels may be padded. */
+struct product {
+    struct cf_one_conv *conv;
+    int i, o;         /* channels as the caller sees them */
+    int ip, op;       /* and as the kernel does */
+    float *src, *dst; /* owned; padded copies, grown on demand */
+    size_t src_cap, dst_cap;
 };
 
 struct cf_linear {
     struct cf_dnn *dnn; /* borrowed */
-    struct cf_one_conv *conv;
-    int k, n;         /* as the caller sees them */
-    int kp, np;       /* rounded up */
-    float *src, *dst; /* owned; padded rows, NULL where nothing is padded */
+    struct product p;
 };
 
 struct cf_conv {
     struct cf_dnn *dnn; /* borrowed */
-    struct cf_one_conv *conv;
-    struct cf_one_geom geom;
+    struct product p;
+    struct cf_one_geom geom; /* with the caller's channels */
 };
 
-enum { PAD_ROWS = 256 }; /* rows that pass through src and dst at a time */
-
-static int round_up(int n)
+static int64_t round_up(int64_t n)
 {
     return (n + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-/* Weights of v as [np, kp] floats, zeros around [n, k]. */
+/* Weights of v, n rows of k, as [np, kp] floats with zeros around them. */
 static float *read_weights(const struct cf_view *v, int64_t n, int64_t k, int64_t np,
                            int64_t kp, struct cf_error *err)
 {
@@ -68,33 +79,106 @@ static enum cf_status check_type(const struct cf_view *w, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status linear_build(struct cf_linear *lin, const struct cf_view *v,
-                                   const float *bias, struct cf_error *err)
+/* Open with p->ip and p->op channels. */
+static enum cf_status product_pack(struct product *p, struct cf_dnn *dnn,
+                                   struct cf_one_geom geom, const struct cf_view *v,
+                                   const float *bias, int h, int w, int any,
+                                   struct cf_error *err)
 {
-    struct cf_one_geom geom = {
-        .ic = lin->kp, .oc = lin->np, .kh = 1, .kw = 1, .stride = 1};
-    float *w, *b = NULL;
-    struct cf_call call;
+    int64_t taps = (int64_t)geom.kh * geom.kw;
+    float *plain = read_weights(v, p->o, p->i * taps, p->op, p->ip * taps, err),
+          *b = NULL;
     enum cf_status st = CF_ENOMEM;
+    struct cf_call call;
 
-    w = read_weights(v, lin->n, lin->k, lin->np, lin->kp, err);
-    if (!w)
-        return err ? err->status : CF_ENOMEM;
-    if (bias && !(b = cf_calloc((size_t)lin->np, sizeof *b, err)))
+    geom.ic = p->ip;
+    geom.oc = p->op;
+    if (!plain || (bias && !(b = cf_calloc((size_t)p->op, sizeof *b, err))))
         goto out;
     if (b)
-        memcpy(b, bias, (size_t)lin->n * sizeof *b);
-    if (lin->kp != lin->k && !(lin->src = cf_calloc((size_t)lin->kp * PAD_ROWS, 4, err)))
-        goto out;
-    if (lin->np != lin->n && !(lin->dst = cf_calloc((size_t)lin->np * PAD_ROWS, 4, err)))
-        goto out;
-    cf_call_begin(&call, lin->dnn, &lin->dnn->times.other);
-    st = cf_one_conv_open(&lin->conv, lin->dnn->one, &geom, w, b, 1, TYPICAL_ROWS, err);
-    cf_call_end(&call, lin->dnn);
+        memcpy(b, bias, (size_t)p->o * sizeof *b);
+    cf_call_begin(&call, dnn, &dnn->times.other);
+    st = cf_one_conv_open(&p->conv, dnn->one, &geom, plain, b, h, w, any, err);
+    cf_call_end(&call, dnn);
 out:
     cf_free(b);
-    cf_free(w);
+    cf_free(plain);
     return st;
+}
+
+/* First as the caller's channels are (unless round), then rounded up, then with any
+ * kernel. */
+static enum cf_status product_open(struct product *p, struct cf_dnn *dnn,
+                                   const struct cf_one_geom *geom,
+                                   const struct cf_view *v, const float *bias, int h,
+                                   int w, int round, struct cf_error *err)
+{
+    struct cf_error why = {.status = CF_EUNSUP};
+
+    p->i = geom->ic;
+    p->o = geom->oc;
+    for (int attempt = round ? 1 : 0; attempt < 3 && why.status == CF_EUNSUP; attempt++) {
+        p->ip = attempt == 1 ? (int)round_up(p->i) : p->i;
+        p->op = attempt == 1 ? (int)round_up(p->o) : p->o;
+        why = (struct cf_error){0};
+        product_pack(p, dnn, *geom, v, bias, h, w, attempt == 2, &why);
+    }
+    return why.status == CF_OK ? CF_OK : cf_fail(err, why.status, "%s", why.msg);
+}
+
+static void product_close(struct product *p)
+{
+    cf_one_conv_close(p->conv);
+    cf_free(p->src);
+    cf_free(p->dst);
+}
+
+/* Room for n rows of c floats, all zero when it is new: what is padded stays zero. */
+static enum cf_status need_rows(float **buf, size_t *cap, int64_t n, int c,
+                                struct cf_error *err)
+{
+    size_t want;
+
+    if (!cf_mul_size((size_t)n, (size_t)c, &want))
+        return cf_fail(err, CF_ENOMEM, "layer: %lld x %d floats", (long long)n, c);
+    if (want <= *cap)
+        return CF_OK;
+    cf_free(*buf);
+    *cap = 0;
+    *buf = cf_calloc(want, sizeof **buf, err);
+    if (!*buf)
+        return CF_ENOMEM;
+    *cap = want;
+    return CF_OK;
+}
+
+static void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds,
+                      int64_t rows, int64_t n)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(dst + i * ldd, src + i * lds, (size_t)n * sizeof *dst);
+}
+
+/* src [h * w, i] to dst [out, o]. */
+static enum cf_status product_run(struct product *p, float *dst, const float *src,
+                                  int64_t h, int64_t w, int64_t out, struct cf_error *err)
+{
+    const float *from = src;
+    float *to = dst;
+
+    if (p->ip != p->i) {
+        CF_TRY(need_rows(&p->src, &p->src_cap, h * w, p->ip, err));
+        copy_rows(p->src, p->ip, src, p->i, h * w, p->i);
+        from = p->src;
+    }
+    if (p->op != p->o) {
+        CF_TRY(need_rows(&p->dst, &p->dst_cap, out, p->op, err));
+        to = p->dst;
+    }
+    CF_TRY(cf_one_conv_run(p->conv, to, from, h, w, err));
+    if (to != dst)
+        copy_rows(dst, p->o, to, p->op, out, p->o);
+    return CF_OK;
 }
 
 enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
@@ -102,12 +186,13 @@ enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
                               struct cf_error *err)
 {
     struct cf_linear *lin;
+    struct cf_one_geom geom = {.kh = 1, .kw = 1, .stride = 1};
     enum cf_status st;
 
     *out = NULL;
     CF_TRY(check_type(w, err));
-    if (w->ndim != 2 || w->dim[0] < 1 || w->dim[1] < 1 || w->dim[0] > INT_MAX - BLOCK ||
-        w->dim[1] > INT_MAX - BLOCK) {
+    if (w->ndim != 2 || w->dim[0] < 1 || w->dim[1] < 1 || w->dim[0] > CHANNELS_MAX ||
+        w->dim[1] > CHANNELS_MAX) {
         char shape[96];
 
         return cf_fail(err, CF_ESHAPE, "linear: weights %s, expected [n, k]",
@@ -117,11 +202,9 @@ enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
     if (!lin)
         return CF_ENOMEM;
     lin->dnn = dnn;
-    lin->n = (int)w->dim[0];
-    lin->k = (int)w->dim[1];
-    lin->np = round_up(lin->n);
-    lin->kp = round_up(lin->k);
-    st = linear_build(lin, w, bias, err);
+    geom.oc = (int)w->dim[0];
+    geom.ic = (int)w->dim[1];
+    st = product_open(&lin->p, dnn, &geom, w, bias, 1, TYPICAL_ROWS, 1, err);
     if (st != CF_OK) {
         cf_linear_close(lin);
         return st;
@@ -134,87 +217,63 @@ void cf_linear_close(struct cf_linear *lin)
 {
     if (!lin)
         return;
-    cf_one_conv_close(lin->conv);
-    cf_free(lin->src);
-    cf_free(lin->dst);
+    product_close(&lin->p);
     cf_free(lin);
 }
 
 int cf_linear_in(const struct cf_linear *lin)
 {
-    return lin->k;
+    return lin->p.i;
 }
 
 int cf_linear_out(const struct cf_linear *lin)
 {
-    return lin->n;
-}
-
-static void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds,
-                      int64_t rows, int64_t n)
-{
-    for (int64_t i = 0; i < rows; i++)
-        memcpy(dst + i * ldd, src + i * lds, (size_t)n * sizeof *dst);
-}
-
-/* Through padded rows, a block at a time. */
-static enum cf_status run_padded(struct cf_linear *lin, float *dst, const float *src,
-                                 int m, struct cf_error *err)
-{
-    for (int at = 0; at < m; at += PAD_ROWS) {
-        int rows = m - at < PAD_ROWS ? m - at : PAD_ROWS;
-        const float *from = src + (int64_t)at * lin->k;
-        float *to = dst + (int64_t)at * lin->n;
-
-        if (lin->src)
-            copy_rows(lin->src, lin->kp, from, lin->k, rows, lin->k);
-        CF_TRY(cf_one_conv_run(lin->conv, lin->dst ? lin->dst : to,
-                               lin->src ? lin->src : from, 1, rows, err));
-        if (lin->dst)
-            copy_rows(to, lin->n, lin->dst, lin->np, rows, lin->n);
-    }
-    return CF_OK;
+    return lin->p.o;
 }
 
 enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
                              struct cf_error *err)
 {
-    struct cf_dnn *dnn = lin->dnn;
+    struct product *p = &lin->p;
+    int padded = p->ip != p->i || p->op != p->o;
+    int step = padded && m > PAD_ROWS ? PAD_ROWS : m;
+    enum cf_status st = CF_OK;
     struct cf_call call;
-    enum cf_status st;
 
     if (m < 0)
         return cf_fail(err, CF_ERANGE, "linear: %d rows", m);
     if (m == 0)
         return CF_OK;
-    cf_call_begin(&call, dnn, &dnn->times.linear);
-    cf_team_flush(dnn);
-    if (lin->src || lin->dst)
-        st = run_padded(lin, dst, src, m, err);
-    else
-        st = cf_one_conv_run(lin->conv, dst, src, 1, m, err);
-    cf_call_end(&call, dnn);
+    cf_call_begin(&call, lin->dnn, &lin->dnn->times.linear);
+    cf_team_flush(lin->dnn);
+    for (int64_t at = 0; at < m && st == CF_OK; at += step) {
+        int64_t rows = m - at < step ? m - at : step;
+
+        st = product_run(p, dst + at * p->o, src + at * p->i, 1, rows, rows, err);
+    }
+    cf_call_end(&call, lin->dnn);
     return st;
 }
 
 size_t cf_linear_bytes(int64_t n, int64_t k)
 {
-    return (size_t)((n + BLOCK - 1) / BLOCK * BLOCK) *
-           (size_t)((k + BLOCK - 1) / BLOCK * BLOCK) * sizeof(float);
+    return (size_t)round_up(n) * (size_t)round_up(k) * sizeof(float);
 }
 
 static enum cf_status conv_check(const struct cf_view *w, struct cf_conv_shape s,
                                  struct cf_error *err)
 {
-    char shape[96];
     int ok = w->ndim == 4;
 
     CF_TRY(check_type(w, err));
     for (int i = 0; ok && i < 4; i++)
         ok = w->dim[i] >= 1 && w->dim[i] <= (i < 2 ? 1 << 20 : 64);
-    if (!ok)
+    if (!ok) {
+        char shape[96];
+
         return cf_fail(err, CF_ESHAPE, "conv: weights %s, expected [o, i, kh, kw]",
                        cf_shape_str(shape, sizeof shape, w->ndim, w->dim));
+    }
     if (s.stride < 1 || s.stride > 2 || s.top < 0 || s.left < 0 || s.bottom < 0 ||
         s.right < 0 || s.top > 64 || s.left > 64 || s.bottom > 64 || s.right > 64)
         return cf_fail(err, CF_ERANGE, "conv: stride %d, padding %d %d %d %d", s.stride,
@@ -227,9 +286,7 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
                             struct cf_conv_shape shape, struct cf_error *err)
 {
     struct cf_conv *conv;
-    struct cf_call call;
     enum cf_status st;
-    float *plain;
 
     *out = NULL;
     CF_TRY(conv_check(w, shape, err));
@@ -248,16 +305,8 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
         .bottom = shape.bottom,
         .right = shape.right,
     };
-    plain = read_weights(w, 1, cf_view_count(w), 1, cf_view_count(w), err);
-    if (!plain) {
-        cf_conv_close(conv);
-        return err ? err->status : CF_ENOMEM;
-    }
-    cf_call_begin(&call, dnn, &dnn->times.other);
-    st = cf_one_conv_open(&conv->conv, dnn->one, &conv->geom, plain, bias, TYPICAL_SIDE,
-                          TYPICAL_SIDE, err);
-    cf_call_end(&call, dnn);
-    cf_free(plain);
+    st = product_open(&conv->p, dnn, &conv->geom, w, bias, TYPICAL_SIDE, TYPICAL_SIDE, 0,
+                      err);
     if (st != CF_OK) {
         cf_conv_close(conv);
         return st;
@@ -270,7 +319,7 @@ void cf_conv_close(struct cf_conv *conv)
 {
     if (!conv)
         return;
-    cf_one_conv_close(conv->conv);
+    product_close(&conv->p);
     cf_free(conv);
 }
 
@@ -288,16 +337,18 @@ enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, i
                            int w, struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
-    struct cf_dnn *dnn = conv->dnn;
+    int64_t oh, ow;
     struct cf_call call;
     enum cf_status st;
 
-    if (h < 1 || w < 1 || h > 1 << 20 || w > 1 << 20 || h + g->top + g->bottom < g->kh ||
-        w + g->left + g->right < g->kw)
+    if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX ||
+        h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
         return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
-    cf_call_begin(&call, dnn, &dnn->times.conv);
-    cf_team_flush(dnn);
-    st = cf_one_conv_run(conv->conv, dst, src, h, w, err);
-    cf_call_end(&call, dnn);
+    oh = (h + g->top + g->bottom - g->kh) / g->stride + 1;
+    ow = (w + g->left + g->right - g->kw) / g->stride + 1;
+    cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
+    cf_team_flush(conv->dnn);
+    st = product_run(&conv->p, dst, src, h, w, oh * ow, err);
+    cf_call_end(&call, conv->dnn);
     return st;
 }

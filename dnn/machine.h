@@ -38,7 +38,8 @@ struct cf_call {
 void cf_call_begin(struct cf_call *call, struct cf_dnn *dnn, double *timer);
 void cf_call_end(struct cf_call *call, const struct cf_dnn *dnn);
 
-/* Make the whole team flush subnormals, before oneDNN uses it. */
+/* Make the whole team flush subnormals, before oneDNN uses it. The leader's mode is
+ * restored by cf_call_end; the other threads of the pool keep it. */
 void cf_team_flush(const struct cf_dnn *dnn);
 
 /* fn(arg, first, last, thread) over parts of [0, n), each part but the last a multiple of

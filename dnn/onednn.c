@@ -117,7 +117,7 @@ void cf_one_close(struct cf_one *one)
 
 const char *cf_one_version(void)
 {
-    static char text[32];
+    static _Thread_local char text[32];
     const dnnl_version_t *v = dnnl_version();
 
     snprintf(text, sizeof text, "%d.%d.%d", v->major, v->minor, v->patch);
@@ -136,12 +136,13 @@ static int is_1x1(const struct cf_one_geom *g)
 }
 
 /* Of the kernels for 1x1, the jit_1x1 family adds in an order that does not depend on the
- * number of pixels; others (brgemm, gemm) do not promise that. Of the others, the direct
- * jit family takes every size with one layout of weights; brgemm refuses small ones. */
-static int accept_first(const char *name, const void *arg)
+ * number of pixels; others (brgemm, gemm) do not promise that, and brgemm's are not there
+ * for every size. Likewise jit: among the direct kernels, whose layout of the weights is
+ * the same for all sizes. */
+static int accept_jit(const char *name, const void *arg)
 {
     const struct cf_one_conv *conv = arg;
-    const char *family = is_1x1(&conv->geom) ? "jit_1x1" : "jit:";
+    const char *family = is_1x1(&conv->geom) ? "jit_1x1:" : "jit:";
 
     return strncmp(name, family, strlen(family)) == 0;
 }
@@ -250,7 +251,7 @@ static enum cf_status take_bias(struct cf_one_conv *conv, const float *bias,
 }
 
 /* Choose layout and implementation for a typical input. */
-static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w,
+static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w, int any_impl,
                              struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
@@ -260,9 +261,7 @@ static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w,
     dnnl_status_t st = cf_md_init(&any, 4, dim, dnnl_format_tag_any);
 
     if (st == dnnl_success)
-        st = describe(conv, &pd, h, w, &any, accept_first);
-    if (st == dnnl_unimplemented)
-        st = describe(conv, &pd, h, w, &any, accept_any);
+        st = describe(conv, &pd, h, w, &any, any_impl ? accept_any : accept_jit);
     if (st == dnnl_success) {
         snprintf(conv->name, sizeof conv->name, "%s", cf_impl_name(pd));
         st = cf_md_query(&conv->wei_md, pd, dnnl_query_weights_md);
@@ -274,7 +273,7 @@ static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w,
 
 enum cf_status cf_one_conv_open(struct cf_one_conv **out, struct cf_one *one,
                                 const struct cf_one_geom *geom, const float *w,
-                                const float *bias, int64_t h, int64_t width,
+                                const float *bias, int64_t h, int64_t width, int any,
                                 struct cf_error *err)
 {
     struct cf_one_conv *conv = cf_calloc(1, sizeof *conv, err);
@@ -287,7 +286,7 @@ enum cf_status cf_one_conv_open(struct cf_one_conv **out, struct cf_one *one,
     conv->geom = *geom;
     st = bias ? take_bias(conv, bias, err) : CF_OK;
     if (st == CF_OK)
-        st = choose(conv, h, width, err);
+        st = choose(conv, h, width, any, err);
     if (st == CF_OK)
         st = pack(conv, w, err);
     if (st != CF_OK) {
@@ -344,6 +343,9 @@ static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t st = describe(conv, &pd, h, w, &conv->wei_md, accept_same);
 
+    /* A size that the kernel cannot do: any other that reads the same weights. */
+    if (st == dnnl_unimplemented && !is_1x1(&conv->geom))
+        st = describe(conv, &pd, h, w, &conv->wei_md, accept_any);
     if (st == dnnl_success)
         st = dnnl_primitive_create(&p->prim, pd);
     if (st == dnnl_success)

@@ -24,11 +24,14 @@ enum cf_status cf_one_open(struct cf_one **one, enum cf_cpu level, struct cf_err
 void cf_one_close(struct cf_one *one);
 const char *cf_one_version(void);
 
-/* w [oc, ic, kh, kw] and bias [oc] (or NULL) are read now and not kept. h and w are a
- * typical size of the input, by which layout and implementation are chosen. */
+/* w [oc, ic, kh, kw] and bias [oc] (or NULL) are read now and not kept. h and width are a
+ * typical size of the input, by which layout and implementation are chosen. Accepted are
+ * kernels generated for x86 (jit), or with any set whatever oneDNN offers: those are
+ * correct, but slow or free to add in another order for another size. CF_EUNSUP if there
+ * is none. */
 enum cf_status cf_one_conv_open(struct cf_one_conv **conv, struct cf_one *one,
                                 const struct cf_one_geom *geom, const float *w,
-                                const float *bias, int64_t h, int64_t width,
+                                const float *bias, int64_t h, int64_t width, int any,
                                 struct cf_error *err);
 void cf_one_conv_close(struct cf_one_conv *conv);
 enum cf_status cf_one_conv_run(struct cf_one_conv *conv, float *dst, const float *src,

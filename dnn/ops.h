@@ -27,7 +27,8 @@ void cf_rmsnorm(struct cf_dnn *dnn, float *dst, int64_t dstride, const float *sr
                 int64_t sstride, int64_t rows, int c, float eps, const float *w);
 
 /* GroupNorm over [pixels, c] in `groups` groups, affine, then x * sigmoid(x) if silu.
- * Statistics in double, summed in a fixed order. */
+ * Statistics in double, summed in a fixed order. c is at most CF_GROUPNORM_MAX. */
+enum { CF_GROUPNORM_MAX = 16384 };
 void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels, int c,
                   int groups, float eps, const float *gamma, const float *beta, int silu);
 

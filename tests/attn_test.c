@@ -281,7 +281,8 @@ static void scores_of_a_hundred_neither_overflow_nor_blur(void **state)
 static void impossible_heads_and_sizes_are_refused(void **state)
 {
     static const struct cf_attn bad[] = {{1, 1, 0, 1}, {1, 1, 6, 1}, {1, 1, 260, 1},
-                                         {3, 2, 8, 1}, {0, 1, 8, 1}, {1, 0, 8, 1}};
+                                         {3, 2, 8, 1}, {0, 1, 8, 1}, {1, 0, 8, 1},
+                                         {1, 1, 8, 0}};
     struct problem p = {{1, 1, 8, 1}, 4, 3, 1, 0, 1};
     struct cf_error err = {0};
     struct data d;

@@ -55,7 +55,9 @@ if ! mkdir -p "$cache" || ! tmp=$(mktemp -d "$cache/fetch.XXXXXX"); then
     echo "Bail out! cannot write in $bld"
     exit 99
 fi
-[ -f "$file" ] && is_right "$file" || fetch
+if [ ! -f "$file" ] || ! is_right "$file"; then
+    fetch
+fi
 
 # The checker walks directories: show it these recordings alone.
 mkdir "$tmp/golden"

@@ -1,0 +1,202 @@
+/* dnn_bench.c - rates of products, attention and convolution, one JSON line per case.
+ *
+ *     dnn_bench [threads]
+ *
+ * CFGEN_CPU chooses the level. Each case is the best of rounds that take turns, so that
+ * all see the same neighbours; the load average stands in the first line. */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "dnn/attn.h"
+#include "dnn/layer.h"
+#include "dnn/ops.h"
+
+enum { ROUNDS = 9, CASES_MAX = 64 };
+
+struct bench {
+    char name[96];
+    double work; /* floating-point operations of one call */
+    double best; /* seconds */
+    void (*run)(const struct bench *b, struct cf_error *err);
+    struct cf_linear *lin;
+    struct cf_conv *conv;
+    struct cf_attn attn;
+    int m, n, k, h, w;
+};
+
+static struct cf_dnn *dnn;
+static float *src, *dst;
+static struct bench cases[CASES_MAX];
+static int n_cases;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void run_linear(const struct bench *b, struct cf_error *err)
+{
+    cf_linear_run(b->lin, dst, src, b->m, err);
+}
+
+static void run_conv(const struct bench *b, struct cf_error *err)
+{
+    cf_conv_run(b->conv, dst, src, b->h, b->w, err);
+}
+
+static void run_attn(const struct bench *b, struct cf_error *err)
+{
+    int64_t stride = (int64_t)b->attn.heads * b->attn.hd;
+    struct cf_attn_seq s = {.dst = dst,
+                            .q = src,
+                            .k = src + 64,
+                            .v = src + 128,
+                            .d_stride = stride,
+                            .q_stride = stride,
+                            .k_stride = stride,
+                            .k_head = b->attn.hd,
+                            .v_stride = stride,
+                            .v_head = b->attn.hd,
+                            .nq = b->m,
+                            .nk = b->n};
+
+    cf_attn_run(dnn, &b->attn, &s, 1, err);
+}
+
+static void run_gelu(const struct bench *b, struct cf_error *err)
+{
+    (void)err;
+    cf_gelu_tanh(dnn, dst, src, b->n);
+}
+
+static void run_groupnorm(const struct bench *b, struct cf_error *err)
+{
+    (void)err;
+    cf_groupnorm(dnn, dst, src, b->m, b->n, 32, 1e-6f, src, src, 1);
+}
+
+static void add_linear(int k, int n, struct cf_error *err)
+{
+    static const int rows[] = {1, 2, 8, 32, 128, 512};
+    struct cf_view v = {.data = src, .dtype = CF_F32, .ndim = 2, .dim = {n, k}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct bench *b = &cases[n_cases++];
+
+        *b = (struct bench){.run = run_linear, .m = rows[i], .best = INFINITY};
+        b->work = 2.0 * rows[i] * n * k;
+        snprintf(b->name, sizeof b->name, "linear %d -> %d, %d rows", k, n, rows[i]);
+        if (i)
+            b->lin = b[-1].lin;
+        else
+            cf_linear_open(&b->lin, dnn, &v, NULL, err);
+    }
+}
+
+static void add_conv(int ic, int oc, int side, struct cf_error *err)
+{
+    struct cf_view v = {.data = src, .dtype = CF_F32, .ndim = 4, .dim = {oc, ic, 3, 3}};
+    struct cf_conv_shape s = {.stride = 1, .top = 1, .left = 1, .bottom = 1, .right = 1};
+    struct bench *b = &cases[n_cases++];
+
+    *b = (struct bench){.run = run_conv, .h = side, .w = side, .best = INFINITY};
+    b->work = 18.0 * ic * oc * side * side;
+    snprintf(b->name, sizeof b->name, "conv 3x3 %d -> %d, %d x %d", ic, oc, side, side);
+    cf_conv_open(&b->conv, dnn, &v, NULL, s, err);
+}
+
+static void add_attn(int heads, int hd, int nq, int nk)
+{
+    struct bench *b = &cases[n_cases++];
+
+    *b = (struct bench){.run = run_attn, .m = nq, .n = nk, .best = INFINITY};
+    b->attn = (struct cf_attn){heads, heads, hd, 0.1f};
+    b->work = 4.0 * heads * hd * nq * nk;
+    snprintf(b->name, sizeof b->name, "attention %d x %d, %d queries, %d keys", heads, hd,
+             nq, nk);
+}
+
+static void measure(struct cf_error *err)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < n_cases && err->status == CF_OK; i++) {
+            struct bench *b = &cases[i];
+            double start = now(), last = start, t;
+
+            do {
+                b->run(b, err);
+                t = now();
+                b->best = fmin(b->best, t - last);
+                last = t;
+            } while (t - start < 2e-3);
+        }
+    }
+}
+
+int main(int argc, char **argv)
+{
+    enum { FLOATS = 32 << 20 };
+    int threads = argc > 1 ? atoi(argv[1]) : 1;
+    struct cf_error err = {0};
+    enum cf_cpu level;
+    double load = 0;
+
+    src = cf_alloc(FLOATS, sizeof *src, &err);
+    dst = cf_alloc(FLOATS, sizeof *dst, &err);
+    if (!src || !dst || cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err) ||
+        cf_dnn_open(&dnn, level, threads, &err))
+        goto out;
+    for (int i = 0; i < FLOATS; i++)
+        src[i] = (float)(i % 251) * 0.008f - 1.0f;
+    add_linear(2048, 8192, &err);
+    add_linear(8192, 2048, &err);
+    add_linear(768, 3072, &err);
+    add_linear(2048, 64, &err);
+    add_linear(64, 64, &err);
+    add_conv(512, 512, 32, &err);
+    add_conv(128, 128, 128, &err);
+    add_conv(128, 3, 128, &err);
+    add_attn(1, 64, 64, 512);
+    add_attn(1, 128, 64, 512);
+    add_attn(16, 128, 1, 1024);
+    add_attn(16, 128, 32, 1024);
+    add_attn(16, 128, 256, 2048);
+    add_attn(12, 64, 256, 688);
+    cases[n_cases++] = (struct bench){.name = "gelu 1M",
+                                      .work = 1 << 20,
+                                      .n = 1 << 20,
+                                      .run = run_gelu,
+                                      .best = INFINITY};
+    cases[n_cases++] = (struct bench){.name = "groupnorm + silu 128 x 128 x 128",
+                                      .work = 1 << 21,
+                                      .m = 128 * 128,
+                                      .n = 128,
+                                      .run = run_groupnorm,
+                                      .best = INFINITY};
+    getloadavg(&load, 1);
+    printf("{\"oneDNN\": \"%s\", \"level\": \"%s\", \"threads\": %d, \"load\": %.1f}\n",
+           cf_dnn_version(), cf_cpu_name(cf_dnn_level(dnn)), threads, load);
+    measure(&err);
+    for (int i = 0; i < n_cases && err.status == CF_OK; i++)
+        printf("{\"case\": \"%s\", \"us\": %.1f, \"gflops\": %.1f}\n", cases[i].name,
+               cases[i].best * 1e6, cases[i].work / cases[i].best * 1e-9);
+out:
+    if (err.status)
+        fprintf(stderr, "dnn_bench: %s\n", err.msg);
+    for (int i = 0; i < n_cases; i++) {
+        if (i == 0 || cases[i].lin != cases[i - 1].lin)
+            cf_linear_close(cases[i].lin);
+        cf_conv_close(cases[i].conv);
+    }
+    cf_dnn_close(dnn);
+    cf_free(src);
+    cf_free(dst);
+    return err.status != CF_OK;
+}

@@ -1,0 +1,199 @@
+/* kern_bench.c - ns per element of every kernel on every instruction set of this machine.
+ */
+#include "tests/kern_bench.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "config.h"
+
+enum { N = 4096 }; /* elements of a call */
+
+void kern_fill(struct cf_kern *k, enum cf_cpu level)
+{
+    cf_kern_init_c(k);
+#ifdef CF_HAVE_X86
+    if (level == CF_CPU_AVX2)
+        cf_kern_init_avx2(k);
+    if (level == CF_CPU_AVX512)
+        cf_kern_init_avx512(k);
+#else
+    (void)level;
+#endif
+}
+
+/* -- the same work on every table; p: four arrays with room */
+
+static void bench_gelu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->gelu(p[0], p[1], n);
+}
+
+static void bench_silu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->silu(p[0], p[1], n);
+}
+
+static void bench_swiglu(const struct cf_kern *k, float **p, size_t n)
+{
+    k->swiglu(p[0], p[1], p[2], n);
+}
+
+static void bench_add(const struct cf_kern *k, float **p, size_t n)
+{
+    k->add(p[0], p[1], n);
+}
+
+static void bench_add_gated(const struct cf_kern *k, float **p, size_t n)
+{
+    k->add_gated(p[0], p[1], p[2], n);
+}
+
+static void bench_mix(const struct cf_kern *k, float **p, size_t n)
+{
+    k->mix(p[0], p[1], 2, p[2], -1, n);
+}
+
+static void bench_affine(const struct cf_kern *k, float **p, size_t n)
+{
+    k->affine(p[0], p[1], p[2], p[3], 1, n);
+}
+
+static void bench_finite(const struct cf_kern *k, float **p, size_t n)
+{
+    p[0][0] = (float)k->finite(p[1], n);
+}
+
+static void bench_layernorm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->layernorm(p[0], p[1], n, 1e-6f, p[2], p[3], 1);
+}
+
+static void bench_rmsnorm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rmsnorm(p[0], p[1], n, 1e-6f, p[2]);
+}
+
+static void bench_l2norm(const struct cf_kern *k, float **p, size_t n)
+{
+    k->l2norm(p[1], n, 10);
+}
+
+static void bench_moments(const struct cf_kern *k, float **p, size_t n)
+{
+    double *sum = (double *)(void *)p[0];
+
+    memset(sum, 0, 256 * sizeof *sum);
+    k->moments(sum, sum + 128, p[1], n / 128, 128, 128);
+}
+
+static void bench_rope_pairs(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rope_pairs(p[1], p[2], p[3], n);
+}
+
+static void bench_rope_halves(const struct cf_kern *k, float **p, size_t n)
+{
+    k->rope_halves(p[1], p[2], p[3], n);
+}
+
+static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
+{
+    k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
+}
+
+static void bench_pack_panel(const struct cf_kern *k, float **p, size_t n)
+{
+    k->pack_panel(p[0], p[1], n / k->panel, k->panel, n / k->panel);
+}
+
+static void bench_softmax(const struct cf_kern *k, float **p, size_t n)
+{
+    float max = -INFINITY, sum = 0;
+
+    memcpy(p[0], p[1], n * sizeof(float));
+    p[3][0] = k->softmax(p[0], n, 0.1f, &max, &sum);
+}
+
+static void bench_scale(const struct cf_kern *k, float **p, size_t n)
+{
+    k->scale(p[1], 1.0f, n);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const struct cf_kern *k, float **p, size_t n);
+} kernels[] = {
+    {"gelu", bench_gelu},
+    {"silu", bench_silu},
+    {"swiglu", bench_swiglu},
+    {"add", bench_add},
+    {"add_gated", bench_add_gated},
+    {"mix", bench_mix},
+    {"affine", bench_affine},
+    {"finite", bench_finite},
+    {"layernorm", bench_layernorm},
+    {"rmsnorm", bench_rmsnorm},
+    {"l2norm", bench_l2norm},
+    {"moments", bench_moments},
+    {"rope_pairs", bench_rope_pairs},
+    {"rope_halves", bench_rope_halves},
+    {"panel_mul", bench_panel_mul},
+    {"pack_panel", bench_pack_panel},
+    {"softmax", bench_softmax},
+    {"scale", bench_scale},
+};
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+/* The best of many short runs: what the code can do, not what the neighbours allowed. */
+static double best_of(void (*run)(const struct cf_kern *, float **, size_t),
+                      const struct cf_kern *k, float **p)
+{
+    double best = INFINITY;
+
+    for (int round = 0; round < 40; round++) {
+        double start = now();
+
+        for (int r = 0; r < 8; r++)
+            run(k, p, N);
+        best = fmin(best, (now() - start) / (8 * N));
+    }
+    return best;
+}
+
+void kern_bench(void)
+{
+    float *p[4];
+    struct cf_kern k;
+
+    for (int i = 0; i < 4; i++) {
+        p[i] = cf_alloc(8 * N, sizeof **p, NULL);
+        for (int j = 0; p[i] && j < 8 * N; j++)
+            p[i][j] = (float)((j * 37 + i) % 101) * 0.1f - 5.0f;
+    }
+    printf("%-12s", "ns/element");
+    for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++)
+        printf(" %8s", cf_cpu_name(level));
+    puts("");
+    for (size_t i = 0;
+         p[0] && p[1] && p[2] && p[3] && i < sizeof kernels / sizeof *kernels; i++) {
+        printf("%-12s", kernels[i].name);
+        for (enum cf_cpu level = CF_CPU_C; level <= cf_cpu_best(); level++) {
+            kern_fill(&k, level);
+            printf(" %8.3f", best_of(kernels[i].run, &k, p));
+        }
+        puts("");
+    }
+    for (int i = 0; i < 4; i++)
+        cf_free(p[i]);
+}
