@@ -25,13 +25,15 @@ packages_missing()
     done
 }
 
-# tally LOG: "passed failed skipped" of a make run, from the summaries that automake
-# prints at the end of each make check.
+# tally LOG: "passed failed skipped" of a make run, from the summary that automake prints at
+# the end of each make check (VERBOSE=1 shows the same numbers once more before it).
 tally()
 {
-    awk '/^# (PASS|XFAIL): / { pass += $3 }
-         /^# (FAIL|XPASS|ERROR): / { fail += $3 }
-         /^# SKIP: / { skip += $3 }
+    awk '/^Testsuite summary/ { on = 1 }
+         on && /^# (PASS|XFAIL): / { pass += $3 }
+         on && /^# (FAIL|XPASS|ERROR): / { fail += $3 }
+         on && /^# SKIP: / { skip += $3 }
+         /^# ERROR: / { on = 0 }
          END { print pass + 0, fail + 0, skip + 0 }' "$1"
 }
 
@@ -39,8 +41,10 @@ tally()
 # check VERBOSE=1 puts it into the log) or, where none did, the end of the log.
 failures()
 {
-    if grep -E '^(FAIL|XPASS|ERROR): ' "$1" | sort -u | grep .; then
-        grep -A 15 '^not ok' "$1" | head -n 100 | sed 's/^/    /'
+    if grep -E '^(FAIL|XPASS|ERROR): [^ ]+ ' "$1" | sort -u | grep .; then
+        awk '/^not ok/ { printf "%s", said; print; on = 1; next }
+             /^#/ { if (on) print; else said = said $0 "\n"; next }
+             !/^FAIL: / { on = 0; said = "" }' "$1" | head -n 200 | sed 's/^/    /'
     else
         tail -n 40 "$1" | sed 's/^/    /'
     fi

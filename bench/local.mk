@@ -1,16 +1,17 @@
-# benches: built by "make bench", never part of "make check"
+# benches: built and run by "make bench", never part of "make check"
 EXTRA_PROGRAMS = %D%/cfgen-synth %D%/dnn_bench
+CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_cfgen_synth_SOURCES = %D%/synth.c
 %C%_cfgen_synth_LDADD = $(CF_BASE_LIBS)
 %C%_dnn_bench_SOURCES = %D%/dnn_bench.c
 %C%_dnn_bench_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
-CLEANFILES += $(EXTRA_PROGRAMS)
 
 EXTRA_DIST += %D%/lib.sh
 dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh
 
 .PHONY: bench
-bench: all bench/cfgen-synth$(EXEEXT) bench/dnn_bench$(EXEEXT)
+bench: all $(EXTRA_PROGRAMS)
 	@CFGEN_SRCDIR='$(abs_top_srcdir)'; export CFGEN_SRCDIR; \
 	CFGEN_BUILDDIR='$(abs_top_builddir)'; export CFGEN_BUILDDIR; \
+	bench/dnn_bench$(EXEEXT) && \
 	$(SHELL) '$(srcdir)/bench/shipped.sh' && $(SHELL) '$(srcdir)/bench/medium.sh'

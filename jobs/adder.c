@@ -261,6 +261,11 @@ enum cf_status cf_adder_row(struct cf_adder *a, const struct cf_new_job *job, in
     return st;
 }
 
+enum cf_status cf_adder_pause(struct cf_adder *a, struct cf_error *err)
+{
+    return a->open ? end(a, CF_OK, err) : CF_OK;
+}
+
 static enum cf_status note_source(struct cf_adder *a, const char *sha256,
                                   struct cf_error *err)
 {

@@ -45,6 +45,10 @@ enum cf_status cf_adder_open(struct cf_adder **a, struct cf_queue *q,
 enum cf_status cf_adder_row(struct cf_adder *a, const struct cf_new_job *job, int64_t *id,
                             bool *fresh, struct cf_error *err);
 
+/* Commits what is there; the next row begins a transaction of its own. Before a wait for
+ * input, so that nobody waits for the queue meanwhile. */
+enum cf_status cf_adder_pause(struct cf_adder *a, struct cf_error *err);
+
 /* Texts as above, without a queue: prompts are checked before a row is taken apart. */
 enum cf_status cf_prompt_check(const char *text, size_t len, const char *what,
                                struct cf_error *err);

@@ -25,6 +25,9 @@ static const struct {
     {"open attempts of jobs that do not run",
      "SELECT count(*) FROM attempt WHERE ended IS NULL"
      " AND job_id NOT IN (SELECT job_id FROM lease)"},
+    {"leases of workers that ended",
+     "SELECT count(*) FROM lease l JOIN worker w ON w.id = l.worker_id"
+     " WHERE w.ended IS NOT NULL"},
     {"counters that differ from what they count",
      "SELECT count(*) FROM stat s WHERE n <> (SELECT count(*) FROM job WHERE state = "
      "s.state)"},

@@ -171,6 +171,26 @@ static enum cf_status lease_all(struct cf_queue *q, int64_t worker_id,
     return st;
 }
 
+/* A claim proves that the worker lives, whatever was believed before; a lease of a worker
+ * that counts as ended would never be taken back. */
+static enum cf_status lives(struct cf_queue *q, int64_t worker_id, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    int found = 0;
+
+    st = cf_sql_open(&s, q->db, "UPDATE worker SET ended = NULL WHERE id = ?1", err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, worker_id);
+        st = cf_sql_run(&s, &found, err);
+    }
+    cf_sql_close(&s);
+    if (st == CF_OK && !found)
+        st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
+                     (long long)worker_id);
+    return st;
+}
+
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err)
 {
@@ -188,6 +208,8 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
         st = wake(q, err);
         if (st == CF_OK)
             st = read_ready(q, k, jobs, err);
+        if (st == CF_OK && jobs->n)
+            st = lives(q, worker_id, err);
         if (st == CF_OK)
             st = lease_all(q, worker_id, jobs, err);
         st = cf_sql_end(q->db, st, err);

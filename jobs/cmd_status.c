@@ -3,8 +3,8 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/alloc.h"
 #include "jobs/cli.h"
 #include "jobs/db.h"
 
@@ -58,9 +58,11 @@ static enum cf_status read_rate(struct cf_queue *q, struct report *r,
     if (st == CF_OK && row) {
         r->recent = cf_sql_col_int(&s, 0);
         oldest = cf_sql_col_int(&s, 1);
+        /* In the first ten minutes the clock starts with the first image. */
         span = r->first >= oldest ? now - oldest : RECENT_MS;
         if (r->recent > 1 && span > 0)
-            r->rate_recent = (double)r->recent * 60000 / (double)span;
+            r->rate_recent =
+                (double)(r->recent - (r->first >= oldest)) * 60000 / (double)span;
     }
     cf_sql_close(&s);
     if (r->counts.n[CF_JOB_DONE] > 1 && r->last > r->first)
@@ -121,6 +123,15 @@ static void print_duration(double seconds)
         printf("%" PRId64 " s", s);
 }
 
+static void print_failure(const char *head, const struct failure *f)
+{
+    printf("%-10s %12" PRId64 " ", head, f->n);
+    cf_cli_print(f->code, strlen(f->code), SIZE_MAX);
+    printf(": cfgen-jobs retry --code=");
+    cf_cli_print(f->code, strlen(f->code), SIZE_MAX);
+    putchar('\n');
+}
+
 static void print_text(const struct report *r)
 {
     for (int i = 0; i < CF_NJOBSTATE; i++)
@@ -139,9 +150,7 @@ static void print_text(const struct report *r)
         putchar('\n');
     }
     for (int i = 0; i < r->n_failure; i++)
-        printf("%-10s %12" PRId64 " %s: cfgen-jobs retry --code=%s\n",
-               i ? "" : "failures", r->failure[i].n, r->failure[i].code,
-               r->failure[i].code);
+        print_failure(i ? "" : "failures", &r->failure[i]);
 }
 
 static json_t *real_or_null(double v)

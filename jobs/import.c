@@ -72,6 +72,13 @@ static enum cf_status add(struct import *im, const struct cf_row *row, int64_t l
     return bad ? bad_row(im, line, &why) : cf_fail(im->err, why.status, "%s", why.msg);
 }
 
+static enum cf_status next_line(struct import *im, struct cf_line *line, bool *end)
+{
+    if (cf_input_waits(im->in))
+        CF_TRY(cf_adder_pause(im->adder, im->err));
+    return cf_input_line(im->in, line, end, im->err);
+}
+
 static bool limit_reached(const struct import *im)
 {
     return im->how->limit > 0 && im->n->rows >= im->how->limit;
@@ -195,7 +202,7 @@ static enum cf_status read_tsv(struct import *im)
     bool end;
 
     while (!limit_reached(im)) {
-        CF_TRY(cf_input_line(im->in, &line, &end, im->err));
+        CF_TRY(next_line(im, &line, &end));
         if (end)
             break;
         strip_cr(&line);
@@ -293,7 +300,7 @@ static enum cf_status read_csv(struct import *im)
 
     CF_TRY(start_csv(&p, im));
     do {
-        st = cf_input_line(im->in, &line, &end, im->err);
+        st = next_line(im, &line, &end);
         if (st == CF_OK && !end)
             st = feed_csv(&p, im, &line);
     } while (st == CF_OK && !end && !limit_reached(im));
@@ -313,7 +320,7 @@ static enum cf_status read_text(struct import *im)
     while (!limit_reached(im)) {
         struct cf_row row = {0};
 
-        CF_TRY(cf_input_line(im->in, &line, &end, im->err));
+        CF_TRY(next_line(im, &line, &end));
         if (end)
             break;
         strip_cr(&line);
@@ -428,7 +435,7 @@ static enum cf_status read_jsonl(struct import *im)
     bool end;
 
     while (!limit_reached(im)) {
-        CF_TRY(cf_input_line(im->in, &line, &end, im->err));
+        CF_TRY(next_line(im, &line, &end));
         if (end)
             break;
         strip_cr(&line);
@@ -489,7 +496,7 @@ static enum cf_status by_content(struct import *im, enum cf_format *format)
     bool end;
 
     *format = CF_FORMAT_TEXT;
-    CF_TRY(cf_input_line(im->in, &line, &end, im->err));
+    CF_TRY(next_line(im, &line, &end));
     if (end)
         return CF_OK;
     cf_input_again(im->in);

@@ -2,18 +2,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
 
-enum { CHUNK = 1 << 16 };
+enum { CHUNK = 1 << 16, WAIT_MS = 200, TURN_MS = 1000 };
 
 struct cf_input {
     gzFile gz; /* reads plain text through as it is */
     struct cf_digest *digest;
+    int fd;       /* of a pipe or terminal; -1 for a file. gz owns it */
+    int64_t turn; /* when cf_input_waits last said yes, monotonic ms */
     char *name;
     char *line; /* grows up to CF_LINE_MAX + 1 */
     size_t cap;
@@ -22,6 +26,14 @@ struct cf_input {
     size_t at, len; /* in buf */
     char buf[CHUNK];
 };
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
 
 enum cf_status cf_input_open(struct cf_input **out, const char *path,
                              struct cf_error *err)
@@ -52,6 +64,8 @@ enum cf_status cf_input_open(struct cf_input **out, const char *path,
         cf_input_close(in);
         return st;
     }
+    in->fd = S_ISREG(sb.st_mode) ? -1 : fd;
+    in->turn = monotonic_ms();
     *out = in;
     return CF_OK;
 }
@@ -86,29 +100,47 @@ static enum cf_status read_error(struct cf_input *in, struct cf_error *err)
     return cf_fail(err, CF_EFORMAT, "%s: %s", in->name, words);
 }
 
-static enum cf_status fill(struct cf_input *in, struct cf_error *err)
+/* A pipe is read by what it has: zlib would wait for a full buffer. */
+static enum cf_status read_some(struct cf_input *in, struct cf_error *err)
 {
-    bool first = in->len == 0 && in->last.number == 0;
-    int n, code = Z_OK;
+    int code = Z_OK;
+    ssize_t n;
 
-    in->at = in->len = 0;
     do
-        n = gzread(in->gz, in->buf, CHUNK);
+        n = in->fd >= 0 ? read(in->fd, in->buf, CHUNK) : gzread(in->gz, in->buf, CHUNK);
     while (n < 0 && errno == EINTR && (gzclearerr(in->gz), true));
-    if (n == 0)
+    if (in->fd >= 0 && n < 0)
+        return cf_fail_errno(err, errno, "%s: read", in->name);
+    if (n == 0 && in->fd < 0)
         gzerror(in->gz, &code);
     if (n < 0 || code != Z_OK)
         return read_error(in, err);
+    in->at = 0;
     in->len = (size_t)n;
+    return CF_OK;
+}
+
+static bool starts(const struct cf_input *in, const char *what, size_t n)
+{
+    return in->len >= n && memcmp(in->buf, what, n) == 0;
+}
+
+static enum cf_status fill(struct cf_input *in, struct cf_error *err)
+{
+    bool first = in->len == 0 && in->last.number == 0;
+
+    CF_TRY(read_some(in, err));
     CF_TRY(cf_digest_add(in->digest, in->buf, in->len, err));
     if (!first)
         return CF_OK;
-    if (in->len >= 3 && memcmp(in->buf, "\xef\xbb\xbf", 3) == 0)
-        in->at = 3;
-    if (in->len >= 2 &&
-        (memcmp(in->buf, "\xff\xfe", 2) == 0 || memcmp(in->buf, "\xfe\xff", 2) == 0))
+    if (starts(in, "\x1f\x8b", 2))
+        return cf_fail(err, CF_EFORMAT,
+                       "%s: compressed data on a pipe (zcat makes it text)", in->name);
+    if (starts(in, "\xff\xfe", 2) || starts(in, "\xfe\xff", 2))
         return cf_fail(err, CF_EFORMAT, "%s: UTF-16, expected UTF-8 (iconv converts it)",
                        in->name);
+    if (starts(in, "\xef\xbb\xbf", 3))
+        in->at = 3;
     return CF_OK;
 }
 
@@ -162,6 +194,19 @@ enum cf_status cf_input_line(struct cf_input *in, struct cf_line *line, bool *en
     in->last.text = in->line;
     *line = in->last;
     return CF_OK;
+}
+
+bool cf_input_waits(struct cf_input *in)
+{
+    struct pollfd p = {.fd = in->fd, .events = POLLIN};
+    bool dry = !in->again && !memchr(in->buf + in->at, '\n', in->len - in->at);
+
+    if (in->fd < 0)
+        return false;
+    if (!(dry && poll(&p, 1, WAIT_MS) == 0) && monotonic_ms() - in->turn < TURN_MS)
+        return false;
+    in->turn = monotonic_ms();
+    return true;
 }
 
 void cf_input_again(struct cf_input *in)

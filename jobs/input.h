@@ -1,4 +1,4 @@
-/* input.h - lines of a file or of standard input, gzipped or not, in bounded memory.
+/* input.h - lines of a file, gzipped or not, or of a pipe, in bounded memory.
  *
  * A leading UTF-8 byte order mark is dropped. The hash is that of the text after
  * decompression. */
@@ -33,6 +33,11 @@ void cf_input_close(struct cf_input *in); /* NULL is fine */
  * UTF-16; CF_EIO. */
 enum cf_status cf_input_line(struct cf_input *in, struct cf_line *line, bool *end,
                              struct cf_error *err);
+
+/* True when a pipe or terminal has no whole line to give for a fifth of a second, and at
+ * least once a second of one that keeps giving: the time to let others at the queue.
+ * Never for a file. */
+bool cf_input_waits(struct cf_input *in);
 
 /* The next call of cf_input_line gives the last line once more. */
 void cf_input_again(struct cf_input *in);

@@ -1,3 +1,4 @@
+dist_man_MANS += man/cfgen-jobs.1
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \

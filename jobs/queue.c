@@ -204,7 +204,8 @@ static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
     CF_TRY(cf_sql_int64(q->db, "PRAGMA application_id", &id, err));
     CF_TRY(cf_sql_int64(q->db, "PRAGMA user_version", &version, err));
     if (id != CF_SCHEMA_ID)
-        return cf_fail(err, CF_EFORMAT, "an empty database: its making was interrupted");
+        return cf_fail(err, CF_EFORMAT,
+                       "an empty database: its making was cut off, make it again");
     CF_TRY(cf_schema_usable((int)version, q->writable, err));
     CF_TRY(
         cf_sql_int64(q->db,
@@ -222,6 +223,18 @@ static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
         st = cf_sql_end(q->db, st, err);
     }
     return st;
+}
+
+/* A queue whose making was cut off: ours by its first page, empty once SQLite has rolled
+ * back what was not committed. */
+static enum cf_status cut_off(struct cf_queue *q, bool *empty, struct cf_error *err)
+{
+    int64_t id, tables;
+
+    CF_TRY(cf_sql_int64(q->db, "PRAGMA application_id", &id, err));
+    CF_TRY(cf_sql_int64(q->db, "SELECT count(*) FROM sqlite_schema", &tables, err));
+    *empty = id == 0 && tables == 0;
+    return CF_OK;
 }
 
 static enum cf_status connect_to(struct cf_queue *q, bool may_create,
@@ -244,6 +257,8 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create,
         CF_TRY(probe(q->path, err));
     CF_TRY(open_db(q, fresh, err));
     CF_TRY(set_up(q, err));
+    if (!fresh && may_create)
+        CF_TRY(cut_off(q, &fresh, err));
     if (fresh)
         CF_TRY(create(q, err));
     CF_TRY(check_version(q, err));

@@ -6,6 +6,11 @@
  * it at kill -9) or, failing that, a counter that moves: clocks of two machines are never
  * compared.
  *
+ * A job's key is SHA-256 over a canonical, length-prefixed text of format version,
+ * prompt, negative, recipe, seed and size (jobs/key.h). It names neither weights nor
+ * build: an output's row does. Recipes are canonical JSON (jobs/recipe.h); jobs are put
+ * in by jobs/adder.h and jobs/import.h.
+ *
  * Order of calls: open; register; then any of claim, finish, fail, release, beat, reap;
  * unregister; close. A connection belongs to one thread.
  * Schema and transactions: jobs/schema.c. */
@@ -93,7 +98,8 @@ void cf_jobs_free(struct cf_jobs *jobs);
 void cf_job_free(struct cf_job *job);
 
 /* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed
- * jobs whose time has come are made ready first. */
+ * jobs whose time has come are made ready first. CF_ENOENT for a worker that is not
+ * registered; one that was taken for dead counts as alive again. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
 

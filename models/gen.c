@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-extern const struct cf_gen_ops cf_gen_infinity;
+#include "models/infinity.h"
 
 static const struct cf_gen_ops *const table[] = {&cf_gen_infinity};
 

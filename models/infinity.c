@@ -334,9 +334,13 @@ static void choose(struct cf_gen_state *st, int s, int b, int64_t n)
 
 static enum cf_status inf_step(struct cf_gen_state *st, int k, struct cf_error *err)
 {
-    int64_t n = (int64_t)st->plan.step[k].h * st->plan.step[k].w;
     int f = st->gen->shape.patchify ? 2 : 1;
+    int64_t n;
 
+    if (k != st->done || k >= st->plan.n_step)
+        return cf_fail(err, CF_EBUG, "scale %d asked for, %d of %d done", k, st->done,
+                       st->plan.n_step);
+    n = (int64_t)st->plan.step[k].h * st->plan.step[k].w;
     CF_TRY(input(st, k, n, err));
     CF_TRY(blocks(st, k, n, err));
     CF_TRY(head(st, k, n, err));
@@ -487,8 +491,6 @@ static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan 
     cf_arena_close(&e.arena);
     return status;
 }
-
-extern const struct cf_gen_ops cf_gen_infinity;
 
 const struct cf_gen_ops cf_gen_infinity = {
     .name = "infinity",

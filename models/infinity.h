@@ -45,6 +45,8 @@
 
 enum { CF_INF_MAX_HEAD = 256 };
 
+extern const struct cf_gen_ops cf_gen_infinity; /* models/gen.h */
+
 /* The "infinity" object of model.json. */
 struct cf_inf_shape {
     int c;         /* embed_dim */

@@ -103,7 +103,7 @@ static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
     CF_TRY(per_step(p->temperature, &p->n_temperature, d->tau, d->n_tau, n_step, 1e-4,
                     1000.0, "temperature", err));
     CF_TRY(per_step(p->flip, &p->n_flip, &none, 1, n_step, 0.0, 1.0, "flip", err));
-    if (but_last && n_step > 1)
+    if (but_last)
         p->flip[n_step - 1] = 0.0f;
     if (p->n_insert < 0 || p->n_insert > CF_MAX_INSERT)
         return cf_fail(err, CF_ERANGE,

@@ -328,7 +328,7 @@ int cf_vae_has_encoder(const struct cf_vae *vae)
  * without buffers finds out how large each becomes, so that a plan and a run are the same
  * code. */
 
-enum { NBUF = 3 };
+enum { NBUF = 3, STRIP = 64 }; /* STRIP: rows of a doubled picture, even */
 
 struct walk {
     struct cf_dnn *dnn;
@@ -374,18 +374,58 @@ static void norm(struct walk *k, int dst, int src, int c, const float *gain,
 static enum cf_status run_res(struct walk *k, const struct op *op, const struct packed *p,
                               struct cf_error *err)
 {
-    int h = k->h, w = k->w;
+    int h = k->h, w = k->w, rest;
 
-    norm(k, k->a, k->x, op->in, p->gain[0], p->shift[0]);
-    CF_TRY(conv(k, p->conv[0], k->b, k->a, h, w, h, w, op->out, err));
-    norm(k, k->b, k->b, op->out, p->gain[1], p->shift[1]);
-    CF_TRY(conv(k, p->conv[1], k->a, k->b, h, w, h, w, op->out, err));
     if (op->in != op->out) {
+        /* The wider picture ends with the shortcut and is then overwritten: the largest
+         * pictures of a decoder are the inputs of such blocks. */
         CF_TRY(conv(k, p->conv[2], k->b, k->x, h, w, h, w, op->out, err));
-        swap(&k->x, &k->b);
+        norm(k, k->x, k->x, op->in, p->gain[0], p->shift[0]);
+        CF_TRY(conv(k, p->conv[0], k->a, k->x, h, w, h, w, op->out, err));
+        norm(k, k->a, k->a, op->out, p->gain[1], p->shift[1]);
+        CF_TRY(conv(k, p->conv[1], k->x, k->a, h, w, h, w, op->out, err));
+        rest = k->b;
+    } else {
+        norm(k, k->a, k->x, op->in, p->gain[0], p->shift[0]);
+        CF_TRY(conv(k, p->conv[0], k->b, k->a, h, w, h, w, op->out, err));
+        norm(k, k->b, k->b, op->out, p->gain[1], p->shift[1]);
+        CF_TRY(conv(k, p->conv[1], k->a, k->b, h, w, h, w, op->out, err));
+        rest = k->a;
     }
     if (!k->dry)
-        cf_add(k->dnn, k->buf[k->x], k->buf[k->a], (int64_t)h * w * op->out);
+        cf_add(k->dnn, k->buf[k->x], k->buf[rest], (int64_t)h * w * op->out);
+    return CF_OK;
+}
+
+/* Doubled and convolved in strips of rows, so that the doubled picture never exists
+ * whole. A strip brings two rows of its neighbours along; what the zero padding spoils is
+ * dropped. */
+static enum cf_status run_up(struct walk *k, const struct op *op, const struct packed *p,
+                             struct cf_error *err)
+{
+    int h = k->h, w = k->w, oh = 2 * h, ow = 2 * w, whole = oh <= STRIP;
+    int rows = whole ? oh : STRIP + 4;
+    size_t in = (size_t)ow * (size_t)op->in, out = (size_t)ow * (size_t)op->out;
+
+    need(k, k->a, rows, ow, whole ? op->in : op->in + op->out);
+    need(k, k->b, oh, ow, op->out);
+    for (int y = 0; !k->dry && y < oh; y += STRIP) {
+        int end = y + STRIP < oh ? y + STRIP : oh;
+        int from = y > 0 ? y / 2 - 1 : 0, to = end < oh ? end / 2 + 1 : h;
+        float *twice = k->buf[k->a], *dst = k->buf[k->b];
+        float *made = whole ? dst : twice + (size_t)rows * in;
+
+        cf_upsample_nearest2(k->dnn, twice,
+                             k->buf[k->x] + (size_t)from * (size_t)w * (size_t)op->in,
+                             to - from, w, op->in);
+        CF_TRY(cf_conv_run(p->conv[0], made, twice, 2 * (to - from), ow, err));
+        if (!whole)
+            memcpy(dst + (size_t)y * out, made + (size_t)(y - 2 * from) * out,
+                   (size_t)(end - y) * out * sizeof(float));
+    }
+    swap(&k->x, &k->b);
+    k->h = oh;
+    k->w = ow;
     return CF_OK;
 }
 
@@ -403,13 +443,7 @@ static enum cf_status run_op(struct walk *k, const struct op *op, const struct p
         CF_TRY(run_res(k, op, p, err));
         break;
     case UP:
-        need(k, k->a, 2 * h, 2 * w, op->in);
-        if (!k->dry)
-            cf_upsample_nearest2(k->dnn, k->buf[k->a], k->buf[k->x], h, w, op->in);
-        CF_TRY(conv(k, p->conv[0], k->b, k->a, 2 * h, 2 * w, 2 * h, 2 * w, op->out, err));
-        swap(&k->x, &k->b);
-        k->h *= 2;
-        k->w *= 2;
+        CF_TRY(run_up(k, op, p, err));
         break;
     case DOWN:
         CF_TRY(conv(k, p->conv[0], k->a, k->x, h, w, h / 2, w / 2, op->out, err));

@@ -73,6 +73,7 @@ void cf_fixture_open(struct cf_fixture *f, const char *dir, const char *base,
 {
     const char *file = json_string_value(json_object_get(json, "file"));
     const char *name = json_string_value(json_object_get(json, "name"));
+    enum cf_cpu level;
     char path[2560];
 
     memset(f, 0, sizeof(*f));
@@ -87,7 +88,8 @@ void cf_fixture_open(struct cf_fixture *f, const char *dir, const char *base,
         snprintf(path, sizeof(path), "%s/%s.safetensors", dir, f->name);
     if (name != NULL)
         snprintf(f->name, sizeof(f->name), "%s", name);
-    if (cf_dnn_open(&f->dnn, CF_CPU_AUTO, threads, &f->err) != CF_OK ||
+    if (cf_cpu_parse(&level, getenv("CFGEN_CPU"), &f->err) != CF_OK ||
+        cf_dnn_open(&f->dnn, level, threads, &f->err) != CF_OK ||
         cf_ckpt_open(&f->file, path, &f->err) != CF_OK) {
         cf_fixture_fail(f, "%s", f->err.msg);
         return;

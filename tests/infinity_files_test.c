@@ -92,16 +92,17 @@ static void one_chunk_is_named_blocks(void **state)
 static void level_embeddings_may_be_added_before_every_chunk(void **state)
 {
     const char *path = util_path(dir, "blocks.safetensors");
-    json_t *json = tiny();
+    json_t *once = tiny(), *every = tiny();
 
     (void)state;
-    set(json, "infinity", "level_embed_first_block_only", json_false());
-    assert_same(picture(tiny(), model_path, vae_path),
-                picture(json, model_path, vae_path), 0);
+    set(every, "infinity", "level_embed_first_block_only", json_false());
+    assert_same(picture(once, model_path, vae_path), picture(every, model_path, vae_path),
+                0);
     util_rewrite(path, model_path, unchunk, NULL);
-    set(json, "infinity", "block_chunks", json_integer(1)); /* one chunk, one addition */
-    assert_same(picture(tiny(), model_path, vae_path), picture(json, path, vae_path), 1);
-    json_decref(json);
+    set(every, "infinity", "block_chunks", json_integer(1)); /* one chunk, one addition */
+    assert_same(picture(once, model_path, vae_path), picture(every, path, vae_path), 1);
+    json_decref(once);
+    json_decref(every);
 }
 
 static const char *no_zero_bias(const char *old, char buf[256])

@@ -484,6 +484,43 @@ static void a_preview_changes_nothing(void **state)
     cf_arena_close(&b.arena);
 }
 
+static void steps_run_once_and_in_order(void **state)
+{
+    struct cf_gen_item it = item(0);
+    struct cf_error err = {0};
+    struct begun b;
+
+    (void)state;
+    assert_int_equal(begin(&b, gen, &it, NULL, &err), CF_OK);
+    assert_int_equal(ops->step(b.st, 1, &err), CF_EBUG);
+    err.status = CF_OK;
+    for (int k = 0; k < b.plan.n_step; k++)
+        assert_int_equal(ops->step(b.st, k, &err), CF_OK);
+    assert_int_equal(ops->step(b.st, b.plan.n_step, &err), CF_EBUG);
+    cf_arena_close(&b.arena);
+}
+
+static void an_arena_that_is_too_small_is_an_error(void **state)
+{
+    struct cf_gen_item it = item(0);
+    struct cf_gen_state *st;
+    struct cf_gen_params p;
+    struct cf_plan plan;
+
+    (void)state;
+    cf_gen_params_default(&p);
+    for (size_t part = 0; part < 8; part++) {
+        struct cf_error err = {0};
+        struct cf_arena arena;
+
+        assert_int_equal(ops->plan(gen, &p, 1, 32, &plan, &err), CF_OK);
+        assert_int_equal(cf_arena_open(&arena, plan.arena_bytes / 8 * part, &err), CF_OK);
+        if (ops->begin(gen, &plan, &it, &arena, NULL, NULL, &st, &err) != CF_OK)
+            assert_int_equal(err.status, CF_ENOMEM);
+        cf_arena_close(&arena);
+    }
+}
+
 static void cancel_is_noticed(void **state)
 {
     struct cf_cancel cancel = {0};
@@ -580,6 +617,8 @@ int main(void)
         cmocka_unit_test(an_image_encodes_to_bits_that_rebuild_it),
         cmocka_unit_test(without_an_encoder_encoding_is_refused),
         cmocka_unit_test(a_preview_changes_nothing),
+        cmocka_unit_test(steps_run_once_and_in_order),
+        cmocka_unit_test(an_arena_that_is_too_small_is_an_error),
         cmocka_unit_test(cancel_is_noticed),
         cmocka_unit_test(a_value_that_is_no_number_names_its_scale),
         cmocka_unit_test(text_of_another_width_is_refused),

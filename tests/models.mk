@@ -19,6 +19,9 @@ GOLDEN = $(abs_top_srcdir)/tests/golden
 check-golden: tests/check-golden$(EXEEXT)
 	tests/check-golden$(EXEEXT) '$(GOLDEN)'
 
+dist_noinst_SCRIPTS += %D%/golden.sh
+TESTS += %D%/golden.sh
+
 check_LIBRARIES += %D%/libmodelsutil.a
 %C%_libmodelsutil_a_SOURCES = %D%/models_util.c %D%/models_util.h
 %C%_libmodelsutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
@@ -48,3 +51,10 @@ TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 %C%_infinity_files_test_SOURCES = %D%/infinity_files_test.c %D%/golden_tap.c
 %C%_infinity_files_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_files_test_LDADD = $(CF_MODELS_TEST_LIBS)
+
+check_PROGRAMS += %D%/infinity_nomem_test
+TESTS += %D%/infinity_nomem_test
+%C%_infinity_nomem_test_SOURCES = %D%/infinity_nomem_test.c %D%/golden_tap.c
+%C%_infinity_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_infinity_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)

@@ -473,6 +473,30 @@ static void a_job_that_kills_its_workers_ends_as_crash_loop(void **state)
     sound_and_close(q);
 }
 
+static void a_worker_thought_dead_that_claims_again_can_still_die(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    struct cf_self self;
+    struct cf_jobs jobs;
+    int64_t w;
+    int n;
+
+    (void)state;
+    add(q, 1);
+    assert_int_equal(cf_self_open(&self, cf_queue_dir(q), "b", "c", &err), CF_OK);
+    assert_int_equal(cf_queue_register(q, &self.worker, &w, &err), CF_OK);
+    assert_int_equal(cf_queue_reap_worker(q, w, &retry, &n, &err), CF_OK);
+    claim_one(q, w, &jobs);
+    cf_jobs_free(&jobs);
+    sound(q);
+    assert_int_equal(reap(q), 0);
+    cf_self_close(&self);
+    assert_int_equal(reap(q), 1);
+    assert_int_equal(cf_queue_claim(q, 99, 1, &jobs, &err), CF_ENOENT);
+    sound_and_close(q);
+}
+
 static void a_reboot_or_a_slurm_restart_charges_nobody(void **state)
 {
     struct cf_worker old = {
@@ -617,6 +641,51 @@ static void random_kills_lose_no_job_and_leave_a_sound_file(void **state)
     sound_and_close(q);
 }
 
+static int die(sqlite3_vfs *vfs, const char *name, int sync)
+{
+    (void)vfs;
+    (void)name;
+    (void)sync;
+    _exit(0);
+}
+
+/* The child dies where a commit would delete its journal: all is written, nothing holds.
+ */
+static void a_queue_whose_making_was_cut_off_is_made_again(void **state)
+{
+    struct cf_error err = {0};
+    struct cf_queue *q;
+    int status = 1;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        cf_queue_close(fresh());
+        unlink(path);
+        if (fork() == 0) {
+            sqlite3_vfs vfs = *sqlite3_vfs_find(NULL);
+            sqlite3 *db;
+
+            vfs.zName = "dies";
+            vfs.xDelete = die;
+            sqlite3_vfs_register(&vfs, 0);
+            sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+                            "dies");
+            cf_sql_begin(db, NULL);
+            cf_schema_migrate(db, 0, NULL);
+            cf_sql_end(db, CF_OK, NULL);
+            _exit(1);
+        }
+        wait(&status);
+        assert_int_equal(status, 0);
+        if (i)
+            assert_int_equal(cf_queue_open(&q, path, MODE(CF_QUEUE_WRITE), &err),
+                             CF_EFORMAT);
+        q = must_open(CF_QUEUE_CREATE);
+        add(q, 1);
+        sound_and_close(q);
+    }
+}
+
 static void many_may_make_the_queue_at_once(void **state)
 {
     enum { PROCS = 6 };
@@ -668,6 +737,94 @@ static void a_busy_queue_is_told_and_charges_nobody(void **state)
     assert_int_equal(ask(q, "SELECT attempts FROM job"), 0);
     cf_jobs_free(&jobs);
     cf_queue_close(other);
+    sound_and_close(q);
+}
+
+static void a_full_disk_is_told_and_changes_nothing(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0}, full = {0};
+    enum cf_status st = CF_OK;
+    char note[60000];
+    struct cf_output big = output;
+    struct cf_jobs jobs;
+    int64_t w;
+
+    (void)state;
+    memset(note, 'x', sizeof note - 1);
+    note[sizeof note - 1] = '\0';
+    big.note = note;
+    add(q, 1);
+    w = worker(q, "h", "b", NULL);
+    claim_one(q, w, &jobs);
+    cf_sql_exec(q->db, "PRAGMA max_page_count = 1", &err); /* no page more than now */
+    st = cf_queue_finish(q, &jobs.job[0], &big, &full);
+    assert_int_equal(st, CF_ENOSPC);
+    assert_true(cf_status_environment(st));
+    sound(q);
+    cf_sql_exec(q->db, "PRAGMA max_page_count = 100000", &err);
+    assert_int_equal(cf_queue_finish(q, &jobs.job[0], &big, &err), CF_OK);
+    cf_jobs_free(&jobs);
+    sound_and_close(q);
+}
+
+static void memory_that_runs_out_is_told_and_changes_nothing(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    struct cf_jobs jobs;
+    int told = 0, done = 0;
+    int64_t w;
+
+    (void)state;
+    add(q, 40);
+    w = worker(q, "h", "b", NULL);
+    for (int i = 0; i < 40; i++) {
+        struct cf_error why = {0};
+        enum cf_status st;
+
+        sqlite3_db_release_memory(q->db);
+        sqlite3_hard_heap_limit64(sqlite3_memory_used() + 16384 * i);
+        st = cf_queue_claim(q, w, 1, &jobs, &why);
+        if (st == CF_OK)
+            st = cf_queue_finish(q, &jobs.job[0], &output, &why);
+        sqlite3_hard_heap_limit64(0);
+        if (jobs.n && st == CF_ENOMEM)
+            assert_int_equal(cf_queue_release(q, &jobs.job[0], "memory", &err), CF_OK);
+        cf_jobs_free(&jobs);
+        assert_true(st == CF_OK || st == CF_ENOMEM);
+        told += st == CF_ENOMEM;
+        done += st == CF_OK;
+        sound(q);
+    }
+    assert_true(told > 0 && done > 0);
+    assert_int_equal(in_state(q, CF_JOB_DONE), done);
+    sound_and_close(q);
+}
+
+/* Closing any descriptor of a file drops a process's locks on it: opening a queue for a
+ * second time must not do that to the first. */
+static void a_second_connection_leaves_the_locks_of_the_first(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    int status = 1;
+
+    (void)state;
+    assert_int_equal(cf_sql_exec(q->db, "BEGIN EXCLUSIVE", &err), CF_OK);
+    cf_queue_close(must_open(CF_QUEUE_READ));
+    if (fork() == 0) {
+        struct cf_queue *other;
+        int64_t w;
+
+        if (cf_queue_open(&other, path, MODE(CF_QUEUE_WRITE), NULL) != CF_OK)
+            _exit(2);
+        cf_queue_timeout(other, 50);
+        _exit(cf_queue_register(other, &(struct cf_worker){0}, &w, NULL) != CF_EBUSY);
+    }
+    wait(&status);
+    assert_int_equal(status, 0);
+    cf_sql_exec(q->db, "ROLLBACK", &err);
     sound_and_close(q);
 }
 
@@ -853,12 +1010,17 @@ int main(void)
         cmocka_unit_test(a_clock_set_back_costs_one_backoff),
         cmocka_unit_test(a_killed_worker_gives_its_jobs_back),
         cmocka_unit_test(a_job_that_kills_its_workers_ends_as_crash_loop),
+        cmocka_unit_test(a_worker_thought_dead_that_claims_again_can_still_die),
         cmocka_unit_test(a_reboot_or_a_slurm_restart_charges_nobody),
         cmocka_unit_test(workers_of_other_hosts_are_left_alone),
         cmocka_unit_test(four_processes_never_do_a_job_twice),
         cmocka_unit_test(random_kills_lose_no_job_and_leave_a_sound_file),
+        cmocka_unit_test(a_queue_whose_making_was_cut_off_is_made_again),
         cmocka_unit_test(many_may_make_the_queue_at_once),
         cmocka_unit_test(a_busy_queue_is_told_and_charges_nobody),
+        cmocka_unit_test(a_full_disk_is_told_and_changes_nothing),
+        cmocka_unit_test(memory_that_runs_out_is_told_and_changes_nothing),
+        cmocka_unit_test(a_second_connection_leaves_the_locks_of_the_first),
         cmocka_unit_test(a_reader_writes_nothing),
         cmocka_unit_test(files_that_are_not_ours_are_refused_and_never_written),
         cmocka_unit_test(a_directory_without_write_permission_is_refused),

@@ -281,6 +281,11 @@ static void weights_that_do_not_fit_the_config_are_named(void **state)
     refuse_changed(dnn, "layer_types", json_pack("[s]", "sliding_attention"),
                    "layer_types");
     refuse_changed(dnn, "text_config", json_integer(3), "text_config");
+    refuse_changed(dnn, "quantization_config", json_pack("{s:i}", "bits", 4), "quantiz");
+    refuse_changed(dnn, "rope_scaling", json_pack("{s:f}", "factor", 4.0),
+                   "rope_scaling");
+    refuse_changed(dnn, "rope_parameters", json_pack("{s:s}", "rope_type", "yarn"),
+                   "yarn");
     assert_int_equal(
         cf_qwen2_open(&m, dnn, in_tree(path, GOLDEN "qwen2-tiny-tied"), 5, &err),
         CF_ERANGE);

@@ -7,8 +7,8 @@ CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) weights/libwei
 	$(CF_BASE_LIBS)
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
 
-cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/t5_test \
-	%D%/textenc_test
+cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/qwen2_naive_test \
+	%D%/t5_test %D%/textenc_test %D%/textenc_nomem_test
 check_PROGRAMS += $(cf_textenc_tests)
 TESTS += $(cf_textenc_tests)
 # The real Qwen3 tokenizer, where npm can bring it: kept in the build tree, never here.
@@ -39,3 +39,28 @@ nodist_EXTRA_%C%_t5_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_textenc_test_SOURCES = dummy.cxx
 %C%_textenc_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_textenc_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+%C%_qwen2_naive_test_SOURCES = %D%/qwen2_naive_test.c
+nodist_EXTRA_%C%_qwen2_naive_test_SOURCES = dummy.cxx
+%C%_qwen2_naive_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_qwen2_naive_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+%C%_textenc_nomem_test_SOURCES = %D%/textenc_nomem_test.c
+nodist_EXTRA_%C%_textenc_nomem_test_SOURCES = dummy.cxx
+%C%_textenc_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_textenc_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_textenc_nomem_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+
+# Fuzz targets; tests/fuzz/fuzz.h says how to search for new inputs.
+cf_textenc_fuzz = %D%/fuzz/replay_tokenizer %D%/fuzz/replay_text %D%/fuzz/replay_qwen2_config
+check_PROGRAMS += $(cf_textenc_fuzz)
+TESTS += $(cf_textenc_fuzz)
+EXTRA_DIST += %D%/fuzz/seed_textenc.py
+CF_FUZZ_TEXTENC_LIBS = textenc/libtextenc.a weights/libweights.a $(CF_BASE_LIBS)
+%C%_fuzz_replay_tokenizer_SOURCES = %D%/fuzz/fuzz_tokenizer.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+%C%_fuzz_replay_tokenizer_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"tokenizer"'
+%C%_fuzz_replay_tokenizer_LDADD = $(CF_FUZZ_TEXTENC_LIBS)
+%C%_fuzz_replay_text_SOURCES = %D%/fuzz/fuzz_text.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+%C%_fuzz_replay_text_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"text"'
+%C%_fuzz_replay_text_LDADD = $(CF_FUZZ_TEXTENC_LIBS)
+%C%_fuzz_replay_qwen2_config_SOURCES = %D%/fuzz/fuzz_qwen2_config.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+%C%_fuzz_replay_qwen2_config_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"qwen2_config"'
+%C%_fuzz_replay_qwen2_config_LDADD = $(CF_FUZZ_TEXTENC_LIBS)

@@ -206,6 +206,82 @@ static void text_that_is_not_utf8_is_refused_and_nothing_is_filled(void **state)
     cf_dnn_close(dnn);
 }
 
+/* The way of HART and FAR, from texts: the system prompt whose ids the fixture recorded,
+ * all rows of the padded prompts. */
+static void check_far(struct cf_dnn *dnn, const char *side)
+{
+    char path[TEST_PATH], rel[128], enc[TEST_PATH], vocab[TEST_PATH];
+    const struct cf_view *ids, *want;
+    struct cf_error err = {0};
+    json_t *texts, *chats, *list, *one, *v, *spec = NULL;
+    struct cf_textenc *te;
+    struct cf_prompt prompt[16];
+    struct cf_text text[16];
+    struct cf_ckpt *golden;
+    int64_t system, t;
+    size_t i;
+    int n;
+
+    snprintf(rel, sizeof(rel), TIED "/golden_sys_%s.safetensors", side);
+    assert_int_equal(cf_ckpt_open(&golden, in_tree(path, rel), &err), CF_OK);
+    ids = cf_ckpt_find(golden, "input_ids");
+    want = cf_ckpt_find(golden, "context_tensor");
+    system = cf_ckpt_find(golden, "system_ids")->dim[0];
+    t = ids->dim[1];
+    texts = json_load_file(in_tree(path, TIED "/texts.json"), JSON_ALLOW_NUL, NULL);
+    chats = json_load_file(
+        in_tree(path, "tests/golden/textenc/chat_and_system_prompts.json"), 0, NULL);
+    json_array_foreach(chats, i, one)
+    {
+        if (!spec &&
+            (int64_t)json_array_size(json_object_get(one, "ids_bpe4k")) == system)
+            spec = json_pack("{s:{s:s,s:I,s:b},s:{s:s,s:s,s:I,s:s,s:O}}", "tokenizer",
+                             "type", "bpe", "max_tokens", (json_int_t)t, "parse_special",
+                             1, "encoder", "features", "last", "rows", "all", "pad_to",
+                             (json_int_t)t, "padding_side", side, "prefix",
+                             json_object_get(one, "text"));
+    }
+    if (cf_textenc_open(&te, dnn, spec, in_tree(enc, TIED), in_tree(vocab, BPE), &err) !=
+        CF_OK)
+        fail_msg("%s", err.msg);
+    list = json_object_get(texts, "texts");
+    n = (int)json_array_size(list);
+    assert_in_range(n, 1, 16);
+    json_array_foreach(list, i, v)
+    {
+        prompt[i] = (struct cf_prompt){json_string_value(v), json_string_length(v)};
+    }
+    if (cf_textenc_encode(te, prompt, n, text, &err) != CF_OK)
+        fail_msg("%s", err.msg);
+    for (int p = 0; p < n; p++) {
+        assert_int_equal(text[p].n, t);
+        assert_memory_equal(text[p].ids, (const int32_t *)ids->data + p * t,
+                            (size_t)t * 4);
+        for (int64_t j = 0; j < t * text[p].dim; j++) {
+            float f;
+
+            cf_view_floats(&f, want, p * t * text[p].dim + j, 1, &err);
+            assert_true(fabs((double)text[p].features[j] - (double)f) <= 1e-4);
+        }
+        cf_text_free(&text[p]);
+    }
+    json_decref(spec);
+    json_decref(texts);
+    json_decref(chats);
+    cf_textenc_close(te);
+    cf_ckpt_close(golden);
+}
+
+static void all_rows_after_a_system_prompt_are_the_references(void **state)
+{
+    struct cf_dnn *dnn = open_dnn(2);
+
+    (void)state;
+    check_far(dnn, "right");
+    check_far(dnn, "left");
+    cf_dnn_close(dnn);
+}
+
 /* ---- repeatability ---- */
 
 static const char *const crowd[] = {
@@ -476,6 +552,7 @@ int main(void)
         cmocka_unit_test(the_shipped_model_meets_its_golden_features),
         cmocka_unit_test(capitals_blanks_and_long_prompts),
         cmocka_unit_test(text_that_is_not_utf8_is_refused_and_nothing_is_filled),
+        cmocka_unit_test(all_rows_after_a_system_prompt_are_the_references),
         cmocka_unit_test(neighbours_and_threads_never_change_a_bit),
         cmocka_unit_test(neighbours_and_threads_never_change_a_bit_of_padded_rows),
         cmocka_unit_test(many_prompts_go_through_in_batches),

@@ -79,7 +79,7 @@ static enum cf_status check_rope(const json_t *obj, const char *key, const char 
 {
     static const char *const type_key[] = {"type", "rope_type"};
     const json_t *rope = json_object_get(obj, key);
-    const char *type;
+    const char *type = NULL;
     double part = 1;
 
     if (absent(obj, key))
@@ -93,6 +93,8 @@ static enum cf_status check_rope(const json_t *obj, const char *key, const char 
         if (strcmp(type, "default") != 0 && strcmp(type, "mrope") != 0)
             return cf_fail(err, CF_EUNSUP, "%s: %s of type \"%.64s\"", where, key, type);
     }
+    if (!type && strcmp(key, "rope_scaling") == 0)
+        return cf_fail(err, CF_EUNSUP, "%s: %s without a type", where, key);
     if (!absent(rope, "partial_rotary_factor"))
         CF_TRY(cf_json_num(rope, "partial_rotary_factor", 0, 1, &part, where, err));
     if (part < 1)
@@ -174,6 +176,9 @@ enum cf_status cf_qwen2_config_read(struct cf_qwen2_config *c, const json_t *roo
             return cf_fail(err, CF_EFORMAT, "%s: text_config is not an object", where);
         obj = text;
     }
+    if (!absent(root, "quantization_config") || !absent(obj, "quantization_config"))
+        return cf_fail(err, CF_EUNSUP, "%s: quantized weights (quantization_config)",
+                       where);
     CF_TRY(read_type(c, obj, where, err));
     CF_TRY(read_sizes(c, obj, where, err));
     CF_TRY(read_rope(c, obj, where, err));

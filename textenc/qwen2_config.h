@@ -4,7 +4,8 @@
  * with everything nested in text_config (multimodal). What changes the result and is not
  * done here is refused with its name: rope scaling other than mrope (which for text alone
  * is plain rotary), a sliding window in use, another activation, attention biases on
- * Qwen3. transformers configuration_qwen2.py, configuration_qwen3.py. */
+ * Qwen3, quantized weights. transformers configuration_qwen2.py, configuration_qwen3.py.
+ */
 #ifndef CF_TEXTENC_QWEN2_CONFIG_H
 #define CF_TEXTENC_QWEN2_CONFIG_H
 

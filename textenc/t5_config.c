@@ -70,6 +70,10 @@ enum cf_status cf_t5_config_read(struct cf_t5_config *c, const json_t *root,
     if (!json_is_object(root))
         return cf_fail(err, CF_EFORMAT, "%s: not an object", where);
     CF_TRY(check_word(root, "model_type", "t5", where, err));
+    if (json_object_get(root, "quantization_config") &&
+        !json_is_null(json_object_get(root, "quantization_config")))
+        return cf_fail(err, CF_EUNSUP, "%s: quantized weights (quantization_config)",
+                       where);
     CF_TRY(cf_config_int(root, "d_model", 1, MAX_HIDDEN, &c->hidden, where, err));
     CF_TRY(cf_config_int(root, "num_layers", 1, MAX_LAYERS, &c->layers, where, err));
     CF_TRY(cf_config_int(root, "num_heads", 1, MAX_HEADS, &c->heads, where, err));

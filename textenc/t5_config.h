@@ -1,7 +1,8 @@
 /* t5_config.h - config.json of a T5 v1.1 model (flan-t5 among them), encoder fields.
  *
  * What changes the result and is not done here is refused with its name: the plain ReLU
- * of T5 v1.0, any activation but the gated tanh-GELU. Decoder fields are not looked at.
+ * of T5 v1.0, any activation but the gated tanh-GELU, quantized weights. Decoder fields
+ * are not looked at.
  * transformers configuration_t5.py. */
 #ifndef CF_TEXTENC_T5_CONFIG_H
 #define CF_TEXTENC_T5_CONFIG_H

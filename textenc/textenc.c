@@ -436,10 +436,10 @@ enum cf_status cf_textenc_encode(struct cf_textenc *te, const struct cf_prompt *
         return cf_fail(err, CF_EUSAGE, "%d prompts", n);
     if (n == 0)
         return CF_OK;
+    memset(out, 0, (size_t)n * sizeof(*out));
     job = cf_calloc((size_t)n, sizeof(*job), err);
     if (!job)
         return CF_ENOMEM;
-    memset(out, 0, (size_t)n * sizeof(*out));
     for (int i = 0; i < n && st == CF_OK; i++) {
         st = make_job(te, &job[i], &prompt[i], err);
         if (st != CF_OK)

@@ -35,6 +35,20 @@ printf 'new\n\377\n' >strict.txt
 is "--strict stops with 65" run 65 add --strict strict.txt
 is "and keeps nothing" sh -c '! "$0" list | grep -q new' "$jobs"
 
+is "a new queue" run 0 init --db=w.db
+CFGEN_DB=w.db
+mkfifo pipe
+"$jobs" add - <pipe >slow.out 2>&1 &
+exec 3>pipe
+echo one >&3
+i=0
+until "$jobs" status --json | grep -q '"ready":1' || [ $i -eq 50 ]; do sleep 0.1; i=$((i + 1)); done
+is "an import that waits for its pipe holds up nobody" run 0 hold 1
+echo two >&3
+exec 3>&-
+wait
+is "and goes on afterwards" has slow.out "2 jobs added"
+
 is "a new queue" run 0 init --db=o.db
 CFGEN_DB=o.db
 echo '{"top_p":0.9,"cfg":1}' >recipe.json
@@ -50,6 +64,18 @@ is "a recipe out of range is 65" run 65 add --cfg=1000 hostile.txt
 echo '{"steps":3}' >bad.json
 is "an unknown recipe key is 65" run 65 add --recipe=bad.json hostile.txt
 is "nothing was added by these" sh -c '[ "$("$0" list | wc -l)" -eq 3 ]' "$jobs"
+is "hold" run 0 hold 1 2
+is "held jobs are not ready" sh -c '"$0" status --json | grep -q "\"ready\":1,.*\"held\":2"' "$jobs"
+is "release one" run 0 release 1
+is "cancel one that is held" run 0 cancel 2
+is "a wrong id changes nothing" run 66 hold 1 77
+is "job 1 is still ready" sh -c '"$0" list --state=ready | grep -q "^ *1 "' "$jobs"
+is "a cancelled job cannot be held" run 64 hold 2
+is "retry brings it back" run 0 retry 2
+is "hold all, release all" sh -c '"$0" hold --all && "$0" release --all | grep -q "^3 jobs"' "$jobs"
+is "reap finds nobody dead" run 0 reap
+is "a worker that is not there is 66" run 66 reap --worker=5
+is "the queue is sound" run 0 check
 is "retry of a ready job changes nothing" run 0 retry 1
 is "retry of nothing is 64" run 64 retry
 is "export of nothing is an empty manifest" run 0 export

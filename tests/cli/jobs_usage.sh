@@ -3,7 +3,7 @@
 . "${CFGEN_SRCDIR:?}/tests/cli/jobs_test_lib.sh"
 
 is "--help goes to stdout with status 0" run 0 --help
-is "--help tells all commands" sh -c 'for c in init add status list show retry export; do grep -q "^  $c " out || exit 1; done; ! [ -s err ]'
+is "--help tells all commands" sh -c 'for c in init add status list show retry cancel hold release reap check export; do grep -q "^  $c " out || exit 1; done; ! [ -s err ]'
 for c in $(sed -n 's/^  \([a-z]*\) .*/\1/p' out); do
     is "$c --help goes to stdout with status 0" sh -c '"$0" '"$c"' --help >out 2>err && [ -s out ] && ! [ -s err ]' "$jobs"
     is "$c refuses an unknown option with 64 and a hint" sh -c '"$0" '"$c"' --nonsense >out 2>err; [ $? -eq 64 ] && grep -q "'"$c"' --help" err && grep -q -- --nonsense err' "$jobs"
