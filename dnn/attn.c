@@ -92,6 +92,7 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
     const float *q = s->q + q0 * s->q_stride + (int64_t)h * hd;
     const float *k = s->k + g * s->k_head, *v = s->v + g * s->v_head;
     int end = s->causal ? q0 + m + s->nk - s->nq : s->nk;
+    const float *bias = s->bias ? s->bias + h * s->bias_head - q0 : NULL;
 
     memset(t->acc, 0, sizeof *t->acc * (size_t)(m * width));
     for (int i = 0; i < m; i++) {
@@ -112,8 +113,11 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
             int sees = s->causal ? q0 + i + 1 + s->nk - s->nq : s->nk;
             float *row = t->score + i * KT, f;
 
+            if (bias)
+                kern->mix(row, row, w->a->scale, bias + at - i, 1.0f, (size_t)n);
             mask(row, s, at, n, padded, sees);
-            f = kern->softmax(row, (size_t)padded, w->a->scale, &t->max[i], &t->sum[i]);
+            f = kern->softmax(row, (size_t)padded, bias ? 1.0f : w->a->scale, &t->max[i],
+                              &t->sum[i]);
             if (f != 1.0f)
                 kern->scale(t->acc + i * width, f, (size_t)width);
         }

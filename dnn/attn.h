@@ -1,5 +1,5 @@
 /* attn.h - attention in tiles, without a matrix of scores (FlashAttention, arXiv
- * 2205.14135): softmax(scale * q k^T) v with a running maximum and sum per query row.
+ * 2205.14135): softmax(scale * q k^T + bias) v with a running maximum and sum per query row.
  *
  * One call runs any number of independent sequences (rows of a batch, prompts of a packed
  * batch), each with its own keys. The order of additions is fixed by the tile sizes, not
@@ -21,6 +21,11 @@ struct cf_attn_seq {
     int nq, nk;
     const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed */
     int causal;   /* 1: query i sees keys 0 .. i + (nk - nq) */
+    /* Added to the scaled score of query i and key j: bias[h * bias_head + j - i], so bias
+     * points at distance 0 of head 0 and is read from -(nq - 1) to nk - 1 (T5's relative
+     * positions). One table serves sequences of all lengths. NULL: none. */
+    const float *bias;
+    int64_t bias_head;
 };
 
 struct cf_attn {

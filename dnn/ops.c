@@ -137,6 +137,24 @@ void cf_swiglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *u
     run_rows(dnn, &j, n, 1, swiglu_part);
 }
 
+static void geglu_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct job *j = arg;
+
+    (void)thread;
+    j->kern->gelu(j->dst + first, j->src + first, (size_t)(last - first));
+    for (int64_t i = first; i < last; i++)
+        j->dst[i] *= j->src2[i];
+}
+
+void cf_geglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *up,
+              int64_t n)
+{
+    struct job j = {.dst = dst, .src = gate, .src2 = up};
+
+    run_rows(dnn, &j, n, 1, geglu_part);
+}
+
 static void add_part(void *arg, int64_t first, int64_t last, int thread)
 {
     const struct job *j = arg;

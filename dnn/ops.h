@@ -38,6 +38,9 @@ void cf_silu(struct cf_dnn *dnn, float *dst, const float *src, int64_t n);
 /* dst = silu(gate) * up */
 void cf_swiglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *up,
                int64_t n);
+/* dst = gelu_tanh(gate) * up; dst may be gate, not up */
+void cf_geglu(struct cf_dnn *dnn, float *dst, const float *gate, const float *up,
+              int64_t n);
 
 /* x += y */
 void cf_add(struct cf_dnn *dnn, float *x, const float *y, int64_t n);

@@ -81,6 +81,8 @@ static void check_row(const struct cf_attn *a, const struct cf_attn_seq *s, int 
         }
         size = fmax(size, terms * a->scale);
         p[j] *= a->scale;
+        if (s->bias)
+            p[j] += s->bias[h * s->bias_head + j - i];
         if (s->key_ok && !s->key_ok[j])
             p[j] = -INFINITY;
         max = fmax(max, p[j]);
@@ -134,6 +136,56 @@ static void a_masked_key_never_counts_not_even_as_nan(void **state)
 {
     (void)state;
     check_all(1);
+}
+
+/* With and without a mask; bias_head is sometimes wider than needed. */
+static void a_bias_by_distance_is_added_to_each_score(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 2 * PROBLEMS; n++) {
+        const struct problem *p = &problems[n / 2];
+        int64_t width = p->nq + p->nk - 1 + n % 3;
+        float *bias = randoms((size_t)(p->a.heads * width));
+        struct data d;
+
+        for (int64_t i = 0; i < p->a.heads * width; i++)
+            bias[i] *= 5;
+        make(&d, p, n % 2);
+        d.seq.bias = bias + p->nq - 1;
+        d.seq.bias_head = width;
+        assert_ok(cf_attn_run(team[n % TEAMS], &p->a, &d.seq, 1, why));
+        for (int i = 0; i < p->nq; i++)
+            for (int h = 0; h < p->a.heads; h++)
+                check_row(&p->a, &d.seq, i, h);
+        cf_free(bias);
+        drop(&d);
+    }
+}
+
+/* T5: a table of the longest prompt serves all, whoever else is in the batch. */
+static void a_bias_table_of_any_length_gives_the_same_bits(void **state)
+{
+    enum { N = 70, WIDE = 2 * 300 - 1, TIGHT = 2 * N - 1 };
+    struct problem p = {{3, 3, 16, 1}, N, N, 0, 0, 1};
+    float *wide = randoms(3 * WIDE), *tight = floats(3 * TIGHT), *first;
+    struct data d;
+
+    (void)state;
+    for (int h = 0; h < 3; h++)
+        memcpy(tight + h * TIGHT, wide + h * WIDE + 300 - N, TIGHT * sizeof *tight);
+    make(&d, &p, 0);
+    d.seq.bias = wide + 299;
+    d.seq.bias_head = WIDE;
+    assert_ok(cf_attn_run(team[0], &p.a, &d.seq, 1, why));
+    first = copy_of(d.dst, d.n_dst);
+    d.seq.bias = tight + N - 1;
+    d.seq.bias_head = TIGHT;
+    assert_ok(cf_attn_run(team[2], &p.a, &d.seq, 1, why));
+    assert_same_floats(d.dst, first, d.n_dst);
+    cf_free(first);
+    cf_free(wide);
+    cf_free(tight);
+    drop(&d);
 }
 
 static void a_query_without_a_key_gives_zeros(void **state)
@@ -249,6 +301,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(attention_is_its_definition),
         cmocka_unit_test(a_masked_key_never_counts_not_even_as_nan),
+        cmocka_unit_test(a_bias_by_distance_is_added_to_each_score),
+        cmocka_unit_test(a_bias_table_of_any_length_gives_the_same_bits),
         cmocka_unit_test(a_query_without_a_key_gives_zeros),
         cmocka_unit_test(a_query_has_the_same_bits_alone_and_in_company),
         cmocka_unit_test(sequences_of_a_batch_do_not_touch_each_other),

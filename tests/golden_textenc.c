@@ -139,9 +139,7 @@ static void look_at_files(struct golden_dir *d)
         const char *name = d->name[i];
 
         if (golden_starts(name, "t5_") && golden_ends(name, ".safetensors"))
-            golden_not_covered(d, name, "T5");
-        else if (golden_starts(name, "hf_t5"))
-            golden_not_covered(d, name, "T5");
+            golden_buckets(d, name);
         else if (golden_ends(name, ".json") && !golden_starts(name, "tokenizer") &&
                  strcmp(name, "vocab.json") != 0)
             look_at_json(d, name);

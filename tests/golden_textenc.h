@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "tests/golden.h"
+#include "textenc/tokenizer.h"
 
 enum { GOLDEN_PATH = 4096, GOLDEN_WHY = 600 };
 
@@ -54,10 +55,17 @@ void golden_tell_count(struct golden_dir *d, const char *name, const char *detai
 
 /* golden_tok.c: tokenizers and their .jsonl, chats, the pattern alone. */
 void golden_tokenizers(struct golden_dir *d);
+/* golden_t5_tok.c: what transformers' T5 tokenizer gave, against SentencePiece and eos:
+ * lines of text, and texts truncated and padded. */
+void golden_t5_lines(struct golden_dir *d, const char *name, const struct cf_tok *tok);
+void golden_t5_padded(struct golden_dir *d, const char *name, const struct cf_tok *tok);
+bool golden_same_ids(const json_t *want, const int32_t *ids, size_t n);
 void golden_chats(struct golden_dir *d, const char *name, const json_t *cases);
 
-/* golden_qwen2.c: encoders and their golden tensors, configs to take or refuse. */
+/* golden_encoder.c: encoders and their golden tensors, configs to take or refuse, T5's
+ * buckets. */
 void golden_encoder(struct golden_dir *d);
 void golden_configs(struct golden_dir *d, const char *name, const json_t *cases);
+void golden_buckets(struct golden_dir *d, const char *name);
 
 #endif

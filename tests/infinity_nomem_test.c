@@ -70,13 +70,13 @@ static enum cf_status all_calls(struct cf_error *err)
 static void opening_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(open_close, 3, NULL, NULL);
+    each_allocation_fails(open_close, 3);
 }
 
 static void running_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(all_calls, 17, NULL, NULL);
+    each_allocation_fails(all_calls, 17);
 }
 
 /* The plan's promise: after begin, steps and pixels come out of the arena alone. */

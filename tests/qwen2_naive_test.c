@@ -245,7 +245,7 @@ static void compare(const struct shape *s)
     static double want[T][WIDE];
     static float whole[T * WIDE], tail[T * WIDE];
     enum { HEAD = 9 };
-    struct cf_qwen2_seq seq, rest;
+    struct cf_enc_seq seq, rest;
     struct cf_qwen2_prefix *prefix;
     struct cf_error err = {0};
     struct cf_qwen2 *m;
@@ -265,8 +265,8 @@ static void compare(const struct shape *s)
         fail_msg("%s", err.msg);
     assert_int_equal(cf_ckpt_open(&ckpt, f.weights, &err), CF_OK);
     naive(want, ids, ckpt, s);
-    seq = (struct cf_qwen2_seq){ids, NULL, T};
-    rest = (struct cf_qwen2_seq){ids + HEAD, NULL, T - HEAD};
+    seq = (struct cf_enc_seq){ids, NULL, T};
+    rest = (struct cf_enc_seq){ids + HEAD, NULL, T - HEAD};
     assert_int_equal(cf_qwen2_forward(m, NULL, &seq, 1, &s->layers, 1, whole, &err),
                      CF_OK);
     for (int t = 0; t < T; t++)

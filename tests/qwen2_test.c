@@ -43,7 +43,7 @@ static struct cf_qwen2 *open_model(struct cf_dnn *dnn, const char *rel, int laye
 }
 
 static void forward(struct cf_qwen2 *m, const struct cf_qwen2_prefix *prefix,
-                    const struct cf_qwen2_seq *seq, int n_seq, const int *taps,
+                    const struct cf_enc_seq *seq, int n_seq, const int *taps,
                     int n_taps, float *dst)
 {
     struct cf_error err = {0};
@@ -90,7 +90,7 @@ static const int crowd[CROWD] = {1, 7, 64, 3, 130};
 static void neighbours_and_threads_never_change_a_bit(void **state)
 {
     static float alone[ROWS * MAX_H], packed[ROWS * MAX_H];
-    struct cf_qwen2_seq seq[CROWD];
+    struct cf_enc_seq seq[CROWD];
     int32_t ids[ROWS];
 
     (void)state;
@@ -103,7 +103,7 @@ static void neighbours_and_threads_never_change_a_bit(void **state)
             int row = 0;
 
             for (int i = 0; i < CROWD; i++) {
-                seq[i] = (struct cf_qwen2_seq){ids + row, NULL, crowd[i]};
+                seq[i] = (struct cf_enc_seq){ids + row, NULL, crowd[i]};
                 if (threads == 1)
                     forward(m, NULL, &seq[i], 1, &last, 1, alone + row * h);
                 row += crowd[i];
@@ -129,9 +129,9 @@ static void a_prefix_computed_once_gives_the_bits_of_the_whole(void **state)
         struct cf_dnn *dnn = open_dnn(1 + k);
         struct cf_qwen2 *m = open_model(dnn, model_dir[k], 0);
         const int last = cf_qwen2_config(m)->layers, h = cf_qwen2_config(m)->hidden;
-        const struct cf_qwen2_seq both[2] = {{ids + HEAD, NULL, A},
+        const struct cf_enc_seq both[2] = {{ids + HEAD, NULL, A},
                                              {ids + HEAD + A, NULL, B}};
-        const struct cf_qwen2_seq one = {ids, NULL, HEAD + A},
+        const struct cf_enc_seq one = {ids, NULL, HEAD + A},
                                   two = {again, NULL, HEAD + B};
         struct cf_qwen2_prefix *prefix;
         struct cf_error err = {0};
@@ -164,7 +164,7 @@ static void padding_on_the_right_is_never_seen(void **state)
         struct cf_dnn *dnn = open_dnn(1);
         struct cf_qwen2 *m = open_model(dnn, model_dir[k], 0);
         const int last = cf_qwen2_config(m)->layers, h = cf_qwen2_config(m)->hidden;
-        const struct cf_qwen2_seq a = {ids, mask, T}, b = {ids, NULL, N};
+        const struct cf_enc_seq a = {ids, mask, T}, b = {ids, NULL, N};
 
         forward(m, NULL, &a, 1, &last, 1, padded);
         forward(m, NULL, &b, 1, &last, 1, alone);
@@ -186,8 +186,8 @@ static void taps_stand_side_by_side_and_layers_above_are_not_needed(void **state
     struct cf_qwen2 *part = open_model(dnn, model_dir[0], 2);
     struct cf_qwen2 *whole = open_model(dnn, model_dir[0], 0);
     const size_t h = (size_t)cf_qwen2_config(part)->hidden;
-    const struct cf_qwen2_seq seq = {ids, NULL, N};
-    const int last = 4, pre = CF_QWEN2_PRE_NORM;
+    const struct cf_enc_seq seq = {ids, NULL, N};
+    const int last = 4, pre = CF_ENC_PRE_NORM;
     struct cf_error err = {0};
 
     (void)state;
@@ -215,7 +215,7 @@ static void ids_and_lengths_out_of_range_are_named(void **state)
     struct cf_dnn *dnn = open_dnn(1);
     struct cf_qwen2 *m = open_model(dnn, model_dir[0], 0);
     int32_t ids[2] = {1, 4096};
-    struct cf_qwen2_seq seq = {ids, NULL, 2};
+    struct cf_enc_seq seq = {ids, NULL, 2};
     struct cf_qwen2_prefix *prefix;
     struct cf_error err = {0};
     const int last = 4;
@@ -318,7 +318,7 @@ static void a_weight_that_is_no_number_is_an_error(void **state)
     char path[TEST_PATH], config[TEST_PATH], copy[TEST_PATH];
     struct cf_dnn *dnn = open_dnn(1);
     struct cf_error err = {0};
-    struct cf_qwen2_seq seq = {(int32_t[]){6, 7}, NULL, 2};
+    struct cf_enc_seq seq = {(int32_t[]){6, 7}, NULL, 2};
     struct cf_qwen2 *m;
     const int last = 4;
     float dst[2 * MAX_H];

@@ -2,15 +2,21 @@
 # The text half of the golden checker; golden_report comes from the program that links it.
 check_LIBRARIES += %D%/libgoldentext.a
 %C%_libgoldentext_a_SOURCES = %D%/golden.h %D%/golden_textenc.c %D%/golden_textenc.h \
-	%D%/golden_tok.c %D%/golden_qwen2.c
+	%D%/golden_tok.c %D%/golden_t5_tok.c %D%/golden_encoder.c
 CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) weights/libweights.a \
 	$(CF_BASE_LIBS)
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
 
 cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/qwen2_naive_test \
-	%D%/textenc_test %D%/textenc_nomem_test
+	%D%/t5_test %D%/textenc_test %D%/textenc_nomem_test
 check_PROGRAMS += $(cf_textenc_tests)
 TESTS += $(cf_textenc_tests)
+# The real Qwen3 tokenizer, where npm can bring it: kept in the build tree, never here.
+dist_noinst_SCRIPTS += %D%/qwen_real.sh
+TESTS += %D%/qwen_real.sh
+%D%/qwen_real.log: %D%/check-golden$(EXEEXT)
+distclean-local:
+	rm -rf npm-cache
 # A program that is linked with spm.o needs the C++ linker: automake takes it when it
 # believes that one source is C++.
 %C%_bpe_test_SOURCES = %D%/bpe_test.c %D%/golden_tap.c
@@ -25,6 +31,10 @@ nodist_EXTRA_%C%_spm_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_qwen2_test_SOURCES = dummy.cxx
 %C%_qwen2_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_qwen2_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+%C%_t5_test_SOURCES = %D%/t5_test.c %D%/golden_tap.c
+nodist_EXTRA_%C%_t5_test_SOURCES = dummy.cxx
+%C%_t5_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_t5_test_LDADD = tests/libweightsutil.a $(CF_TEXTENC_TEST_LIBS)
 %C%_textenc_test_SOURCES = %D%/textenc_test.c %D%/textenc_paths.h
 nodist_EXTRA_%C%_textenc_test_SOURCES = dummy.cxx
 %C%_textenc_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)

@@ -20,6 +20,8 @@
 
 #define TIED "tests/golden/textenc/qwen2-tiny-tied"
 #define BPE "tests/golden/textenc/tok-bpe4k"
+#define T5 "tests/golden/textenc/t5-tiny"
+#define T5_TOK "tests/golden/textenc/spm-unigram-t5/spiece.model"
 
 static struct cf_dnn *dnn; /* opened while memory lasts */
 
@@ -51,20 +53,17 @@ static enum cf_status open_slow_bpe(struct cf_error *err)
     return err->status;
 }
 
-static enum cf_status open_and_encode(struct cf_error *err)
+static enum cf_status open_and_encode(const char *spec, const char *encoder,
+                                      const char *tokenizer, struct cf_error *err)
 {
-    static const char spec[] =
-        "{\"tokenizer\":{\"type\":\"bpe\",\"max_tokens\":20,\"lowercase\":true},"
-        "\"encoder\":{\"features\":{\"taps\":[1,2]},\"rows\":\"all\",\"pad_to\":24,"
-        "\"prefix\":\"Say:\\n\"}}";
     struct cf_prompt p[3] = {{"A dog", 5}, {"a cat", 5}, {"a dog", 5}};
     char enc[TEST_PATH], vocab[TEST_PATH];
     struct cf_text out[3];
     struct cf_textenc *te;
     json_t *obj = json_loads(spec, 0, NULL);
 
-    if (cf_textenc_open(&te, dnn, obj, in_tree(enc, TIED), in_tree(vocab, BPE), err) ==
-        CF_OK) {
+    if (cf_textenc_open(&te, dnn, obj, in_tree(enc, encoder), in_tree(vocab, tokenizer),
+                        err) == CF_OK) {
         if (cf_textenc_encode(te, p, 3, out, err) == CF_OK)
             for (int i = 0; i < 3; i++)
                 cf_text_free(&out[i]);
@@ -77,11 +76,28 @@ static enum cf_status open_and_encode(struct cf_error *err)
     return err->status;
 }
 
+static enum cf_status use_qwen2(struct cf_error *err)
+{
+    return open_and_encode(
+        "{\"tokenizer\":{\"type\":\"bpe\",\"max_tokens\":20,\"lowercase\":true},"
+        "\"encoder\":{\"features\":{\"taps\":[1,2]},\"rows\":\"all\",\"pad_to\":24,"
+        "\"prefix\":\"Say:\\n\"}}",
+        TIED, BPE, err);
+}
+
+static enum cf_status use_t5(struct cf_error *err)
+{
+    return open_and_encode("{\"tokenizer\":{\"type\":\"sentencepiece\","
+                           "\"max_tokens\":20,\"append_eos\":true},"
+                           "\"encoder\":{\"features\":\"last\",\"rows\":\"valid\"}}",
+                           T5, T5_TOK, err);
+}
+
 static void a_tokenizer_opens_and_runs_or_says_that_memory_is_out(void **state)
 {
     (void)state;
-    each_allocation_fails(open_and_use_bpe, 1, NULL, NULL);
-    each_allocation_fails(open_slow_bpe, 1, NULL, NULL);
+    each_allocation_fails(open_and_use_bpe, 1);
+    each_allocation_fails(open_slow_bpe, 1);
 }
 
 static void an_encoder_opens_and_runs_or_says_that_memory_is_out(void **state)
@@ -92,7 +108,8 @@ static void an_encoder_opens_and_runs_or_says_that_memory_is_out(void **state)
     (void)state;
     assert_int_equal(cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err), CF_OK);
     assert_int_equal(cf_dnn_open(&dnn, level, 1, &err), CF_OK);
-    each_allocation_fails(open_and_encode, 1, NULL, NULL);
+    each_allocation_fails(use_qwen2, 1);
+    each_allocation_fails(use_t5, 1);
     cf_dnn_close(dnn);
 }
 

@@ -49,7 +49,7 @@ static void no_json_is_left(void)
 /* Jansson calls a string that it has no memory for a syntax error. */
 static void each_fails(enum cf_status (*job)(struct cf_error *err))
 {
-    each_allocation_fails(job, 1, ": line ", no_json_is_left);
+    nomem_each(job, 1, ": line ", no_json_is_left);
 }
 
 static enum cf_status open_file(struct cf_error *err)

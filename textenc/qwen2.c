@@ -1,17 +1,13 @@
 #include "textenc/qwen2.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "dnn/attn.h"
 #include "dnn/ops.h"
 #include "textenc/qwen2_weights.h"
-
-enum { MLP_ROWS = 1024 }; /* rows of gate and up in memory at a time: I may be 19k wide */
 
 struct cf_qwen2 {
     struct cf_qwen2_config c;
@@ -73,21 +69,11 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
 enum cf_status cf_qwen2_open(struct cf_qwen2 **model, struct cf_dnn *dnn,
                              const char *path, int n_layers, struct cf_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    struct stat info;
     enum cf_status st;
     char *config;
 
     *model = NULL;
-    if (stat(path, &info) != 0)
-        return cf_fail_errno(err, errno, "%s", path);
-    if (S_ISDIR(info.st_mode))
-        config = cf_format(err, "%s/config.json", path);
-    else
-        config =
-            cf_format(err, "%.*sconfig.json", slash ? (int)(slash + 1 - path) : 0, path);
-    if (!config)
-        return CF_ENOMEM;
+    CF_TRY(cf_enc_config_path(&config, path, err));
     st = cf_qwen2_open_pair(model, dnn, config, path, n_layers, err);
     cf_free(config);
     return st;
@@ -121,7 +107,7 @@ struct work {
     float *a;       /* [R, heads * wide] what attention gives */
     float *wq;      /* [R, heads * wide] NULL where wide == hd: q serves */
     float *wk, *wv; /* [C, kv_heads * wide] NULL where k and v serve: no prefix either */
-    float *gate, *up;        /* [min(R, MLP_ROWS), I] */
+    float *gate, *up;        /* [min(R, CF_ENC_MLP_ROWS), I] */
     int32_t *pos;            /* [R] */
     uint8_t *ok;             /* [C] */
     struct cf_attn_seq *seq; /* [n_seq] */
@@ -145,43 +131,32 @@ static void free_work(struct work *w)
     cf_free(w->seq);
 }
 
-static float *matrix(int64_t rows, int64_t width, struct cf_error *err)
-{
-    size_t n;
-
-    if (!cf_mul_size((size_t)rows, (size_t)width, &n)) {
-        cf_fail(err, CF_ENOMEM, "%lld x %lld floats", (long long)rows, (long long)width);
-        return NULL;
-    }
-    return cf_alloc(n, sizeof(float), err);
-}
-
 static enum cf_status make_work(struct work *w, const struct cf_qwen2_config *c,
                                 int n_seq, int prefix, struct cf_error *err)
 {
     int64_t r = w->rows, keys = r + (int64_t)n_seq * prefix;
     int64_t q = (int64_t)c->heads * c->head_dim, kv = (int64_t)c->kv_heads * c->head_dim;
-    int64_t mlp = r < MLP_ROWS ? r : MLP_ROWS;
+    int64_t mlp = r < CF_ENC_MLP_ROWS ? r : CF_ENC_MLP_ROWS;
     bool apart;
 
     w->wide = (c->head_dim + 3) / 4 * 4;
     apart = w->wide != c->head_dim;
-    w->x = matrix(r, c->hidden, err);
-    w->h = matrix(r, c->hidden, err);
-    w->q = matrix(r, q, err);
-    w->a = matrix(r, (int64_t)c->heads * w->wide, err);
-    w->k = matrix(r, kv, err);
-    w->v = matrix(r, kv, err);
-    w->gate = matrix(mlp, c->intermediate, err);
-    w->up = matrix(mlp, c->intermediate, err);
+    w->x = cf_enc_matrix(r, c->hidden, err);
+    w->h = cf_enc_matrix(r, c->hidden, err);
+    w->q = cf_enc_matrix(r, q, err);
+    w->a = cf_enc_matrix(r, (int64_t)c->heads * w->wide, err);
+    w->k = cf_enc_matrix(r, kv, err);
+    w->v = cf_enc_matrix(r, kv, err);
+    w->gate = cf_enc_matrix(mlp, c->intermediate, err);
+    w->up = cf_enc_matrix(mlp, c->intermediate, err);
     w->pos = cf_alloc((size_t)r, sizeof(*w->pos), err);
     w->ok = cf_alloc((size_t)keys, 1, err);
     w->seq = cf_calloc((size_t)n_seq, sizeof(*w->seq), err);
     if (apart)
-        w->wq = matrix(r, (int64_t)c->heads * w->wide, err);
+        w->wq = cf_enc_matrix(r, (int64_t)c->heads * w->wide, err);
     if (apart || prefix) {
-        w->wk = matrix(keys, (int64_t)c->kv_heads * w->wide, err);
-        w->wv = matrix(keys, (int64_t)c->kv_heads * w->wide, err);
+        w->wk = cf_enc_matrix(keys, (int64_t)c->kv_heads * w->wide, err);
+        w->wv = cf_enc_matrix(keys, (int64_t)c->kv_heads * w->wide, err);
     }
     if (!w->x || !w->h || !w->q || !w->a || !w->k || !w->v || !w->gate || !w->up ||
         !w->pos || !w->ok || !w->seq || (apart && !w->wq) ||
@@ -211,47 +186,21 @@ static enum cf_status make_rope(struct cf_qwen2 *m, size_t n, struct cf_error *e
     return CF_OK;
 }
 
-static enum cf_status check_seqs(const struct cf_qwen2 *m, int prefix,
-                                 const struct cf_qwen2_seq *seq, int n_seq, int *rows,
-                                 int *longest, struct cf_error *err)
-{
-    *rows = *longest = 0;
-    if (n_seq < 1)
-        return cf_fail(err, CF_ERANGE, "%d prompts to encode", n_seq);
-    for (int s = 0; s < n_seq; s++) {
-        if (seq[s].n < 1 || seq[s].n > CF_QWEN2_MAX_LEN - prefix)
-            return cf_fail(err, CF_ERANGE, "prompt %d has %d tokens, expected 1..%d", s,
-                           seq[s].n, CF_QWEN2_MAX_LEN - prefix);
-        for (int i = 0; i < seq[s].n; i++)
-            if (seq[s].ids[i] < 0 || seq[s].ids[i] >= m->c.vocab)
-                return cf_fail(err, CF_ERANGE, "prompt %d: id %d at %d, expected 0..%d",
-                               s, (int)seq[s].ids[i], i, m->c.vocab - 1);
-        *rows += seq[s].n;
-        if (*rows > CF_QWEN2_MAX_ROWS)
-            return cf_fail(err, CF_ERANGE, "more than %d tokens in %d prompts",
-                           CF_QWEN2_MAX_ROWS, n_seq);
-        *longest = seq[s].n > *longest ? seq[s].n : *longest;
-    }
-    return CF_OK;
-}
-
 /* Embeddings, positions, masks, and where each prompt's queries and keys lie. */
 static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
-                              const struct cf_qwen2_seq *seq, int n_seq,
+                              const struct cf_enc_seq *seq, int n_seq,
                               struct cf_error *err)
 {
-    const int64_t h = m->c.hidden, q = (int64_t)m->c.heads * w->wide;
+    const int64_t q = (int64_t)m->c.heads * w->wide;
     const int64_t kv = (int64_t)m->c.kv_heads * w->wide;
     int64_t r = 0, key = 0;
 
+    CF_TRY(cf_enc_embed(w->x, &m->w.embed, seq, n_seq, err));
     for (int s = 0; s < n_seq; s++) {
         struct cf_attn_seq *a = &w->seq[s];
 
-        for (int i = 0; i < seq[s].n; i++) {
-            CF_TRY(cf_view_floats(w->x + (r + i) * h, &m->w.embed, seq[s].ids[i] * h, h,
-                                  err));
+        for (int i = 0; i < seq[s].n; i++)
             w->pos[r + i] = prefix + i;
-        }
         memset(w->ok + key, 1, (size_t)prefix);
         if (seq[s].mask)
             memcpy(w->ok + key + prefix, seq[s].mask, (size_t)seq[s].n);
@@ -369,7 +318,7 @@ static enum cf_status feed(struct cf_qwen2 *m, struct work *w, int i,
     for (int r = 0, n; r < w->rows; r += n) {
         float *rows = w->h + (int64_t)r * h;
 
-        n = w->rows - r < MLP_ROWS ? w->rows - r : MLP_ROWS;
+        n = w->rows - r < CF_ENC_MLP_ROWS ? w->rows - r : CF_ENC_MLP_ROWS;
         CF_TRY(cf_linear_run(l->lin[CF_QWEN2_GATE], w->gate, rows, n, err));
         CF_TRY(cf_linear_run(l->lin[CF_QWEN2_UP], w->up, rows, n, err));
         cf_swiglu(m->dnn, w->gate, w->gate, w->up, (int64_t)n * in);
@@ -379,64 +328,31 @@ static enum cf_status feed(struct cf_qwen2 *m, struct work *w, int i,
     return CF_OK;
 }
 
-/* Copies the stream after `done` layers to the taps that want it there. */
-static void tap(struct cf_qwen2 *m, const struct work *w, int done, const int *taps,
-                int n_taps, float *dst)
-{
-    const int h = m->c.hidden;
-    const int64_t stride = (int64_t)n_taps * h;
-
-    for (int t = 0; t < n_taps; t++) {
-        bool last = done == m->c.layers;
-        float *out = dst + (int64_t)t * h;
-
-        if (last && taps[t] == done)
-            cf_rmsnorm(m->dnn, out, stride, w->x, h, w->rows, h, (float)m->c.eps,
-                       m->w.norm);
-        else if (taps[t] == done || (last && taps[t] == CF_QWEN2_PRE_NORM))
-            for (int64_t r = 0; r < w->rows; r++)
-                memcpy(out + r * stride, w->x + r * h, (size_t)h * sizeof(float));
-    }
-}
-
-static enum cf_status check_taps(const struct cf_qwen2 *m, const int *taps, int n_taps,
-                                 int *highest, struct cf_error *err)
-{
-    *highest = 0;
-    for (int t = 0; t < n_taps; t++) {
-        int at = taps[t] == CF_QWEN2_PRE_NORM ? m->c.layers : taps[t];
-
-        if (at < 0 || at > m->w.n_layers)
-            return cf_fail(err, CF_ERANGE,
-                           "hidden state %d wanted, %d of %d layers are open", taps[t],
-                           m->w.n_layers, m->c.layers);
-        *highest = at > *highest ? at : *highest;
-    }
-    return CF_OK;
-}
-
 static enum cf_status run(struct cf_qwen2 *m, const struct cf_qwen2_prefix *prefix,
-                          struct cf_qwen2_prefix *capture, const struct cf_qwen2_seq *seq,
+                          struct cf_qwen2_prefix *capture, const struct cf_enc_seq *seq,
                           int n_seq, const int *taps, int n_taps, int layers, float *dst,
                           struct cf_error *err)
 {
     int before = prefix ? prefix->n : 0, longest;
+    struct cf_enc_stream stream;
     struct work w = {0};
     enum cf_status st;
 
-    CF_TRY(check_seqs(m, before, seq, n_seq, &w.rows, &longest, err));
+    CF_TRY(cf_enc_check_seqs(seq, n_seq, before, m->c.vocab, &w.rows, &longest, err));
     CF_TRY(make_rope(m, (size_t)(before + longest), err));
     st = make_work(&w, &m->c, n_seq, before, err);
     if (st == CF_OK)
         st = lay_out(m, &w, before, seq, n_seq, err);
+    stream = (struct cf_enc_stream){w.x,         w.rows,    m->c.hidden,
+                                    m->c.layers, m->w.norm, (float)m->c.eps};
     if (st == CF_OK)
-        tap(m, &w, 0, taps, n_taps, dst);
+        cf_enc_tap(m->dnn, &stream, 0, taps, n_taps, dst);
     for (int i = 0; i < layers && st == CF_OK; i++) {
         st = attend(m, &w, i, prefix, capture, n_seq, err);
         if (st == CF_OK)
             st = feed(m, &w, i, err);
         if (st == CF_OK)
-            tap(m, &w, i + 1, taps, n_taps, dst);
+            cf_enc_tap(m->dnn, &stream, i + 1, taps, n_taps, dst);
     }
     if (st == CF_OK && !cf_all_finite(m->dnn, w.x, (int64_t)w.rows * m->c.hidden))
         st = cf_fail(err, CF_ENUMERIC, "text encoder: a value is not finite");
@@ -445,13 +361,12 @@ static enum cf_status run(struct cf_qwen2 *m, const struct cf_qwen2_prefix *pref
 }
 
 enum cf_status cf_qwen2_forward(struct cf_qwen2 *m, const struct cf_qwen2_prefix *prefix,
-                                const struct cf_qwen2_seq *seq, int n_seq,
-                                const int *taps, int n_taps, float *dst,
-                                struct cf_error *err)
+                                const struct cf_enc_seq *seq, int n_seq, const int *taps,
+                                int n_taps, float *dst, struct cf_error *err)
 {
     int layers;
 
-    CF_TRY(check_taps(m, taps, n_taps, &layers, err));
+    CF_TRY(cf_enc_check_taps(taps, n_taps, m->w.n_layers, m->c.layers, &layers, err));
     return run(m, prefix, NULL, seq, n_seq, taps, n_taps, layers, dst, err);
 }
 
@@ -459,20 +374,20 @@ enum cf_status cf_qwen2_prefix_open(struct cf_qwen2_prefix **prefix, struct cf_q
                                     const int32_t *ids, int n, struct cf_error *err)
 {
     const int64_t kv = (int64_t)m->c.kv_heads * m->c.head_dim;
-    const struct cf_qwen2_seq seq = {ids, NULL, n};
+    const struct cf_enc_seq seq = {ids, NULL, n};
     struct cf_qwen2_prefix *p;
     enum cf_status st;
 
     *prefix = NULL;
-    if (n < 1 || n >= CF_QWEN2_MAX_LEN)
+    if (n < 1 || n >= CF_ENC_MAX_LEN)
         return cf_fail(err, CF_ERANGE, "prefix of %d tokens, expected 1..%d", n,
-                       CF_QWEN2_MAX_LEN - 1);
+                       CF_ENC_MAX_LEN - 1);
     p = cf_calloc(1, sizeof(*p), err);
     if (!p)
         return CF_ENOMEM;
     p->n = n;
-    p->k = matrix((int64_t)m->w.n_layers * n, kv, err);
-    p->v = matrix((int64_t)m->w.n_layers * n, kv, err);
+    p->k = cf_enc_matrix((int64_t)m->w.n_layers * n, kv, err);
+    p->v = cf_enc_matrix((int64_t)m->w.n_layers * n, kv, err);
     st = p->k && p->v ? run(m, NULL, p, &seq, 1, NULL, 0, m->w.n_layers, NULL, err)
                       : CF_ENOMEM;
     if (st == CF_OK)

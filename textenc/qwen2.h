@@ -24,16 +24,11 @@
 #include <stdint.h>
 
 #include "dnn/dnn.h"
+#include "textenc/enc.h"
 #include "textenc/qwen2_config.h"
 
 struct cf_qwen2;
 struct cf_qwen2_prefix;
-
-enum {
-    CF_QWEN2_MAX_LEN = 1 << 15,  /* tokens of one sequence, prefix included */
-    CF_QWEN2_MAX_ROWS = 1 << 18, /* of one forward */
-    CF_QWEN2_PRE_NORM = -1       /* a tap: the stream after the last layer, not normed */
-};
 
 /* path: a directory with config.json and weights (weights/checkpoint.h), or a weights
  * file or index beside its config.json. Only the first n_layers layers are read and run;
@@ -57,26 +52,17 @@ enum cf_status cf_qwen2_prefix_open(struct cf_qwen2_prefix **prefix,
                                     struct cf_error *err);
 void cf_qwen2_prefix_close(struct cf_qwen2_prefix *prefix); /* NULL is fine */
 
-/* One prompt. Positions count from the prefix on, masked tokens included. */
-struct cf_qwen2_seq {
-    const int32_t *ids; /* [n] each in 0 .. vocab-1 */
-    const uint8_t
-        *mask; /* [n] 0: nobody may look at this token (padding); NULL: all ones */
-    int n;     /* >= 1 */
-};
-
 /* Hidden states of n_seq prompts, packed in their order.
- *   taps  [n_taps]  0 .. L in any order: the stream after so many layers, 0 being the
- *                   embedding; L is after the final norm (as transformers'
- * hidden_states), CF_QWEN2_PRE_NORM before it. At most the layers opened. dst   float
- * [sum of n, n_taps * H] out: the taps side by side Rows of masked tokens are computed
- * too, as the reference does; a query with no key to look at adds nothing. prefix NULL:
- * none. Work stops after the highest tap. CF_ERANGE for a bad id, tap or length,
- * CF_ENUMERIC where a value is not finite, CF_ENOMEM. */
+ *   taps  [n_taps]  0 .. L in any order, or CF_ENC_PRE_NORM (textenc/enc.h); at most the
+ *                   layers opened
+ *   dst   float [sum of n, n_taps * H]  out: the taps side by side
+ * Positions count from the prefix on, masked tokens included. Rows of masked tokens are
+ * computed too, as the reference does; a query with no key to look at adds nothing.
+ * prefix NULL: none. Work stops after the highest tap. CF_ERANGE for a bad id, tap or
+ * length, CF_ENUMERIC where a value is not finite, CF_ENOMEM. */
 enum cf_status cf_qwen2_forward(struct cf_qwen2 *model,
                                 const struct cf_qwen2_prefix *prefix,
-                                const struct cf_qwen2_seq *seq, int n_seq,
-                                const int *taps, int n_taps, float *dst,
-                                struct cf_error *err);
+                                const struct cf_enc_seq *seq, int n_seq, const int *taps,
+                                int n_taps, float *dst, struct cf_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "textenc/enc.h"
 #include "weights/bind.h"
 
 static const char *const lin_name[CF_QWEN2_NLIN] = {
@@ -67,21 +68,6 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
                  "%.*slayers.%d.self_attn.k_norm.weight", len, pre, i);
 }
 
-/* A fresh float copy of a vector; NULL without an error where the view is empty. */
-static float *floats(const struct cf_view *v, struct cf_error *err)
-{
-    float *f;
-
-    if (!v->data)
-        return NULL;
-    f = cf_alloc((size_t)cf_view_count(v), sizeof(*f), err);
-    if (f && cf_view_floats(f, v, 0, cf_view_count(v), err) != CF_OK) {
-        cf_free(f);
-        f = NULL;
-    }
-    return f;
-}
-
 static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
                                  bool qk_norm, const struct layer_views *v,
                                  struct cf_error *err)
@@ -90,7 +76,7 @@ static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
 
     for (int i = 0; i < CF_QWEN2_NLIN; i++) {
         const struct cf_view *bv = i <= CF_QWEN2_V ? &v->bias[i] : &none;
-        float *bias = floats(bv, err);
+        float *bias = cf_enc_floats(bv, err);
         enum cf_status st = bv->data && !bias ? CF_ENOMEM : CF_OK;
 
         if (st == CF_OK)
@@ -99,10 +85,10 @@ static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
         if (st != CF_OK)
             return cf_wrap(err, "%s", lin_name[i]);
     }
-    l->attn_norm = floats(&v->attn_norm, err);
-    l->mlp_norm = floats(&v->mlp_norm, err);
-    l->q_norm = floats(&v->q_norm, err);
-    l->k_norm = floats(&v->k_norm, err);
+    l->attn_norm = cf_enc_floats(&v->attn_norm, err);
+    l->mlp_norm = cf_enc_floats(&v->mlp_norm, err);
+    l->q_norm = cf_enc_floats(&v->q_norm, err);
+    l->k_norm = cf_enc_floats(&v->k_norm, err);
     if (!l->attn_norm || !l->mlp_norm || (qk_norm && (!l->q_norm || !l->k_norm)))
         return cf_fail(err, CF_ENOMEM, "norms of a layer");
     return CF_OK;
@@ -131,7 +117,7 @@ static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *d
     for (int i = 0; i < w->n_layers; i++)
         if (open_layer(&w->layer[i], dnn, c->qk_norm, &v[i], err) != CF_OK)
             return cf_wrap(err, "%s: layer %d", cf_ckpt_path(w->ckpt), i);
-    w->norm = floats(&norm, err);
+    w->norm = cf_enc_floats(&norm, err);
     return w->norm ? CF_OK : cf_fail(err, CF_ENOMEM, "final norm");
 }
 

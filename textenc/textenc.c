@@ -1,32 +1,39 @@
 /* textenc.c - the "text" object of model.json, and prompts through tokenizer and encoder.
  *
- *   tokenizer
- *     type          "sentencepiece" | "bpe"
- *     max_tokens    1 .. 4096: tokens of a prompt that are kept; bos and eos come on top
- *     lowercase     bool, false: each code point of a prompt in lower case first
- *     append_bos    bool, false: bos before the prompt (not with a prefix)
- *     append_eos    bool, false: eos after it, also after a truncated one
- *     parse_special bool, false: added tokens written out in a prompt become their ids,
- * as in the reference encoders; off, users cannot forge them ("bpe" alone) encoder Qwen2
- * or Qwen3 features      "last", after the final norm; or { "taps": [..] }: hidden states
- * side by side, 0 the embedding, L the last (as "last") rows          "valid": one row a
- * token, padding never; "all": pad_to rows, those of padding too (FAR feeds them to
- * cross-attention) prefix        text before every prompt, "": tokenized alone and as it
- * is written, added tokens parsed; its rows are dropped pad_to        tokens a prompt is
- * padded to; needed for "all". Without it nothing is padded. As in HART and FAR every
- * token with the pad id is masked, those that the prompt itself wrote too padding_side
- * "right" | "left"; what the tokenizer's files say, else right. With a prefix, left puts
- * the padding between prefix and prompt, and the rotary distances grow with it
+ * tokenizer:
  *
- * Padding on the right cannot be seen by the tokens before it, so "valid" leaves it out.
- */
+ * - type: "sentencepiece" | "bpe"
+ * - max_tokens: 1 .. 4096, tokens of a prompt that are kept; bos and eos come on top
+ * - lowercase: bool, false: each code point of a prompt in lower case first
+ * - append_bos: bool, false: bos before the prompt (not with a prefix)
+ * - append_eos: bool, false: eos after it, also after a truncated one (T5 wants it)
+ * - parse_special: bool, false: added tokens written out in a prompt become their ids, as
+ *   in the reference encoders; off, users cannot forge them ("bpe" alone)
+ *
+ * encoder, whose family (Qwen2, Qwen3, T5) its own config.json tells:
+ *
+ * - features: "last", after the final norm; or { "taps": [..] }: hidden states side by
+ *   side, 0 the embedding, L the last (as "last")
+ * - rows: "valid": one row a token, padding never; "all": pad_to rows, those of padding
+ *   too (FAR feeds them to cross-attention)
+ * - prefix: text before every prompt, "": tokenized alone and as it is written, added
+ *   tokens parsed; its rows are dropped. Not with T5
+ * - pad_to: tokens a prompt is padded to; needed for "all". Without it nothing is padded.
+ *   As in HART and FAR every token with the pad id is masked, those that the prompt
+ * itself wrote too
+ * - padding_side: "right" | "left"; what the tokenizer's files say, else right. With a
+ *   prefix, left puts the padding between prefix and prompt, and the rotary distances
+ * grow with it
+ *
+ * No token before it sees padding on the right (Qwen2 is causal, T5 masks it), so "valid"
+ * leaves it out. */
 #include "textenc/textenc.h"
 
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/utf8.h"
-#include "textenc/qwen2.h"
+#include "textenc/encoder.h"
 #include "textenc/tokenizer.h"
 #include "textenc/unicode.h"
 #include "weights/config.h"
@@ -42,9 +49,9 @@ enum { PAD_NONE = -1 };
 
 struct cf_textenc {
     struct cf_tok *tok;
-    struct cf_qwen2 *model;
-    struct cf_qwen2_prefix *prefix; /* NULL: none */
-    unsigned flags;                 /* CF_TOK_SPECIAL or 0; bos and eos are put here */
+    struct cf_encoder *model;
+    unsigned flags; /* CF_TOK_SPECIAL or 0; bos and eos are put here */
+    bool prefix;    /* there is one */
     bool lowercase, bos, eos, all_rows, pad_left;
     int max_tokens;
     int pad_to; /* 0: no padding */
@@ -127,7 +134,7 @@ static enum cf_status read_padding(struct cf_textenc *te, const json_t *obj,
 /* Ids of the tokenizer must be rows of the embedding. */
 static enum cf_status check_pair(const struct cf_textenc *te, struct cf_error *err)
 {
-    int size = cf_tok_size(te->tok), vocab = cf_qwen2_config(te->model)->vocab;
+    int size = cf_tok_size(te->tok), vocab = cf_encoder_shape(te->model).vocab;
 
     if (size <= vocab)
         return CF_OK;
@@ -145,10 +152,10 @@ static enum cf_status open_model(struct cf_textenc *te, struct cf_dnn *dnn,
     /* Taps of the embedding alone: one layer is opened and not run. */
     if (te->n_taps && layers == 0)
         layers = 1;
-    CF_TRY(cf_qwen2_open(&te->model, dnn, path, layers, err));
+    CF_TRY(cf_encoder_open(&te->model, dnn, path, layers, err));
     if (te->n_taps == 0)
-        te->taps[te->n_taps++] = cf_qwen2_config(te->model)->layers;
-    te->dim = te->n_taps * cf_qwen2_config(te->model)->hidden;
+        te->taps[te->n_taps++] = cf_encoder_shape(te->model).layers;
+    te->dim = te->n_taps * cf_encoder_shape(te->model).hidden;
     return check_pair(te, err);
 }
 
@@ -171,8 +178,9 @@ static enum cf_status open_prefix(struct cf_textenc *te, const json_t *obj,
     CF_TRY(cf_tok_encode(te->tok, json_string_value(v), json_string_length(v), flags,
                          &ids, &n, err));
     st = n > MAX_TOKENS ? cf_fail(err, CF_ERANGE, "text.encoder: prefix of %zu tokens", n)
-                        : cf_qwen2_prefix_open(&te->prefix, te->model, ids, (int)n, err);
+                        : cf_encoder_prefix(te->model, ids, (int)n, err);
     cf_free(ids);
+    te->prefix = n > 0;
     return st;
 }
 
@@ -215,8 +223,7 @@ void cf_textenc_close(struct cf_textenc *te)
 {
     if (!te)
         return;
-    cf_qwen2_prefix_close(te->prefix);
-    cf_qwen2_close(te->model);
+    cf_encoder_close(te->model);
     cf_tok_close(te->tok);
     cf_free(te);
 }
@@ -354,7 +361,7 @@ static enum cf_status make_text(const struct cf_textenc *te, struct cf_text *out
 static enum cf_status run_batch(struct cf_textenc *te, struct job *job, int first,
                                 int end, struct cf_text *out, struct cf_error *err)
 {
-    struct cf_qwen2_seq *seq = cf_calloc((size_t)(end - first), sizeof(*seq), err);
+    struct cf_enc_seq *seq = cf_calloc((size_t)(end - first), sizeof(*seq), err);
     enum cf_status st = CF_ENOMEM;
     float *rows = NULL;
     int64_t n_row = 0;
@@ -363,15 +370,15 @@ static enum cf_status run_batch(struct cf_textenc *te, struct job *job, int firs
     for (int i = first; i < end && seq; i++) {
         if (job[i].same >= 0)
             continue;
-        seq[n_seq++] = (struct cf_qwen2_seq){job[i].ids, job[i].mask, job[i].n};
+        seq[n_seq++] = (struct cf_enc_seq){job[i].ids, job[i].mask, job[i].n};
         job[i].row = n_row;
         n_row += job[i].n;
     }
     if (seq)
         rows = cf_alloc((size_t)n_row * (size_t)te->dim, sizeof(float), err);
     if (rows)
-        st = n_seq ? cf_qwen2_forward(te->model, te->prefix, seq, n_seq, te->taps,
-                                      te->n_taps, rows, err)
+        st = n_seq ? cf_encoder_forward(te->model, seq, n_seq, te->taps, te->n_taps, rows,
+                                        err)
                    : CF_OK;
     for (int i = first; i < end && st == CF_OK; i++)
         if (job[i].same < 0)

@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "textenc/qwen2.h"
+#include "textenc/encoder.h"
+#include "textenc/qwen2_config.h"
+#include "textenc/t5.h"
 #include "weights/checkpoint.h"
 
 enum { MAX_TAPS = 64 };
@@ -16,7 +18,7 @@ enum { MAX_TAPS = 64 };
 struct fixture {
     struct golden_dir *d;
     const char *name;
-    struct cf_qwen2 *model;
+    struct cf_encoder *model;
     const struct cf_ckpt *weights, *golden;
     int b, t, s; /* prompts, tokens each, tokens of the system prompt */
     int32_t *ids, *system;
@@ -59,26 +61,21 @@ static int32_t *ints(const struct cf_ckpt *ckpt, const char *name, int64_t *n)
 /* Hidden states at the taps for all rows of the padded batch, after the system prompt. */
 static float *forward(struct fixture *f, const int *taps, int n_taps)
 {
-    const int h = cf_qwen2_config(f->model)->hidden;
-    struct cf_qwen2_seq *seq = calloc((size_t)f->b, sizeof(*seq));
+    const int h = cf_encoder_shape(f->model).hidden;
+    struct cf_enc_seq *seq = calloc((size_t)f->b, sizeof(*seq));
     float *out = malloc((size_t)f->b * (size_t)f->t * (size_t)n_taps * (size_t)h * 4);
-    struct cf_qwen2_prefix *prefix = NULL;
     struct cf_error err = {0};
 
     for (int i = 0; i < f->b; i++)
-        seq[i] =
-            (struct cf_qwen2_seq){f->ids + (int64_t)i * f->t,
-                                  f->mask ? f->mask + (int64_t)i * f->t : NULL, f->t};
-    if (f->s)
-        (void)cf_qwen2_prefix_open(&prefix, f->model, f->system, f->s, &err);
-    if (err.status == CF_OK)
-        (void)cf_qwen2_forward(f->model, prefix, seq, f->b, taps, n_taps, out, &err);
+        seq[i] = (struct cf_enc_seq){f->ids + (int64_t)i * f->t,
+                                     f->mask ? f->mask + (int64_t)i * f->t : NULL, f->t};
+    if (cf_encoder_prefix(f->model, f->system, f->s, &err) == CF_OK)
+        (void)cf_encoder_forward(f->model, seq, f->b, taps, n_taps, out, &err);
     if (err.status != CF_OK) {
         fault(f, "forward", err.msg);
         free(out);
         out = NULL;
     }
-    cf_qwen2_prefix_close(prefix);
     free(seq);
     return out;
 }
@@ -117,26 +114,26 @@ static void check_states(struct fixture *f, const char *tensor, const int *taps,
 
     if (got)
         compare(f, tensor, got,
-                (int64_t)f->b * f->t * n_taps * cf_qwen2_config(f->model)->hidden);
+                (int64_t)f->b * f->t * n_taps * cf_encoder_shape(f->model).hidden);
     free(got);
 }
 
-/* The matrix that turns hidden states into logits. */
+/* The matrix that turns hidden states into logits: its own, or the embedding's again. */
 static const struct cf_view *head(const struct fixture *f)
 {
-    const char *tail =
-        cf_qwen2_config(f->model)->tied ? "embed_tokens.weight" : "lm_head.weight";
+    static const char *const tail[] = {"lm_head.weight", "embed_tokens.weight"};
 
-    for (int i = 0; i < cf_ckpt_count(f->weights); i++)
-        if (golden_ends(cf_ckpt_name(f->weights, i), tail))
-            return cf_ckpt_find(f->weights, cf_ckpt_name(f->weights, i));
+    for (int t = 0; t < 2; t++)
+        for (int i = 0; i < cf_ckpt_count(f->weights); i++)
+            if (golden_ends(cf_ckpt_name(f->weights, i), tail[t]))
+                return cf_ckpt_view(f->weights, i);
     return NULL;
 }
 
 static void check_logits(struct fixture *f, const char *tensor)
 {
-    const int h = cf_qwen2_config(f->model)->hidden, v = cf_qwen2_config(f->model)->vocab;
-    const int last = cf_qwen2_config(f->model)->layers;
+    const int h = cf_encoder_shape(f->model).hidden, v = cf_encoder_shape(f->model).vocab;
+    const int last = cf_encoder_shape(f->model).layers;
     const struct cf_view *w = head(f);
     float *x = forward(f, &last, 1), *row = malloc((size_t)h * 4);
     float *logits = malloc((size_t)f->b * (size_t)v * 4);
@@ -198,8 +195,7 @@ static void check_tensor(struct fixture *f, const char *tensor)
 {
     static const char *const input[] = {"input_ids", "attention_mask", "system_ids"};
     int taps[MAX_TAPS], n = read_taps(tensor, taps);
-    int layers = cf_qwen2_config(f->model)->layers;
-    char why[128];
+    int layers = cf_encoder_shape(f->model).layers;
 
     for (int i = 0; i < 3; i++)
         if (strcmp(tensor, input[i]) == 0)
@@ -210,7 +206,7 @@ static void check_tensor(struct fixture *f, const char *tensor)
     }
     taps[0] = layers;
     if (strcmp(tensor, "pre_norm") == 0)
-        taps[0] = CF_QWEN2_PRE_NORM;
+        taps[0] = CF_ENC_PRE_NORM;
     else if (golden_starts(tensor, "hidden_states."))
         taps[0] = atoi(tensor + strlen("hidden_states."));
     else if (strcmp(tensor, "last_token_logits") == 0) {
@@ -221,8 +217,7 @@ static void check_tensor(struct fixture *f, const char *tensor)
         return;
     } else if (strcmp(tensor, "last_hidden_state") != 0 &&
                strcmp(tensor, "context_tensor") != 0) {
-        snprintf(why, sizeof(why), "tensor %.80s", tensor);
-        golden_not_covered(f->d, f->name, why);
+        fault(f, tensor, "is no tensor that we know");
         return;
     }
     check_states(f, tensor, taps, 1);
@@ -253,7 +248,7 @@ static bool read_inputs(struct fixture *f)
     return true;
 }
 
-static void check_file(struct golden_dir *d, const char *name, struct cf_qwen2 *model,
+static void check_file(struct golden_dir *d, const char *name, struct cf_encoder *model,
                        const struct cf_ckpt *weights)
 {
     struct fixture f = {.d = d, .name = name, .model = model, .weights = weights};
@@ -286,10 +281,10 @@ static bool is_golden(const char *name)
 static void with_model(struct golden_dir *d, struct cf_dnn *dnn)
 {
     struct cf_error err = {0};
-    struct cf_qwen2 *model = NULL;
+    struct cf_encoder *model = NULL;
     struct cf_ckpt *weights = NULL;
 
-    if (cf_qwen2_open(&model, dnn, d->path, 0, &err) != CF_OK ||
+    if (cf_encoder_open(&model, dnn, d->path, 0, &err) != CF_OK ||
         cf_ckpt_open(&weights, d->path, &err) != CF_OK)
         golden_tell(d, "config.json", "model", 1, 0, err.msg);
     else
@@ -297,38 +292,63 @@ static void with_model(struct golden_dir *d, struct cf_dnn *dnn)
             if (is_golden(d->name[i]))
                 check_file(d, d->name[i], model, weights);
     cf_ckpt_close(weights);
-    cf_qwen2_close(model);
+    cf_encoder_close(model);
 }
 
 void golden_encoder(struct golden_dir *d)
 {
-    char path[GOLDEN_PATH];
-    const char *type;
     enum cf_cpu level;
     struct cf_dnn *dnn = NULL;
     struct cf_error err = {0};
-    json_t *config;
     size_t n = 0;
 
     for (size_t i = 0; i < d->n; i++)
         n += is_golden(d->name[i]);
     if (n == 0)
         return;
-    golden_path(path, d, "config.json");
-    config = golden_json(path);
-    type = json_string_value(json_object_get(config, "model_type"));
-    if (type && golden_ends(type, "t5")) {
-        for (size_t i = 0; i < d->n; i++)
-            if (is_golden(d->name[i]))
-                golden_not_covered(d, d->name[i], "T5");
-    } else if (cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err) != CF_OK ||
-               cf_dnn_open(&dnn, level, d->g->threads > 0 ? d->g->threads : 1, &err) !=
-                   CF_OK)
+    if (cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err) != CF_OK ||
+        cf_dnn_open(&dnn, level, d->g->threads > 0 ? d->g->threads : 1, &err) != CF_OK)
         golden_tell(d, "config.json", "engine", 1, 0, err.msg);
     else
         with_model(d, dnn);
     cf_dnn_close(dnn);
-    json_decref(config);
+}
+
+/* ---- T5's buckets: bidir_BUCKETS_MAXDISTANCE [n] of relative_position [n] ---- */
+
+void golden_buckets(struct golden_dir *d, const char *name)
+{
+    struct golden_count count = {0};
+    struct cf_error err = {0};
+    struct cf_ckpt *ckpt;
+    char path[GOLDEN_PATH], end;
+    int32_t *place = NULL;
+    int64_t n = 0, m;
+    int buckets, most;
+
+    golden_path(path, d, name);
+    if (cf_ckpt_open(&ckpt, path, &err) != CF_OK)
+        golden_wrong(&count, "%s", err.msg);
+    else if (!(place = ints(ckpt, "relative_position", &n)))
+        golden_wrong(&count, "no relative_position");
+    for (int t = 0; place && t < cf_ckpt_count(ckpt); t++) {
+        const char *tensor = cf_ckpt_name(ckpt, t);
+        int32_t *want;
+
+        if (strcmp(tensor, "relative_position") == 0)
+            continue;
+        want = ints(ckpt, tensor, &m);
+        if (sscanf(tensor, "bidir_%d_%d%c", &buckets, &most, &end) != 2 || m != n)
+            golden_wrong(&count, "%s: no buckets of the positions", tensor);
+        for (int64_t i = 0; i < n && m == n && !count.wrong; i++, count.total++)
+            if (cf_t5_bucket(place[i], buckets, most) != want[i])
+                golden_wrong(&count, "%s: distance %d, expected %d", tensor,
+                             (int)place[i], (int)want[i]);
+        free(want);
+    }
+    golden_tell_count(d, name, NULL, &count);
+    free(place);
+    cf_ckpt_close(ckpt);
 }
 
 /* ---- configs ---- */
@@ -341,6 +361,24 @@ static void expect(struct golden_count *c, const json_t *e, const char *name,
 
     if (v && want != got)
         golden_wrong(c, "%s: %s is %g, expected %g", name, key, got, want);
+}
+
+/* A config read by the family that it names. */
+struct config {
+    enum cf_family family;
+    struct cf_qwen2_config qwen2;
+    struct cf_t5_config t5;
+};
+
+static enum cf_status read_config(struct config *c, const json_t *json, const char *name,
+                                  struct cf_error *err)
+{
+    enum cf_status st = cf_encoder_family(&c->family, json, name, err);
+
+    if (st != CF_OK)
+        return st;
+    return c->family == CF_FAMILY_T5 ? cf_t5_config_read(&c->t5, json, name, err)
+                                     : cf_qwen2_config_read(&c->qwen2, json, name, err);
 }
 
 static void expect_params(struct golden_count *count, const json_t *e, const char *name,
@@ -357,35 +395,68 @@ static void expect_params(struct golden_count *count, const json_t *e, const cha
     expect(count, p, name, "head", c->tied ? 0 : c->vocab * h);
 }
 
+static void check_qwen2(struct golden_count *count, const json_t *e, const char *name,
+                        const struct cf_qwen2_config *c)
+{
+    const char *kind = json_string_value(json_object_get(e, "kind"));
+
+    if (!kind || strcmp(kind, c->qwen3 ? "qwen3" : "qwen2") != 0)
+        golden_wrong(count, "%s: taken for another kind", name);
+    expect(count, e, name, "hidden", c->hidden);
+    expect(count, e, name, "layers", c->layers);
+    expect(count, e, name, "heads", c->heads);
+    expect(count, e, name, "kv_heads", c->kv_heads);
+    expect(count, e, name, "head_dim", c->head_dim);
+    expect(count, e, name, "intermediate", c->intermediate);
+    expect(count, e, name, "vocab", c->vocab);
+    expect(count, e, name, "tied", c->tied);
+    expect(count, e, name, "qkv_bias", c->qkv_bias);
+    expect(count, e, name, "qk_norm", c->qk_norm);
+    expect(count, e, name, "rope_theta", c->rope_theta);
+    expect(count, e, name, "eps", c->eps);
+    expect_params(count, e, name, c);
+}
+
+static void check_t5(struct golden_count *count, const json_t *e, const char *name,
+                     const struct cf_t5_config *c)
+{
+    const char *kind = json_string_value(json_object_get(e, "kind"));
+    const json_t *p = json_object_get(e, "params");
+    double d = c->hidden, q = (double)c->heads * c->head_dim, in = c->intermediate;
+
+    if (!kind || strcmp(kind, "t5") != 0)
+        golden_wrong(count, "%s: taken for another kind", name);
+    expect(count, e, name, "hidden", c->hidden);
+    expect(count, e, name, "layers", c->layers);
+    expect(count, e, name, "heads", c->heads);
+    expect(count, e, name, "head_dim", c->head_dim);
+    expect(count, e, name, "intermediate", c->intermediate);
+    expect(count, e, name, "vocab", c->vocab);
+    expect(count, e, name, "buckets", c->buckets);
+    expect(count, e, name, "max_distance", c->max_distance);
+    expect(count, e, name, "eps", c->eps);
+    expect(count, p, name, "embed", c->vocab * d);
+    expect(count, p, name, "body",
+           (2 * d + 4 * d * q + 3 * d * in) * c->layers + d +
+               (double)c->buckets * c->heads);
+    expect(count, p, name, "head", 0);
+}
+
 static void check_good(struct golden_count *count, const json_t *one)
 {
     const char *name = json_string_value(json_object_get(one, "name"));
     const json_t *e = json_object_get(one, "expect");
-    const char *kind = json_string_value(json_object_get(e, "kind"));
-    struct cf_qwen2_config c;
     struct cf_error err = {0};
+    struct config c;
 
     count->total++;
     name = name ? name : "good";
-    if (cf_qwen2_config_read(&c, json_object_get(one, "config"), name, &err) != CF_OK) {
+    if (read_config(&c, json_object_get(one, "config"), name, &err) != CF_OK)
         golden_wrong(count, "%s", err.msg);
-        return;
-    }
-    if (strcmp(kind, c.qwen3 ? "qwen3" : "qwen2") != 0)
-        golden_wrong(count, "%s: taken for another kind", name);
-    expect(count, e, name, "hidden", c.hidden);
-    expect(count, e, name, "layers", c.layers);
-    expect(count, e, name, "heads", c.heads);
-    expect(count, e, name, "kv_heads", c.kv_heads);
-    expect(count, e, name, "head_dim", c.head_dim);
-    expect(count, e, name, "intermediate", c.intermediate);
-    expect(count, e, name, "vocab", c.vocab);
-    expect(count, e, name, "tied", c.tied);
-    expect(count, e, name, "qkv_bias", c.qkv_bias);
-    expect(count, e, name, "qk_norm", c.qk_norm);
-    expect(count, e, name, "rope_theta", c.rope_theta);
-    expect(count, e, name, "eps", c.eps);
-    expect_params(count, e, name, &c);
+    else if (c.family == CF_FAMILY_T5)
+        check_t5(count, e, name, &c.t5);
+    else
+        check_qwen2(count, e, name, &c.qwen2);
 }
 
 void golden_configs(struct golden_dir *d, const char *name, const json_t *cases)
@@ -396,23 +467,16 @@ void golden_configs(struct golden_dir *d, const char *name, const json_t *cases)
 
     json_array_foreach(json_object_get(cases, "good"), i, one)
     {
-        const char *kind =
-            json_string_value(json_object_get(json_object_get(one, "expect"), "kind"));
-
-        if (kind && golden_starts(kind, "qwen"))
-            check_good(&count, one);
-        else
-            golden_not_covered(d, name, kind ? kind : "a case without a kind");
+        check_good(&count, one);
     }
     json_array_foreach(json_object_get(cases, "refuse"), i, one)
     {
         const char *why = json_string_value(json_object_get(one, "why"));
-        struct cf_qwen2_config c;
         struct cf_error err = {0};
+        struct config c;
 
         count.total++;
-        if (cf_qwen2_config_read(&c, json_object_get(one, "config"), "case", &err) ==
-            CF_OK)
+        if (read_config(&c, json_object_get(one, "config"), "case", &err) == CF_OK)
             golden_wrong(&count, "taken: %s", why ? why : "?");
     }
     golden_tell_count(d, name, NULL, &count);
