@@ -1,7 +1,7 @@
 # the tree as a package: what a stranger runs first, manuals, the other oneDNN
 EXTRA_DIST += GNUmakefile quickstart .ci/lib.sh .ci/packages .ci/run examples/prompts.txt
 
-dist_noinst_SCRIPTS += %D%/installed.sh %D%/man.sh %D%/onednn3.sh
+dist_noinst_SCRIPTS += %D%/cmocka.sh %D%/installed.sh %D%/man.sh %D%/onednn3.sh
 TESTS += %D%/man.sh
 
 .PHONY: check-onednn3
