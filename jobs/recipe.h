@@ -8,7 +8,7 @@
  *   tau                  number, list   temperature per step, 0.001..100
  *   top_k                integer        0 off, 1..2^30
  *   top_p                number         0 off, ..1
- *   cfg_insertion_layer  list of int    0 logits, -k after block depth - k; -1000..1000
+ *   cfg_insertion_layer  list of int    0 logits, -k after block depth - k; -1000..0
  *   flip_bits            number, list   probability of a wrong bit per step, 0..1
  *   quality              number         WebP, 0..100
  *   lossless, sharp_yuv  true, false    WebP
