@@ -14,7 +14,7 @@ static const struct cf_cmd_opt reap_options[] = {
 };
 
 static enum cf_status take_back(struct cf_cli *cli, int64_t worker,
-                                const struct cf_retry *retry, int *n)
+                                const struct cf_retry *retry, struct cf_reaped *n)
 {
     struct cf_self self;
     enum cf_status st;
@@ -34,7 +34,8 @@ static int reap(struct cf_cli *cli)
     struct cf_retry retry;
     int64_t worker = 0, crashes;
     const char *value;
-    int o = 0, n = 0;
+    struct cf_reaped n = {0};
+    int o = 0;
 
     cf_retry_default(&retry);
     crashes = retry.max_crashes;
@@ -47,7 +48,10 @@ static int reap(struct cf_cli *cli)
     retry.max_crashes = (int)crashes;
     if (st != CF_OK || take_back(cli, worker, &retry, &n) != CF_OK)
         return cf_cli_fail(cli);
-    printf("%d jobs came back\n", n);
+    printf("%d jobs came back\n", n.jobs - n.failed);
+    if (n.failed)
+        printf("%d failed for good: too many workers died over them (CRASH_LOOP)\n",
+               n.failed);
     return 0;
 }
 
