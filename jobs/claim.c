@@ -91,6 +91,7 @@ static enum cf_status read_job(const struct cf_sql *s, struct cf_job *job,
     job->height = (int)cf_sql_col_int(s, 7);
     job->prompt_id = cf_sql_col_int(s, 8);
     job->attempt = (int)cf_sql_col_int(s, 9);
+    job->crashes = (int)cf_sql_col_int(s, 10);
     if (!job->prompt || !job->recipe || strlen(job->prompt) != job->prompt_len ||
         (job->negative && strlen(job->negative) != job->negative_len))
         return cf_fail(err, CF_EFORMAT, "job %lld: its texts are damaged",
@@ -118,15 +119,22 @@ static enum cf_status read_ready(struct cf_queue *q, int k, struct cf_jobs *jobs
         &s, q->db,
         "SELECT j.id, p.text, j.negative_id, n.text, r.json, j.seed, j.width, j.height,"
         " j.prompt_id, 1 + coalesce((SELECT max(a.n) FROM attempt a WHERE a.job_id = "
-        "j.id), 0)"
+        "j.id), 0), j.crashes"
         " FROM job j JOIN prompt p ON p.id = j.prompt_id"
         " JOIN prompt n ON n.id = j.negative_id JOIN recipe r ON r.id = j.recipe_id"
         " WHERE j.state = 0 ORDER BY j.priority DESC, j.id LIMIT ?1",
         err);
     if (st == CF_OK)
         cf_sql_int(&s, 1, k);
-    while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row)
+    while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
+        bool suspect = cf_sql_col_int(&s, 10) > 0;
+
+        if (suspect && jobs->n)
+            break;
         st = read_job(&s, &jobs->job[jobs->n++], err);
+        if (suspect)
+            break;
+    }
     cf_sql_close(&s);
     return st;
 }

@@ -15,7 +15,7 @@ static const struct cf_option reap_options[] = {
 };
 
 static enum cf_status take_back(struct cf_call *call, int64_t worker,
-                                const struct cf_retry *retry, int *n)
+                                const struct cf_retry *retry, struct cf_reaped *n)
 {
     struct cf_self self;
     enum cf_status st;
@@ -35,7 +35,8 @@ static int reap(struct cf_call *call)
     struct cf_retry retry;
     int64_t worker = 0;
     const char *value;
-    int o = 0, n = 0;
+    struct cf_reaped n = {0};
+    int o = 0;
 
     cf_retry_default(&retry);
     while (st == CF_OK && (o = cf_cmd_next(call, &value)) > 0)
@@ -45,7 +46,10 @@ static int reap(struct cf_call *call)
                                 &call->err);
     if (o != 0 || take_back(call, worker, &retry, &n) != CF_OK)
         return cf_cmd_end(call);
-    printf("%d jobs came back\n", n);
+    printf("%d jobs came back\n", n.jobs - n.failed);
+    if (n.failed)
+        printf("%d failed for good: too many workers died over them (CRASH_LOOP)\n",
+               n.failed);
     return 0;
 }
 

@@ -31,10 +31,10 @@ enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
                              struct cf_error *err);
 
 /* Take back every lease of a worker inside the caller's transaction. charge: crashes + 1
- * and CRASH_LOOP at the limit; else a release. why goes into the history; *n grows by the
- * number of jobs. */
+ * and CRASH_LOOP at the limit; else a release. why goes into the history; *reaped
+ * grows by the jobs. */
 enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
-                                  const char *why, const struct cf_retry *retry, int *n,
-                                  struct cf_error *err);
+                                  const char *why, const struct cf_retry *retry,
+                                  struct cf_reaped *reaped, struct cf_error *err);
 
 #endif

@@ -85,6 +85,7 @@ struct cf_job {
     uint64_t seed;
     int width, height; /* 0: the model's default */
     int attempt;       /* 1, 2, ... */
+    int crashes;       /* workers that died while they had it */
     int64_t prompt_id; /* equal for equal prompts: encode once */
 };
 
@@ -97,8 +98,9 @@ void cf_jobs_free(struct cf_jobs *jobs);
 /* One job that was moved out of its array (the place it left was zeroed). Zeroes it. */
 void cf_job_free(struct cf_job *job);
 
-/* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. Delayed
- * jobs whose time has come are made ready first. CF_ENOENT for a worker that is not
+/* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. A job over
+ * which a worker died comes alone, so that the next death is charged to nobody beside it.
+ * Delayed jobs whose time has come are made ready first. CF_ENOENT for a worker that is not
  * registered; one that was taken for dead counts as alive again. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
@@ -141,15 +143,20 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
 /* Take back the jobs of dead workers: on this host the lock is free or its file is gone
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
- * *n is how many jobs came back. Workers of other hosts are left alone. */
+ * Workers of other hosts are left alone. */
+struct cf_reaped {
+    int jobs;   /* taken back, or failed for good */
+    int failed; /* of these: with CRASH_LOOP */
+};
 enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
-                             const struct cf_retry *retry, int *n, struct cf_error *err);
+                             const struct cf_retry *retry, struct cf_reaped *reaped,
+                             struct cf_error *err);
 
 /* The same by force for one worker, dead or not: when a foreign host is known to be gone.
  * Its late results will get CF_ELOST. CF_ENOENT when there is no such worker. */
 enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
-                                    const struct cf_retry *retry, int *n,
-                                    struct cf_error *err);
+                                    const struct cf_retry *retry,
+                                    struct cf_reaped *reaped, struct cf_error *err);
 
 /* Jobs per state, from counters kept by trigger: instant at any size. */
 struct cf_counts {

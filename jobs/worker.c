@@ -62,14 +62,15 @@ static enum cf_status worker_ended(struct cf_queue *q, int64_t worker_id, int *f
 enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
                                    struct cf_error *err)
 {
+    struct cf_reaped reaped = {0};
     struct cf_retry none;
     enum cf_status st;
-    int n = 0;
 
     CF_TRY(cf_queue_writable(q, err));
     cf_retry_default(&none);
     CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &n, err);
+    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &reaped,
+                            err);
     if (st == CF_OK)
         st = worker_ended(q, worker_id, NULL, err);
     return cf_sql_end(q->db, st, err);
@@ -96,7 +97,7 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
 
 static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
                                const char *why, const struct cf_retry *retry,
-                               struct cf_error *err)
+                               struct cf_reaped *reaped, struct cf_error *err)
 {
     enum cf_status st;
     struct cf_sql s;
@@ -119,6 +120,8 @@ static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
     cf_sql_close(&s);
     if (st != CF_OK)
         return st;
+    reaped->jobs++;
+    reaped->failed += loop;
     return cf_attempt_end(q, job_id, charge ? "crashed" : "released",
                           loop     ? "CRASH_LOOP"
                           : charge ? "CRASH"
@@ -127,8 +130,8 @@ static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
 }
 
 enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
-                                  const char *why, const struct cf_retry *retry, int *n,
-                                  struct cf_error *err)
+                                  const char *why, const struct cf_retry *retry,
+                                  struct cf_reaped *reaped, struct cf_error *err)
 {
     enum cf_status st;
     struct cf_sql s;
@@ -150,8 +153,7 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
         cf_sql_close(&s);
         if (st != CF_OK || !row)
             break;
-        st = take_one(q, id, charge, why, retry, err);
-        *n += st == CF_OK;
+        st = take_one(q, id, charge, why, retry, reaped, err);
     } while (st == CF_OK);
     return st;
 }
@@ -236,19 +238,20 @@ static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self
 }
 
 enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
-                             const struct cf_retry *retry, int *n, struct cf_error *err)
+                             const struct cf_retry *retry, struct cf_reaped *reaped,
+                             struct cf_error *err)
 {
     struct dead *dead = NULL;
     size_t n_dead = 0;
     enum cf_status st;
 
-    *n = 0;
+    *reaped = (struct cf_reaped){0};
     CF_TRY(cf_queue_writable(q, err));
     CF_TRY(cf_sql_begin(q->db, err));
     st = find_dead(q, self, &dead, &n_dead, err);
     for (size_t i = 0; i < n_dead && st == CF_OK; i++) {
         st = cf_lease_take_back(q, dead[i].id, dead[i].fate == CRASHED, dead[i].why,
-                                retry, n, err);
+                                retry, reaped, err);
         if (st == CF_OK)
             st = worker_ended(q, dead[i].id, NULL, err);
     }
@@ -257,13 +260,13 @@ enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
 }
 
 enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
-                                    const struct cf_retry *retry, int *n,
-                                    struct cf_error *err)
+                                    const struct cf_retry *retry,
+                                    struct cf_reaped *reaped, struct cf_error *err)
 {
     enum cf_status st;
     int found = 0;
 
-    *n = 0;
+    *reaped = (struct cf_reaped){0};
     CF_TRY(cf_queue_writable(q, err));
     CF_TRY(cf_sql_begin(q->db, err));
     st = worker_ended(q, worker_id, &found, err);
@@ -271,6 +274,7 @@ enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
         st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
                      (long long)worker_id);
     if (st == CF_OK)
-        st = cf_lease_take_back(q, worker_id, true, "taken back by force", retry, n, err);
+        st = cf_lease_take_back(q, worker_id, true, "taken back by force", retry, reaped,
+                                err);
     return cf_sql_end(q->db, st, err);
 }

@@ -106,7 +106,8 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
     const enum cf_queue_mode mode = (enum cf_queue_mode)(
         CF_QUEUE_WRITE | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
     struct cf_writer_options wo;
-    int back = 0, swept = 0;
+    struct cf_reaped reaped = {0};
+    int swept = 0;
 
     CF_TRY(cf_team_count(&b->team, o->threads, err));
     CF_TRY(cf_queue_open(&b->queue, o->db, mode, err));
@@ -118,11 +119,15 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
     CF_TRY(cf_pool_open(&b->pool, o->cpu, b->team.threads, err));
     CF_TRY(need_model(b, NULL, err));
     CF_TRY(enlist(b, err));
-    CF_TRY(cf_queue_reap(b->queue, &b->self.worker, &o->retry, &back, err));
+    CF_TRY(cf_queue_reap(b->queue, &b->self.worker, &o->retry, &reaped, err));
     CF_TRY(cf_sink_sweep(b->sink, &swept, err));
-    if (back || swept)
+    if (reaped.jobs || swept)
         cf_log(b->log, CF_LOG_INFO, "cleaned up after dead workers",
-               "jobs=%d temporary_files=%d", back, swept);
+               "jobs=%d temporary_files=%d", reaped.jobs, swept);
+    if (reaped.failed)
+        cf_log(b->log, CF_LOG_ERROR, "jobs failed", "jobs=%d code=CRASH_LOOP max_crashes=%d",
+               reaped.failed, o->retry.max_crashes);
+    b->failed += reaped.failed;
     wo = (struct cf_writer_options){
         .db = o->db,
         .mode = mode,
@@ -403,6 +408,9 @@ static enum cf_status work(struct batch *b, bool *left, struct cf_error *err)
         b->claimed += jobs.n;
         memset(slot, 0, sizeof slot);
         st = open_slots(b, slot, &jobs, err);
+        /* A suspect: no job on its way to the disk shall share its fate. */
+        if (st == CF_OK && jobs.job[0].crashes)
+            cf_writer_drain(b->writer);
         if (st == CF_OK)
             st = run_claim(b, slot, jobs.n, err);
         for (int i = 0; i < jobs.n; i++) {

@@ -19,6 +19,7 @@ struct cf_writer {
     pthread_cond_t more, less; /* something came; something left */
     struct cf_handover *ring[ROOM];
     int head, n;
+    bool busy; /* one was taken from the ring and is not ended */
     bool stopping;
     bool proved;           /* cf_finish_encode; of the thread alone */
     struct cf_error fatal; /* first error of the surroundings */
@@ -173,16 +174,19 @@ static void handle(struct cf_writer *w, struct cf_handover *h)
 /* Heartbeat, and the jobs of workers that died. */
 static void housekeep(struct cf_writer *w)
 {
+    struct cf_reaped reaped = {0};
     struct cf_error err = {0};
-    int n = 0;
 
     if (cf_queue_beat(w->queue, w->o.worker_id, &err) != CF_OK ||
-        cf_queue_reap(w->queue, w->o.self, &w->o.retry, &n, &err) != CF_OK) {
+        cf_queue_reap(w->queue, w->o.self, &w->o.retry, &reaped, &err) != CF_OK) {
         cf_log(w->o.log, CF_LOG_WARN, "housekeeping", "error=\"%s\"", err.msg);
         return;
     }
-    if (n)
-        cf_log(w->o.log, CF_LOG_WARN, "jobs of dead workers came back", "jobs=%d", n);
+    if (reaped.jobs)
+        cf_log(w->o.log, reaped.failed ? CF_LOG_ERROR : CF_LOG_WARN,
+               "jobs of dead workers came back", "jobs=%d failed_as_CRASH_LOOP=%d",
+               reaped.jobs, reaped.failed);
+    add_count(w, 0, reaped.failed, 0, 0, 0, 0);
 }
 
 static struct cf_handover *take(struct cf_writer *w)
@@ -199,10 +203,19 @@ static struct cf_handover *take(struct cf_writer *w)
         h = w->ring[w->head];
         w->head = (w->head + 1) % ROOM;
         w->n--;
-        pthread_cond_signal(&w->less);
+        w->busy = true;
+        pthread_cond_broadcast(&w->less);
     }
     pthread_mutex_unlock(&w->lock);
     return h;
+}
+
+static void ended(struct cf_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    w->busy = false;
+    pthread_cond_broadcast(&w->less);
+    pthread_mutex_unlock(&w->lock);
 }
 
 static bool drained(struct cf_writer *w)
@@ -226,6 +239,7 @@ static void *run(void *arg)
         if (h) {
             handle(w, h);
             handover_free(h);
+            ended(w);
         }
         if (cf_clock_ms() - beat >= 1000LL * w->o.beat) {
             housekeep(w);
@@ -278,6 +292,14 @@ enum cf_status cf_writer_put(struct cf_writer *w, struct cf_handover *from,
     pthread_cond_signal(&w->more);
     pthread_mutex_unlock(&w->lock);
     return cf_writer_status(w, err);
+}
+
+void cf_writer_drain(struct cf_writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    while (w->n || w->busy)
+        pthread_cond_wait(&w->less, &w->lock);
+    pthread_mutex_unlock(&w->lock);
 }
 
 struct cf_writer_count cf_writer_count(struct cf_writer *w)

@@ -44,7 +44,11 @@ struct cf_handover {
 enum cf_status cf_writer_put(struct cf_writer *w, struct cf_handover *h,
                              struct cf_error *err);
 
-/* What it has done so far; from any thread. */
+/* Wait until all that was handed over has ended, one way or the other. */
+void cf_writer_drain(struct cf_writer *w);
+
+/* What it has done so far; from any thread. failed: for good, those that the writer's
+ * reaping ended as CRASH_LOOP among them. */
 struct cf_writer_count {
     long done, failed, lost;
     double webp_ms, file_ms, row_ms;

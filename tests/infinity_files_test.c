@@ -155,7 +155,7 @@ static void all_missing_tensors_are_told_at_once(void **state)
 
     (void)state;
     util_rewrite(path, model_path, holes, NULL);
-    refused(json, path, vae_path, CF_ENOENT, "pos_start: missing",
+    refused(json, path, vae_path, CF_EMISMATCH, "pos_start: missing",
             "block_chunks.1.module.0.ffn.fc1.bias: missing");
     json_decref(json);
 }
@@ -394,7 +394,7 @@ static void all_missing_tensors_of_the_vae_are_told_at_once(void **state)
 
     (void)state;
     util_rewrite(path, vae_path, vae_holes, NULL);
-    refused(json, model_path, path, CF_ENOENT, "4 tensors do not fit",
+    refused(json, model_path, path, CF_EMISMATCH, "4 tensors do not fit",
             "decoder.up.0.block.1.conv2.conv.weight: missing");
     json_decref(json);
 }
@@ -406,7 +406,7 @@ static void half_an_encoder_is_refused(void **state)
 
     (void)state;
     util_rewrite(path, vae_path, NULL, "encoder.conv_out.conv.bias");
-    refused(json, model_path, path, CF_ENOENT, "encoder.", "missing");
+    refused(json, model_path, path, CF_EMISMATCH, "encoder.", "missing");
     json_decref(json);
 }
 

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -260,7 +261,7 @@ static void a_finish_after_the_lease_was_taken_writes_nothing(void **state)
     struct cf_jobs first, second;
     int64_t w1, w2;
     bool final;
-    int n;
+    struct cf_reaped n;
 
     (void)state;
     add(q, 1);
@@ -268,7 +269,7 @@ static void a_finish_after_the_lease_was_taken_writes_nothing(void **state)
     w2 = worker(q, "h", "b", NULL);
     claim_one(q, w1, &first);
     assert_int_equal(cf_queue_reap_worker(q, w1, &retry, &n, &a), CF_OK);
-    assert_int_equal(n, 1);
+    assert_int_equal(n.jobs, 1);
     claim_one(q, w2, &second);
     assert_int_equal(second.job[0].attempt, 2);
     assert_int_equal(cf_queue_finish(q, &first.job[0], &output, &a), CF_ELOST);
@@ -428,12 +429,12 @@ static int reap(struct cf_queue *q)
 {
     struct cf_error err = {0};
     struct cf_self self;
-    int n;
+    struct cf_reaped n;
 
     assert_int_equal(cf_self_open(&self, NULL, "b", "c", &err), CF_OK);
     assert_int_equal(cf_queue_reap(q, &self.worker, &retry, &n, &err), CF_OK);
     cf_self_close(&self);
-    return n;
+    return n.jobs;
 }
 
 static void a_killed_worker_gives_its_jobs_back(void **state)
@@ -456,6 +457,42 @@ static void a_killed_worker_gives_its_jobs_back(void **state)
     sound_and_close(q);
 }
 
+static int lock_files(struct cf_queue *q)
+{
+    DIR *d = opendir(cf_queue_dir(q));
+    struct dirent *e;
+    int n = 0;
+
+    assert_non_null(d);
+    while ((e = readdir(d)))
+        n += strncmp(e->d_name, ".cfgen-worker-", 14) == 0;
+    closedir(d);
+    return n;
+}
+
+static void the_lock_file_of_a_dead_worker_goes_and_that_of_a_living_stays(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    int64_t dead_id, alive_id;
+    struct cf_self self;
+    pid_t dead, alive;
+
+    (void)state;
+    add(q, 2);
+    dead = claimer(1, false, &dead_id);
+    alive = claimer(1, false, &alive_id);
+    bury(dead);
+    assert_int_equal(lock_files(q), 2);
+    assert_int_equal(cf_self_open(&self, cf_queue_dir(q), "b", "c", &err), CF_OK);
+    assert_int_equal(lock_files(q), 2); /* the living one's and ours */
+    assert_int_equal(reap(q), 1);
+    cf_self_close(&self);
+    bury(alive);
+    assert_int_equal(reap(q), 1);
+    sound_and_close(q);
+}
+
 static void a_job_that_kills_its_workers_ends_as_crash_loop(void **state)
 {
     struct cf_queue *q = fresh();
@@ -473,6 +510,38 @@ static void a_job_that_kills_its_workers_ends_as_crash_loop(void **state)
     sound_and_close(q);
 }
 
+/* One bad job may not take down those that were claimed with it. */
+static void a_job_that_kills_its_workers_fails_alone(void **state)
+{
+    struct cf_queue *q = fresh();
+    struct cf_error err = {0};
+    struct cf_jobs jobs;
+    int64_t id, w;
+
+    (void)state;
+    add(q, 6);
+    bury(claimer(6, true, &id));
+    assert_int_equal(reap(q), 6);
+    w = worker(q, "h", "b", NULL);
+    for (int turn = 0; in_state(q, CF_JOB_READY) > 0; turn++) {
+        assert_in_range(turn, 0, 12);
+        assert_int_equal(cf_queue_claim(q, w, 6, &jobs, &err), CF_OK);
+        assert_int_equal(jobs.n, 1);
+        if (jobs.job[0].id == 3) {
+            assert_int_equal(jobs.job[0].crashes, turn - 1);
+            assert_int_equal(cf_queue_release(q, &jobs.job[0], "test", &err), CF_OK);
+            bury(claimer(1, true, &id));
+            assert_int_equal(reap(q), 1);
+        } else {
+            assert_int_equal(cf_queue_finish(q, &jobs.job[0], &output, &err), CF_OK);
+        }
+        cf_jobs_free(&jobs);
+    }
+    assert_int_equal(in_state(q, CF_JOB_DONE), 5);
+    assert_int_equal(ask(q, "SELECT crashes FROM job WHERE state = 3 AND id = 3"), 5);
+    sound_and_close(q);
+}
+
 static void a_worker_thought_dead_that_claims_again_can_still_die(void **state)
 {
     struct cf_queue *q = fresh();
@@ -480,7 +549,7 @@ static void a_worker_thought_dead_that_claims_again_can_still_die(void **state)
     struct cf_self self;
     struct cf_jobs jobs;
     int64_t w;
-    int n;
+    struct cf_reaped n;
 
     (void)state;
     add(q, 1);
@@ -506,14 +575,14 @@ static void a_reboot_or_a_slurm_restart_charges_nobody(void **state)
     struct cf_error err = {0};
     struct cf_jobs jobs;
     int64_t w;
-    int n;
+    struct cf_reaped n;
 
     (void)state;
     add(q, 1);
     claim_one(q, worker(q, "h1", "boot1", "/nowhere"), &jobs);
     cf_jobs_free(&jobs);
     assert_int_equal(cf_queue_reap(q, &self, &retry, &n, &err), CF_OK);
-    assert_int_equal(n, 1);
+    assert_int_equal(n.jobs, 1);
     assert_int_equal(cf_queue_register(q, &old, &w, &err), CF_OK);
     claim_one(q, w, &jobs);
     cf_jobs_free(&jobs);
@@ -521,7 +590,7 @@ static void a_reboot_or_a_slurm_restart_charges_nobody(void **state)
     self.host = "h2";
     self.restart = 1;
     assert_int_equal(cf_queue_reap(q, &self, &retry, &n, &err), CF_OK);
-    assert_int_equal(n, 1);
+    assert_int_equal(n.jobs, 1);
     assert_int_equal(ask(q, "SELECT crashes FROM job"), 0);
     assert_int_equal(ask(q, "SELECT releases FROM job"), 2);
     sound_and_close(q);
@@ -534,7 +603,7 @@ static void workers_of_other_hosts_are_left_alone(void **state)
     struct cf_error err = {0};
     struct cf_jobs jobs;
     int64_t w;
-    int n;
+    struct cf_reaped n;
 
     (void)state;
     add(q, 1);
@@ -542,7 +611,7 @@ static void workers_of_other_hosts_are_left_alone(void **state)
     claim_one(q, w, &jobs);
     cf_jobs_free(&jobs);
     assert_int_equal(cf_queue_reap(q, &self, &retry, &n, &err), CF_OK);
-    assert_int_equal(n, 0);
+    assert_int_equal(n.jobs, 0);
     assert_int_equal(cf_queue_beat(q, w, &err), CF_OK);
     assert_int_equal(ask(q, "SELECT beat FROM worker"), 1);
     assert_int_equal(cf_queue_beat(q, 99, &err), CF_ENOENT);
@@ -1009,7 +1078,9 @@ int main(void)
         cmocka_unit_test(what_cannot_succeed_is_not_tried_again),
         cmocka_unit_test(a_clock_set_back_costs_one_backoff),
         cmocka_unit_test(a_killed_worker_gives_its_jobs_back),
+        cmocka_unit_test(the_lock_file_of_a_dead_worker_goes_and_that_of_a_living_stays),
         cmocka_unit_test(a_job_that_kills_its_workers_ends_as_crash_loop),
+        cmocka_unit_test(a_job_that_kills_its_workers_fails_alone),
         cmocka_unit_test(a_worker_thought_dead_that_claims_again_can_still_die),
         cmocka_unit_test(a_reboot_or_a_slurm_restart_charges_nobody),
         cmocka_unit_test(workers_of_other_hosts_are_left_alone),

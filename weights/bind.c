@@ -112,7 +112,7 @@ void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags fl
         b->seen[i] = true;
         take(b, view, cf_ckpt_view(b->ckpt, i), ndim, dim, name);
     } else if (!(flags & CF_BIND_OPTIONAL)) {
-        fault(b, CF_ENOENT, name, "missing");
+        fault(b, CF_EMISMATCH, name, "missing");
     }
 }
 

@@ -29,7 +29,7 @@ void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags fl
 /* A tensor, or with a trailing '*' a prefix, that may be there and is not read. */
 void cf_bind_ignore(struct cf_bind *b, const char *name_or_prefix);
 
-/* Frees b. CF_ESHAPE or CF_ENOENT when anything was wrong. With strict, tensors of the
+/* Frees b. CF_ESHAPE, or CF_EMISMATCH for a missing one. With strict, tensors of the
  * checkpoint that were neither wanted nor ignored are faults too (CF_EMISMATCH). The
  * status is that of the first fault; the message is one line:
  *
