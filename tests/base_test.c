@@ -6,12 +6,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "base/tensor.h"
@@ -140,6 +142,32 @@ static void half_floats_widen_exactly(void **state)
     assert_int_equal(cf_view_floats(f, &v, 3, 3, &err), CF_ERANGE);
 }
 
+static void a_logged_message_may_hold_quotes(void **state)
+{
+    struct cf_error err = {0};
+    char line[1000] = "";
+    struct cf_log log;
+    json_t *json;
+    int fd[2];
+
+    (void)state;
+    assert_int_equal(pipe(fd), 0);
+    cf_log_init(&log);
+    log.fd = fd[1];
+    log.json = true;
+    cf_log(&log, CF_LOG_ERROR, "e",
+           "a=1 error=\"model \"x\": not \"here\"\" path=\"b c\"");
+    assert_true(read(fd[0], line, sizeof line - 1) > 0);
+    close(fd[0]);
+    close(fd[1]);
+    json = cf_json_parse(line, strlen(line), 100, "x", &err);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "error")),
+                        "model \"x\": not \"here\"");
+    assert_string_equal(json_string_value(json_object_get(json, "path")), "b c");
+    json_decref(json);
+}
+
 static void json_refuses_duplicates_and_depth(void **state)
 {
     struct cf_error a = {0}, b = {0}, c = {0};
@@ -180,6 +208,7 @@ int main(void)
         cmocka_unit_test(random_numbers_follow_the_published_philox_vectors),
         cmocka_unit_test(hashes_match_the_standard),
         cmocka_unit_test(half_floats_widen_exactly),
+        cmocka_unit_test(a_logged_message_may_hold_quotes),
         cmocka_unit_test(json_refuses_duplicates_and_depth),
         cmocka_unit_test(a_team_is_what_was_asked_for),
     };
