@@ -29,6 +29,24 @@ static void stamp(char *buf, size_t size)
     snprintf(buf + n, size - n, ".%03ldZ", ts.tv_nsec / 1000000);
 }
 
+/* The quote that ends a value: others may stand inside, as messages name things in
+ * quotes; this one is followed by the end or by the next key. */
+static const char *closing(const char *s)
+{
+    const char *q, *key;
+
+    for (q = strchr(s, '"'); q; q = strchr(q + 1, '"')) {
+        if (!q[1])
+            return q;
+        key = q + 2;
+        while (islower((unsigned char)*key) || *key == '_')
+            key++;
+        if (q[1] == ' ' && key > q + 2 && *key == '=')
+            return q;
+    }
+    return NULL;
+}
+
 /* One key=value word at *s into obj; values that look like numbers become numbers. */
 static const char *word(const char *s, json_t *obj)
 {
@@ -41,7 +59,7 @@ static const char *word(const char *s, json_t *obj)
     memcpy(key, s, (size_t)(eq - s));
     key[eq - s] = '\0';
     if (eq[1] == '"') {
-        end = strchr(eq + 2, '"');
+        end = closing(eq + 2);
         if (!end)
             return NULL;
         json_object_set_new(obj, key, json_stringn(eq + 2, (size_t)(end - eq - 2)));

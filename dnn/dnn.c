@@ -2,6 +2,8 @@
 #include "dnn/dnn.h"
 
 #include <omp.h>
+#include <string.h>
+#include <pthread.h>
 #include <time.h>
 #ifdef __SSE__
 #include <xmmintrin.h>
@@ -113,6 +115,37 @@ static void choose_kernels(struct cf_dnn *dnn)
 #endif
 }
 
+static void *meet(void *gate)
+{
+    pthread_mutex_lock(gate);
+    pthread_mutex_unlock(gate);
+    return NULL;
+}
+
+/* libgomp ends the process when it cannot start a thread. So as many are started here
+ * first, all alive at once. */
+static enum cf_status try_threads(int n, struct cf_error *err)
+{
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *thread = cf_alloc((size_t)n, sizeof *thread, err);
+    int e = 0, made = 0;
+
+    if (!thread)
+        return CF_ENOMEM;
+    pthread_mutex_lock(&gate);
+    while (made < n && (e = pthread_create(&thread[made], NULL, meet, &gate)) == 0)
+        made++;
+    pthread_mutex_unlock(&gate);
+    for (int i = 0; i < made; i++)
+        pthread_join(thread[i], NULL);
+    cf_free(thread);
+    return e == 0 ? CF_OK
+                  : cf_fail(err, CF_ENOMEM,
+                            "%d threads: only %d could be started (%s); ask for fewer "
+                            "or raise the limits of memory or processes",
+                            n + 1, made + 1, strerror(e));
+}
+
 enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
                            struct cf_error *err)
 {
@@ -123,6 +156,8 @@ enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
         return cf_fail(err, CF_EUSAGE, "threads: %d, expected 1..%d", threads,
                        CF_MAX_THREADS);
     CF_TRY(cf_cpu_resolve(&level, err));
+    if (threads > 1)
+        CF_TRY(try_threads(threads - 1, err));
     dnn = cf_calloc(1, sizeof *dnn, err);
     if (!dnn)
         return CF_ENOMEM;

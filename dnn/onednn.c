@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
@@ -56,6 +57,21 @@ static enum cf_status failed(struct cf_error *err, dnnl_status_t st, const char 
         if (dnn_try_status != dnnl_success)                                              \
             return failed(err, dnn_try_status, #call);                                   \
     } while (0)
+
+/* oneDNN compiles kernels into fresh pages and does not look whether it got them: where
+ * address space has run out it dies of SIGSEGV or of a C++ exception that nobody may
+ * catch here. So the space is asked for first. */
+static dnnl_status_t create(dnnl_primitive_t *prim, const_dnnl_primitive_desc_t pd)
+{
+    enum { ROOM = 8 << 20 };
+    void *room =
+        mmap(NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (room == MAP_FAILED)
+        return dnnl_out_of_memory;
+    munmap(room, ROOM);
+    return dnnl_primitive_create(prim, pd);
+}
 
 /* The limit is one per process and can be set only before oneDNN looks at the processor;
  * setting the same limit again fails too, so what is in force is compared. */
@@ -220,7 +236,7 @@ static enum cf_status pack(struct cf_one_conv *conv, const float *w, struct cf_e
     if (st == dnnl_success)
         st = cf_reorder_desc(&pd, &plain, &conv->wei_md, engine);
     if (st == dnnl_success)
-        st = dnnl_primitive_create(&reorder, pd);
+        st = create(&reorder, pd);
     if (st == dnnl_success) {
         dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, conv->wei_mem}};
 
@@ -347,7 +363,7 @@ static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *
     if (st == dnnl_unimplemented && !is_1x1(&conv->geom))
         st = describe(conv, &pd, h, w, &conv->wei_md, accept_any);
     if (st == dnnl_success)
-        st = dnnl_primitive_create(&p->prim, pd);
+        st = create(&p->prim, pd);
     if (st == dnnl_success)
         st = query_memory(&p->src, NULL, pd, dnnl_query_src_md, engine);
     if (st == dnnl_success)
@@ -379,7 +395,8 @@ static enum cf_status primitive_get(struct cf_one_conv *conv, struct primitive *
     if (st != dnnl_success) {
         primitive_close(p);
         cf_fail(err, failed(NULL, st, ""),
-                "oneDNN: no %s for [%lld, %lld, %d] (status %d)", conv->name,
+                "oneDNN: %s %s for [%lld, %lld, %d] (status %d)",
+                st == dnnl_out_of_memory ? "no memory to make" : "no", conv->name,
                 (long long)h, (long long)w, conv->geom.ic, (int)st);
         return failed(NULL, st, "");
     }

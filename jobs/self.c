@@ -60,8 +60,8 @@ static enum cf_status make_lock(struct cf_self *self, const char *dir,
     return CF_OK;
 }
 
-/* Remove what dead workers left: a lock file that can be locked has no owner, and one that
- * is gone counts as free. What cannot be opened or removed stays. */
+/* Remove what dead workers left: a lock file that can be locked has no owner, and one
+ * that is gone counts as free. What cannot be opened or removed stays. */
 static void sweep(const char *dir)
 {
     DIR *d = opendir(dir);

@@ -69,8 +69,7 @@ enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
     CF_TRY(cf_queue_writable(q, err));
     cf_retry_default(&none);
     CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &reaped,
-                            err);
+    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &reaped, err);
     if (st == CF_OK)
         st = worker_ended(q, worker_id, NULL, err);
     return cf_sql_end(q->db, st, err);

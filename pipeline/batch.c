@@ -77,7 +77,7 @@ static enum cf_status enlist(struct batch *b, struct cf_error *err)
 static enum cf_status need_model(struct batch *b, const char *name, struct cf_error *err)
 {
     const struct cf_model *model;
-    char *dir;
+    char *dir, *safe;
 
     CF_TRY(cf_model_find(&dir, name ? name : b->o->model, b->o->model_path, err));
     if (b->model_dir && strcmp(dir, b->model_dir) == 0) {
@@ -93,10 +93,12 @@ static enum cf_status need_model(struct batch *b, const char *name, struct cf_er
     b->model_dir = dir;
     b->ms_per_image = 0;
     model = cf_engine_model(cf_pool_engine(b->pool));
+    safe = cf_utf8_printable(model->name, strlen(model->name), 200, NULL);
     cf_log(b->log, CF_LOG_INFO, "model loaded",
-           "name=%s sha256=%.12s threads=%d groups=%d cpu=%s", model->name, model->hash,
-           b->team.threads, cf_pool_groups(b->pool),
+           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s", safe ? safe : "",
+           model->hash, b->team.threads, cf_pool_groups(b->pool),
            cf_cpu_name(cf_dnn_level(cf_pool_dnn(b->pool))));
+    cf_free(safe);
     return CF_OK;
 }
 
@@ -125,8 +127,9 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
         cf_log(b->log, CF_LOG_INFO, "cleaned up after dead workers",
                "jobs=%d temporary_files=%d", reaped.jobs, swept);
     if (reaped.failed)
-        cf_log(b->log, CF_LOG_ERROR, "jobs failed", "jobs=%d code=CRASH_LOOP max_crashes=%d",
-               reaped.failed, o->retry.max_crashes);
+        cf_log(b->log, CF_LOG_ERROR, "jobs failed",
+               "jobs=%d code=CRASH_LOOP max_crashes=%d", reaped.failed,
+               o->retry.max_crashes);
     b->failed += reaped.failed;
     wo = (struct cf_writer_options){
         .db = o->db,

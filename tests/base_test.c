@@ -18,6 +18,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/rng.h"
 #include "base/team.h"
 #include "base/tensor.h"
@@ -146,6 +147,32 @@ static void half_floats_widen_exactly(void **state)
     assert_int_equal(cf_view_floats(f, &v, 3, 3, &err), CF_ERANGE);
 }
 
+static void a_logged_message_may_hold_quotes(void **state)
+{
+    struct cf_error err = {0};
+    char line[1000] = "";
+    struct cf_log log;
+    json_t *json;
+    int fd[2];
+
+    (void)state;
+    assert_int_equal(pipe(fd), 0);
+    cf_log_init(&log);
+    log.fd = fd[1];
+    log.json = true;
+    cf_log(&log, CF_LOG_ERROR, "e",
+           "a=1 error=\"model \"x\": not \"here\"\" path=\"b c\"");
+    assert_true(read(fd[0], line, sizeof line - 1) > 0);
+    close(fd[0]);
+    close(fd[1]);
+    json = cf_json_parse(line, strlen(line), 100, "x", &err);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "error")),
+                        "model \"x\": not \"here\"");
+    assert_string_equal(json_string_value(json_object_get(json, "path")), "b c");
+    json_decref(json);
+}
+
 static void json_refuses_duplicates_and_depth(void **state)
 {
     struct cf_error a = {0}, b = {0}, c = {0};
@@ -242,6 +269,7 @@ int main(void)
         cmocka_unit_test(random_numbers_follow_the_published_philox_vectors),
         cmocka_unit_test(hashes_match_the_standard),
         cmocka_unit_test(half_floats_widen_exactly),
+        cmocka_unit_test(a_logged_message_may_hold_quotes),
         cmocka_unit_test(json_refuses_duplicates_and_depth),
         cmocka_unit_test(a_file_is_read_whole_or_not_at_all),
         cmocka_unit_test(moments_are_written_in_utc_or_not_at_all),
