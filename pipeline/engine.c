@@ -28,6 +28,21 @@ struct cf_engine {
     uint64_t clock;
 };
 
+/* A plan with the model's own settings: what does not fit together in the manifest is
+ * told when it is loaded, not by the first job. */
+static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
+{
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    struct cf_gen_params params;
+    enum cf_status st = CF_ENOMEM;
+
+    cf_gen_params_default(&params);
+    if (plan)
+        st = e->ops->plan(e->gen, &params, 1, 1, plan, err);
+    cf_free(plan);
+    return st == CF_OK ? st : cf_wrap(err, "model.json: its own settings");
+}
+
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
     struct cf_gen_files files;
@@ -53,7 +68,7 @@ static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error
             "text encoder gives %d features a token, the transformer was trained "
             "with %d",
             cf_textenc_dim(e->text), e->ops->text_dim(e->gen));
-    return CF_OK;
+    return try_defaults(e, err);
 }
 
 static void forget(struct remembered *r)

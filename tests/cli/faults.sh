@@ -40,6 +40,20 @@ killed() { # CALL PLACE...: kill -9 at these calls of a thread
     echo "$call: $kills kills"
     [ "$kills" -gt 0 ]
 }
+# Job 3 kills whoever writes its image. At first it stands in one claim with 1 and 2; from
+# then on each of the three is claimed alone, in order, so that its rename is known by number.
+poison() {
+    local at got
+    renew || return 1
+    for at in 1 3 1; do
+        inject "renameat:signal=SIGKILL:when=$at" 2>/dev/null
+        got=$?
+        [ "$got" -eq 137 ] || { echo "kill at rename $at: status $got"; return 1; }
+    done 2>/dev/null
+    exits 1 work --max-crashes=3 2>err.log && grep -q CRASH_LOOP err.log && sound w.sqlite &&
+        [ "$(sqlite3 w.sqlite 'SELECT group_concat(state) FROM (SELECT state FROM job ORDER BY id)')" = 2,2,3,2,2,2 ] ||
+        { cat err.log; cfgen-jobs list --db=w.sqlite; return 1; }
+}
 refused() { # STATUS CALL ERROR PLACE...: the call fails
     local want=$1 call=$2 error=$3 at got n=0
     shift 3
@@ -64,6 +78,7 @@ if command -v strace >/dev/null && strace -f -qq -o trace -e inject=getpid:error
     case_ "kill -9 at the rename of an image costs nothing" killed renameat 1 4
     case_ "kill -9 at the sync of a directory costs nothing" killed fsync 1 4 10
     case_ "kill -9 at an unlink costs nothing" killed unlink 1
+    case_ "a job that kills its workers fails as CRASH_LOOP, alone, and the run says so" poison
     case_ "a full disk under the database stops the run uncharged with 74" refused 74 pwrite64 ENOSPC 5 14 22
     case_ "a quota reached under the images stops the run uncharged with 74" refused 74 write EDQUOT 1 3
     case_ "an image that cannot be renamed stops the run uncharged with 74" refused 74 renameat EIO 1 3
@@ -72,28 +87,6 @@ if command -v strace >/dev/null && strace -f -qq -o trace -e inject=getpid:error
 else
     skip_ "kill -9 and errors at system calls" "strace may not trace here"
 fi
-
-# Job 3 kills whoever has it; the others were claimed with it once.
-poison() {
-    local round pid i got
-    renew || return 1
-    for round in $(seq 1 12); do
-        cfgen-batch --db=w.sqlite --output=w --quiet --claim=6 --max-crashes=3 2>err.log &
-        pid=$!
-        for i in $(seq 1 2000); do
-            [ "$(sqlite3 w.sqlite "SELECT count(*) FROM lease JOIN worker ON worker.id=worker_id
-                WHERE job_id=3 AND pid=$pid AND ($round=1 OR (SELECT count(*) FROM lease)=1)")" = 0 ] || kill -9 $pid 2>/dev/null
-            kill -0 $pid 2>/dev/null || break
-        done
-        wait $pid
-        got=$?
-        [ $got -eq 137 ] || break
-    done 2>/dev/null
-    [ $got -eq 1 ] && grep -q CRASH_LOOP err.log && sound w.sqlite &&
-        [ "$(sqlite3 w.sqlite 'SELECT group_concat(state) FROM job')" = 2,2,3,2,2,2 ] ||
-        { echo "round $round: status $got"; cat err.log; cfgen-jobs status --db=w.sqlite; return 1; }
-}
-case_ "a job that kills its workers fails as CRASH_LOOP, alone, and the run says so" poison
 
 # Less and less address space: an orderly end, whatever is refused first.
 starved() {
