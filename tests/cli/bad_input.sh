@@ -54,7 +54,7 @@ case_ "an empty tokenizer is named" empty_tokenizer
 case_ "a VAE that does not fit the transformer is refused with the reason" wrong_vae
 short_list() {
     model short && jq '.sampling.cfg = [2, 2]' short/model.json >model.new && mv model.new short/model.json &&
-        refused 'model.json: its own settings.*cfg' 65 short
+        refused 'model.json: its own settings.*guidance' 65 short
 }
 case_ "a model whose defaults do not fit its scales is refused before any job" short_list
 case_ "a missing model lists the places looked at" refused 'nowhere' 66 nowhere
