@@ -159,9 +159,10 @@ static void give_back(struct batch *b, struct slot *s, const char *why)
     s->open = false;
 }
 
-/* The job itself is at fault. */
+/* Charge the job. Where the worker may be what is wrong (suspect), failures in a row stop
+ * it: a row that no worker could do says nothing about this one. */
 static enum cf_status charge(struct batch *b, struct slot *s, const struct cf_error *why,
-                             struct cf_error *err)
+                             bool suspect, struct cf_error *err)
 {
     bool final = false;
 
@@ -169,11 +170,11 @@ static enum cf_status charge(struct batch *b, struct slot *s, const struct cf_er
     if (cf_queue_fail(b->queue, s->job, why, &b->o->retry, &final, err) != CF_OK)
         return err->status;
     b->failed += final;
-    b->failures_in_row++;
+    b->failures_in_row += suspect;
     atomic_store(&b->progress.failed, b->failed);
     cf_log(b->log, CF_LOG_ERROR, "job failed", "job=%lld final=%d code=%s error=\"%s\"",
            (long long)s->job->id, final, cf_status_name(why->status), why->msg);
-    if (b->failures_in_row >= b->o->fail_fast)
+    if (suspect && b->failures_in_row >= b->o->fail_fast)
         return cf_fail(
             err, CF_EBUG,
             "%d jobs in a row failed (--fail-fast): this worker stops; the last "
@@ -252,7 +253,7 @@ static enum cf_status run_group(struct batch *b, struct slot **s, int n,
         give_back(b, s[0], why.msg);
         st = cf_fail(err, why.status, "%s", why.msg);
     } else {
-        st = charge(b, s[0], &why, err);
+        st = charge(b, s[0], &why, cf_status_retryable(why.status), err);
     }
     atomic_store(&b->stop.busy_until, 0);
     cf_free(plan);
@@ -306,7 +307,7 @@ static enum cf_status run_claim(struct batch *b, struct slot *slot, int n,
         if (stopping(b))
             return CF_OK;
         if (need_model(b, slot[i].recipe.model, &why) != CF_OK) {
-            CF_TRY(charge(b, &slot[i], &why, err));
+            CF_TRY(charge(b, &slot[i], &why, true, err));
             continue;
         }
         side = side_by_side(b, &slot[i].recipe.params, n - i);
@@ -338,7 +339,7 @@ static enum cf_status open_slots(struct batch *b, struct slot *slot, struct cf_j
             cf_fail(&why, CF_EFORMAT, "negative prompt: ill-formed UTF-8 at byte %zu",
                     at);
         if (why.status != CF_OK)
-            CF_TRY(charge(b, &slot[i], &why, err));
+            CF_TRY(charge(b, &slot[i], &why, false, err));
     }
     return CF_OK;
 }

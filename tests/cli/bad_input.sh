@@ -152,5 +152,13 @@ full_stdout() {
 case_ "bad options are named, with status 64" bad_options
 case_ "a size that is no size of the model is replaced with a note, or refused on request" size_note
 case_ "a full standard output is an error" full_stdout
+wrong_rows() { # more of them in a row than --fail-fast allows
+    cfgen-jobs init --db=r.sqlite && seq 1 8 | sed 's/^/number /' |
+        cfgen-jobs add --db=r.sqlite --format=text --size=640x480 --strict-size - &&
+        echo 'red apple' | cfgen-jobs add --db=r.sqlite --format=text - &&
+        exits 1 cfgen-batch --db=r.sqlite --output=rimg --quiet && sound r.sqlite &&
+        [ "$(sqlite3 r.sqlite 'SELECT group_concat(n) FROM (SELECT n FROM stat WHERE n ORDER BY state)')" = 1,8 ]
+}
+case_ "rows that no worker could do fail alone and never stop the worker" wrong_rows
 case_ "no job of the queue was lost by all this" untouched q.sqlite 3
 plan_
