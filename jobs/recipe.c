@@ -17,7 +17,7 @@ static const struct field {
 } field[] = {
     {"model", TEXT, 1, NAME_LIMIT}, {"cfg", NUMBERS, 0, 100},
     {"tau", NUMBERS, 0.001, 100},   {"top_k", COUNT, 0, 1 << 30},
-    {"top_p", NUMBER, 0, 1},        {"cfg_insertion_layer", COUNTS, -1000, 1000},
+    {"top_p", NUMBER, 0, 1},        {"cfg_insertion_layer", COUNTS, -1000, 0},
     {"flip_bits", NUMBERS, 0, 1},   {"quality", NUMBER, 0, 100},
     {"lossless", BOOL, 0, 0},       {"sharp_yuv", BOOL, 0, 0},
     {"method", COUNT, 0, 6},        {"strict_size", BOOL, 0, 0},
@@ -49,8 +49,8 @@ static enum cf_status bad(const struct field *f, const json_t *v, const char *wh
         cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s", where, f->key,
                 found ? found : "?", want[f->kind]);
     else
-        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s in %g..%g", where, f->key,
-                found ? found : "?", want[f->kind], f->lo, f->hi);
+        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s in %.10g..%.10g", where,
+                f->key, found ? found : "?", want[f->kind], f->lo, f->hi);
     free(found);
     return CF_EFORMAT;
 }
