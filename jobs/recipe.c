@@ -49,8 +49,8 @@ static enum cf_status bad(const struct field *f, const json_t *v, const char *wh
         cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s", where, f->key,
                 found ? found : "?", want[f->kind]);
     else
-        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s in %g..%g", where, f->key,
-                found ? found : "?", want[f->kind], f->lo, f->hi);
+        cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s in %.10g..%.10g", where,
+                f->key, found ? found : "?", want[f->kind], f->lo, f->hi);
     free(found);
     return CF_EFORMAT;
 }

@@ -44,7 +44,12 @@ enum cf_status cf_sql_fail(sqlite3 *db, int rc, const char *what, struct cf_erro
 {
     const char *words = db && sqlite3_extended_errcode(db) == rc ? sqlite3_errmsg(db)
                                                                  : sqlite3_errstr(rc);
+    int errnum = db ? sqlite3_system_errno(db) : 0, kind = rc & 0xff;
 
+    if (errnum &&
+        (kind == SQLITE_IOERR || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN))
+        return cf_fail(err, from_sqlite(db, rc), "%s: %s (SQLite %d): %s", what, words,
+                       rc, strerror(errnum));
     return cf_fail(err, from_sqlite(db, rc), "%s: %s (SQLite %d)", what, words, rc);
 }
 

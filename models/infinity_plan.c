@@ -99,10 +99,10 @@ static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
     const float none = 0.0f;
 
     CF_TRY(per_step(p->guidance, &p->n_guidance, d->cfg, d->n_cfg, n_step, 0.0, 1000.0,
-                    "guidance", err));
+                    "cfg (guidance)", err));
     CF_TRY(per_step(p->temperature, &p->n_temperature, d->tau, d->n_tau, n_step, 1e-4,
-                    1000.0, "temperature", err));
-    CF_TRY(per_step(p->flip, &p->n_flip, &none, 1, n_step, 0.0, 1.0, "flip", err));
+                    1000.0, "tau (temperature)", err));
+    CF_TRY(per_step(p->flip, &p->n_flip, &none, 1, n_step, 0.0, 1.0, "flip_bits", err));
     if (but_last)
         p->flip[n_step - 1] = 0.0f;
     if (p->n_insert < 0 || p->n_insert > CF_MAX_INSERT)

@@ -307,6 +307,8 @@ static enum cf_status run_claim(struct batch *b, struct slot *slot, int n,
         if (stopping(b))
             return CF_OK;
         if (need_model(b, slot[i].recipe.model, &why) != CF_OK) {
+            if (cf_status_environment(why.status)) /* the slots are given back */
+                return cf_fail(err, why.status, "%s", why.msg);
             CF_TRY(charge(b, &slot[i], &why, true, err));
             continue;
         }
@@ -479,11 +481,32 @@ static enum cf_status live(struct batch *b, bool *left, struct cf_error *err)
     return work(b, left, err);
 }
 
+/* What to do about an error of the surroundings; all jobs are back in the queue. */
+static const char *remedy_of(enum cf_status status)
+{
+    switch (status) {
+    case CF_ENOSPC:
+        return "make room on the disk or in the quota, then run the same command again";
+    case CF_EIO:
+        return "look after the disk, then run the same command again";
+    case CF_EPERM:
+    case CF_ECREAT:
+        return "give write permission, or choose another --output or --db";
+    case CF_ENOMEM:
+        return "free memory, or ask for fewer --threads or --side-by-side";
+    case CF_EBUSY:
+        return "somebody holds the queue: run the same command again later";
+    default:
+        return "";
+    }
+}
+
 int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
 {
     struct batch b = {.o = o, .log = log, .self.lock_fd = -1};
     struct cf_error err = {0}, late = {0};
     struct cf_writer_count c = {0};
+    const char *remedy;
     bool left = false;
     int status;
 
@@ -499,8 +522,10 @@ int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
     if (b.work_start)
         sum_up(&b, &c);
     if (err.status != CF_OK) {
-        cf_log(log, CF_LOG_ERROR, "stopped", "code=%s error=\"%s\"",
-               cf_status_name(err.status), err.msg);
+        remedy = remedy_of(err.status);
+        cf_log(log, CF_LOG_ERROR, "stopped", "code=%s error=\"%s\"%s%s%s",
+               cf_status_name(err.status), err.msg, *remedy ? " remedy=\"" : "", remedy,
+               *remedy ? "\"" : "");
         status = cf_status_exit(err.status);
     } else if (left) {
         cf_log(log, CF_LOG_INFO, "work remains", "signal=%d", atomic_load(&b.stop.asked));

@@ -189,6 +189,22 @@ static enum cf_status read_image(const char *path, struct cf_blob *out,
     return out->data ? CF_OK : err->status;
 }
 
+/* As JSON; in ASCII when the texts, which anybody may have written, hold what a terminal
+ * would obey. A reader of JSON gets the same texts either way. NULL: out of memory. */
+static char *meta_text(const json_t *meta)
+{
+    size_t flags = JSON_SORT_KEYS | JSON_INDENT(2);
+    char *plain = json_dumps(meta, JSON_COMPACT);
+    char *safe =
+        plain ? cf_utf8_printable(plain, strlen(plain), strlen(plain), NULL) : NULL;
+
+    if (!safe || strcmp(safe, plain) != 0)
+        flags |= JSON_ENSURE_ASCII;
+    cf_free(safe);
+    free(plain);
+    return json_dumps(meta, flags);
+}
+
 static enum cf_status print_meta(const char *path, struct cf_error *err)
 {
     struct cf_blob file = {0};
@@ -199,10 +215,10 @@ static enum cf_status print_meta(const char *path, struct cf_error *err)
     if (st == CF_OK)
         st = cf_meta_read(file.data, file.size, &meta, err);
     if (st == CF_OK) {
-        text = json_dumps(meta, JSON_SORT_KEYS | JSON_INDENT(2));
+        text = meta_text(meta);
         if (text)
             puts(text);
-        st = cf_cli_flush(err);
+        st = text ? cf_cli_flush(err) : cf_fail(err, CF_ENOMEM, "memory: %s", path);
     } else {
         cf_wrap(err, "%s", path);
     }

@@ -77,6 +77,14 @@ pasted() { # DB: the failure's retry command, as status prints it, works
         ! grep -q $'\033' status.log &&
         eval "$(sed -n 's/^failures.*: cfgen-jobs/cfgen-jobs/p' status.log)" && untouched "$1" 1
 }
+obeyed_by_no_terminal() {
+    local evil=$'a\xc2\x9b31mb\xe2\x80\xaec \xc3\xa4' # CSI in one character, a bidi override
+    cfgen --output=evil.webp "$evil" && cfgen --meta=evil.webp >evil.json &&
+        ! LC_ALL=C grep -qP '\xc2\x9b|\xe2\x80\xae' evil.json || return 1
+    ! command -v jq >/dev/null || [ "$(jq -r .prompt evil.json)" = "$evil" ] || { cat evil.json; return 1; }
+    cfgen --output=kind.webp $'\xc3\xa4' && cfgen --meta=kind.webp | grep -q $'\xc3\xa4'
+}
+case_ "what an image says of itself is printed so that no terminal obeys it" obeyed_by_no_terminal
 case_ "a prompt with invalid UTF-8 is refused with its line" bad_prompt
 case_ "a row with invalid UTF-8 fails for good, with no image" smuggled
 case_ "the retry command of status works when pasted" pasted p.sqlite

@@ -64,7 +64,7 @@ refused() { # STATUS CALL ERROR PLACE...: the call fails
         inject "$call:error=$error:when=$at"
         got=$?
         grep -q INJECTED trace || { echo "no $call number $at"; return 1; }
-        [ "$got" -eq "$want" ] && [ "$(charged)" -eq 0 ] && sound w.sqlite && no_temporaries w && goes_on || {
+        [ "$got" -eq "$want" ] && [ "$(charged)" -eq 0 ] && sound w.sqlite && no_temporaries w && grep -q 'remedy="' err.log && goes_on || {
             echo "$error at $call number $at: status $got, charged $(charged)"
             cat err.log
             return 1
