@@ -1,9 +1,21 @@
 # tests of jobs/
-check_PROGRAMS += %D%/queue_test %D%/import_test
-TESTS += %D%/queue_test %D%/import_test
+check_LIBRARIES += %D%/libqueueutil.a
+%C%_libqueueutil_a_SOURCES = %D%/queue_util.c %D%/queue_util.h
+%C%_libqueueutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+
+CF_QUEUE_TEST_LIBS = %D%/libqueueutil.a $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
+TESTS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
 %C%_queue_test_SOURCES = %D%/queue_test.c
 %C%_queue_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
-%C%_queue_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+%C%_queue_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_open_test_SOURCES = %D%/queue_open_test.c
+%C%_queue_open_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_open_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_reap_test_SOURCES = %D%/reap_test.c
+%C%_reap_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_reap_test_LDADD = $(CF_QUEUE_TEST_LIBS)
 %C%_import_test_SOURCES = %D%/import_test.c
 %C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
