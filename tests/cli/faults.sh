@@ -12,7 +12,9 @@ work() { cfgen-batch --db=w.sqlite --output=w --quiet --claim=3 --side-by-side=2
 renew() { rm -rf w w.sqlite* && cp fresh.sqlite w.sqlite; }
 charged() { sqlite3 w.sqlite 'SELECT sum(attempts) + sum(crashes) FROM job'; }
 goes_on() { # the next run ends it all
-    work --max-crashes=1000 && sound w.sqlite && no_temporaries w && manifest w.sqlite >w.jsonl &&
+    local got=0
+    work --max-crashes=1000 || { got=$?; echo "the next run ends with $got"; return 1; }
+    sound w.sqlite && no_temporaries w && manifest w.sqlite >w.jsonl &&
         cmp calm.jsonl w.jsonl && diff -r calm w && [ -z "$(find . -maxdepth 1 -name '.cfgen-worker-*')" ]
 }
 calm() {
@@ -64,9 +66,16 @@ refused() { # STATUS CALL ERROR PLACE...: the call fails
         inject "$call:error=$error:when=$at"
         got=$?
         grep -q INJECTED trace || { echo "no $call number $at"; return 1; }
-        [ "$got" -eq "$want" ] && [ "$(charged)" -eq 0 ] && sound w.sqlite && no_temporaries w && grep -q 'remedy="' err.log && goes_on || {
+        {
+            [ "$got" -eq "$want" ] && [ "$(charged)" -eq 0 ] && sound w.sqlite && no_temporaries w &&
+                goes_on
+        } || {
             echo "$error at $call number $at: status $got, charged $(charged)"
             cat err.log
+            diff calm.jsonl w.jsonl
+            diff -r calm w
+            ls -a | grep cfgen-worker
+            cfgen-jobs status --db=w.sqlite
             return 1
         }
     done
