@@ -31,9 +31,9 @@ struct options {
     const char *from;  /* model directory that lends encoder and vocabulary */
     const char *class; /* size class of the released templates, "0.06M" */
     int depth, width, heads, mlp, chunks; /* of the transformer; chunks divides depth */
-    int bits;          /* per token, 1 to 64 */
-    int base;          /* channels of the decoder's last level */
-    bool f32;          /* F32 instead of BF16 */
+    int bits;                             /* per token, 1 to 64 */
+    int base;                             /* channels of the decoder's last level */
+    bool f32;                             /* F32 instead of BF16 */
     uint64_t seed;
 };
 
@@ -61,9 +61,9 @@ static int64_t count(const struct tensor *t)
 }
 
 /* dims: up to four, the rest zero. */
-__attribute__((format(printf, 5, 6)))
-static void add(struct tensors *all, const int64_t dim[4], float mean, float spread,
-                const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static void add(struct tensors *all,
+                                                      const int64_t dim[4], float mean,
+                                                      float spread, const char *fmt, ...)
 {
     struct tensor *t;
     va_list ap;
@@ -96,7 +96,8 @@ static void linear(struct tensors *all, int64_t out, int64_t in, const char *nam
     add(all, DIM(out), 0, 0.02f, "%s.bias", name);
 }
 
-static void conv(struct tensors *all, int64_t out, int64_t in, int64_t k, const char *name)
+static void conv(struct tensors *all, int64_t out, int64_t in, int64_t k,
+                 const char *name)
 {
     add(all, DIM(out, in, k, k), 0, fan_in(in * k * k), "%s.conv.weight", name);
     add(all, DIM(out), 0, 0.02f, "%s.conv.bias", name);
@@ -220,9 +221,9 @@ static json_t *header(const struct tensors *all, bool f32)
         for (int d = 0; d < t->ndim; d++)
             json_array_append_new(shape, json_integer(t->dim[d]));
         json_object_set_new(head, t->name,
-                            json_pack("{s:s, s:o, s:[I, I]}", "dtype", f32 ? "F32" : "BF16",
-                                      "shape", shape, "data_offsets", (json_int_t)at,
-                                      (json_int_t)end));
+                            json_pack("{s:s, s:o, s:[I, I]}", "dtype",
+                                      f32 ? "F32" : "BF16", "shape", shape,
+                                      "data_offsets", (json_int_t)at, (json_int_t)end));
         at = end;
     }
     return head;
@@ -249,8 +250,8 @@ static void write_values(FILE *out, const struct tensor *t, uint32_t index,
 
         for (size_t i = 0; i < m; i++) {
             const uint64_t k = (uint64_t)at + i;
-            const float u = cf_rng_uniform(o->seed, CF_RNG_TEST, index, (uint32_t)(k >> 32),
-                                           (uint32_t)k);
+            const float u = cf_rng_uniform(o->seed, CF_RNG_TEST, index,
+                                           (uint32_t)(k >> 32), (uint32_t)k);
 
             f[i] = t->mean + t->spread * (2 * u - 1);
             h[i] = to_bf16(f[i]);
@@ -259,8 +260,9 @@ static void write_values(FILE *out, const struct tensor *t, uint32_t index,
     }
 }
 
-static enum cf_status write_safetensors(const struct tensors *all, const struct options *o,
-                                        const char *path, struct cf_error *err)
+static enum cf_status write_safetensors(const struct tensors *all,
+                                        const struct options *o, const char *path,
+                                        struct cf_error *err)
 {
     json_t *head = header(all, o->f32);
     char *text = json_dumps(head, JSON_COMPACT);
@@ -329,7 +331,8 @@ static json_t *part(const char *dir, const char *name, struct cf_error *err)
     return json_pack("{s:s, s:s}", "file", name, "sha256", hex);
 }
 
-/* Encoder and vocabulary of the lender; their entries in the manifest stay as they are. */
+/* Encoder and vocabulary of the lender; their entries in the manifest stay as they are.
+ */
 static enum cf_status borrow_parts(json_t *parts, const char *from, const char *to,
                                    struct cf_error *err)
 {
@@ -349,7 +352,8 @@ static enum cf_status borrow_parts(json_t *parts, const char *from, const char *
     cf_free(dir);
     CF_TRY(err->status);
     CF_TRY(cf_json_arr(encoder, "files", &files, "text_encoder", err));
-    json_array_foreach(files, i, each) {
+    json_array_foreach(files, i, each)
+    {
         CF_TRY(cf_json_str(each, "file", &name, "files", err));
         CF_TRY(copy(from, to, name, err));
     }
@@ -366,18 +370,18 @@ static void rewrite(json_t *manifest, const struct options *o)
         json_array_append_new(mult, json_integer(ch_mult[l]));
     json_object_set_new(manifest, "name",
                         json_sprintf("synth-d%d-w%d-%s", o->depth, o->width, o->class));
-    json_object_update_new(
-        json_object_get(manifest, "infinity"),
-        json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "embed_dim", o->width, "depth",
-                  o->depth, "num_heads", o->heads, "mlp_hidden", o->mlp, "bits", o->bits,
-                  "block_chunks", o->chunks, "spatial_patchify", 0));
+    json_object_update_new(json_object_get(manifest, "infinity"),
+                           json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:b}", "embed_dim",
+                                     o->width, "depth", o->depth, "num_heads", o->heads,
+                                     "mlp_hidden", o->mlp, "bits", o->bits,
+                                     "block_chunks", o->chunks, "spatial_patchify", 0));
     json_object_set_new(manifest, "vae",
                         json_pack("{s:i, s:o, s:i, s:i, s:i}", "base_channels", o->base,
                                   "ch_mult", mult, "num_res_blocks", RES_BLOCKS, "bits",
                                   o->bits, "patch", PATCH));
     json_object_set_new(manifest, "sizes",
-                        json_pack("{s:s, s:[s], s:[s]}", "templates", "released", "classes",
-                                  o->class, "trained", o->class));
+                        json_pack("{s:s, s:[s], s:[s]}", "templates", "released",
+                                  "classes", o->class, "trained", o->class));
 }
 
 static enum cf_status write_part(json_t *parts, const char *key, const char *file,
@@ -392,8 +396,8 @@ static enum cf_status write_part(json_t *parts, const char *key, const char *fil
     return err->status;
 }
 
-static enum cf_status make_parts(json_t *manifest, const struct options *o, const char *dir,
-                                 struct cf_error *err)
+static enum cf_status make_parts(json_t *manifest, const struct options *o,
+                                 const char *dir, struct cf_error *err)
 {
     struct tensors ar = {.err = err}, vae = {.err = err};
     int64_t text_width, text_maxlen, pool_heads;
@@ -407,24 +411,26 @@ static enum cf_status make_parts(json_t *manifest, const struct options *o, cons
     CF_TRY(borrow_parts(parts, o->from, dir, err));
     transformer(&ar, o, text_width, text_maxlen, pool_heads);
     decoder(&vae, o);
-    if (!err->status && !write_part(parts, "transformer", "infinity.safetensors", &ar, o,
-                                    dir, err))
+    if (!err->status &&
+        !write_part(parts, "transformer", "infinity.safetensors", &ar, o, dir, err))
         write_part(parts, "vae", "vae.safetensors", &vae, o, dir, err);
     cf_free(ar.t);
     cf_free(vae.t);
     return err->status;
 }
 
-static enum cf_status synth(const struct options *o, const char *dir, struct cf_error *err)
+static enum cf_status synth(const struct options *o, const char *dir,
+                            struct cf_error *err)
 {
     json_t *manifest = NULL;
     char *path;
 
     if (o->depth % o->chunks || o->width % o->heads || o->width % 8)
-        return cf_fail(err, CF_EUSAGE,
-                       "depth %d, chunks %d, width %d, heads %d: chunks must divide depth, "
-                       "heads and 8 the width",
-                       o->depth, o->chunks, o->width, o->heads);
+        return cf_fail(
+            err, CF_EUSAGE,
+            "depth %d, chunks %d, width %d, heads %d: chunks must divide depth, "
+            "heads and 8 the width",
+            o->depth, o->chunks, o->width, o->heads);
     if (mkdir(dir, 0777) && errno != EEXIST)
         return cf_fail_errno(err, errno, "%s", dir);
     path = cf_format(err, "%s/model.json", o->from);
@@ -476,37 +482,67 @@ static int number(const char *text, int max)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"from", 1, NULL, 'f'},  {"depth", 1, NULL, 'd'},  {"width", 1, NULL, 'w'},
-        {"heads", 1, NULL, 'h'}, {"mlp", 1, NULL, 'm'},    {"chunks", 1, NULL, 'c'},
-        {"bits", 1, NULL, 'b'},  {"base", 1, NULL, 'n'},   {"class", 1, NULL, 'k'},
-        {"dtype", 1, NULL, 't'}, {"seed", 1, NULL, 's'},   {"help", 0, NULL, '?' + 256},
+        {"from", 1, NULL, 'f'},  {"depth", 1, NULL, 'd'}, {"width", 1, NULL, 'w'},
+        {"heads", 1, NULL, 'h'}, {"mlp", 1, NULL, 'm'},   {"chunks", 1, NULL, 'c'},
+        {"bits", 1, NULL, 'b'},  {"base", 1, NULL, 'n'},  {"class", 1, NULL, 'k'},
+        {"dtype", 1, NULL, 't'}, {"seed", 1, NULL, 's'},  {"help", 0, NULL, '?' + 256},
         {NULL, 0, NULL, 0},
     };
-    struct options o = {.from = "models/pilot32", .class = "0.06M", .depth = 12,
-                        .width = 768, .heads = 8, .mlp = 0, .chunks = 4, .bits = 32,
-                        .base = 128, .seed = 1};
+    struct options o = {.from = "models/pilot32",
+                        .class = "0.06M",
+                        .depth = 12,
+                        .width = 768,
+                        .heads = 8,
+                        .mlp = 0,
+                        .chunks = 4,
+                        .bits = 32,
+                        .base = 128,
+                        .seed = 1};
     struct cf_error err = {0};
     bool ok = true;
     int c;
 
     while (ok && (c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (c) {
-        case 'f': o.from = optarg; break;
-        case 'k': o.class = optarg; break;
-        case 'd': ok = (o.depth = number(optarg, 128)); break;
-        case 'w': ok = (o.width = number(optarg, 16384)); break;
-        case 'h': ok = (o.heads = number(optarg, 256)); break;
-        case 'm': ok = (o.mlp = number(optarg, 65536)); break;
-        case 'c': ok = (o.chunks = number(optarg, 128)); break;
-        case 'b': ok = (o.bits = number(optarg, 64)); break;
-        case 'n': ok = (o.base = number(optarg, 1024)); break;
-        case 's': ok = (o.seed = (uint64_t)number(optarg, 1 << 30)); break;
+        case 'f':
+            o.from = optarg;
+            break;
+        case 'k':
+            o.class = optarg;
+            break;
+        case 'd':
+            ok = (o.depth = number(optarg, 128));
+            break;
+        case 'w':
+            ok = (o.width = number(optarg, 16384));
+            break;
+        case 'h':
+            ok = (o.heads = number(optarg, 256));
+            break;
+        case 'm':
+            ok = (o.mlp = number(optarg, 65536));
+            break;
+        case 'c':
+            ok = (o.chunks = number(optarg, 128));
+            break;
+        case 'b':
+            ok = (o.bits = number(optarg, 64));
+            break;
+        case 'n':
+            ok = (o.base = number(optarg, 1024));
+            break;
+        case 's':
+            ok = (o.seed = (uint64_t)number(optarg, 1 << 30));
+            break;
         case 't':
             o.f32 = strcmp(optarg, "f32") == 0;
             ok = o.f32 || strcmp(optarg, "bf16") == 0;
             break;
-        case '?' + 256: usage(stdout); return 0;
-        default: ok = false;
+        case '?' + 256:
+            usage(stdout);
+            return 0;
+        default:
+            ok = false;
         }
     }
     if (!ok || optind + 1 != argc) {

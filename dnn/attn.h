@@ -1,5 +1,6 @@
 /* attn.h - attention in tiles, without a matrix of scores (FlashAttention, arXiv
- * 2205.14135): softmax(scale * q k^T + bias) v with a running maximum and sum per query row.
+ * 2205.14135): softmax(scale * q k^T + bias) v with a running maximum and sum per query
+ * row.
  *
  * One call runs any number of independent sequences (rows of a batch, prompts of a packed
  * batch), each with its own keys. The order of additions is fixed by the tile sizes, not
@@ -20,10 +21,10 @@ struct cf_attn_seq {
     int64_t d_stride, q_stride, k_stride, k_head, v_stride, v_head;
     int nq, nk;
     const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed */
-    int causal;   /* 1: query i sees keys 0 .. i + (nk - nq) */
-    /* Added to the scaled score of query i and key j: bias[h * bias_head + j - i], so bias
-     * points at distance 0 of head 0 and is read from -(nq - 1) to nk - 1 (T5's relative
-     * positions). One table serves sequences of all lengths. NULL: none. */
+    int causal;            /* 1: query i sees keys 0 .. i + (nk - nq) */
+    /* Added to the scaled score of query i and key j: bias[h * bias_head + j - i], so
+     * bias points at distance 0 of head 0 and is read from -(nq - 1) to nk - 1 (T5's
+     * relative positions). One table serves sequences of all lengths. NULL: none. */
     const float *bias;
     int64_t bias_head;
 };
@@ -36,6 +37,7 @@ struct cf_attn {
 /* A query with no allowed key gives zeros. Errors: CF_ERANGE for sizes outside the above,
  * CF_ENOMEM for the per-thread scratch (kept in dnn, at most 256 KiB a thread). */
 enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
-                           const struct cf_attn_seq *seq, int n_seq, struct cf_error *err);
+                           const struct cf_attn_seq *seq, int n_seq,
+                           struct cf_error *err);
 
 #endif

@@ -1,10 +1,11 @@
-/* dnn.h - the machine that runs layers: kernels of one instruction set, one team of threads.
+/* dnn.h - the machine that runs layers: kernels of one instruction set, one team of
+ * threads.
  *
  * A struct cf_dnn and every layer opened with it belong to one thread at a time; that
  * thread leads the team. All arrays are float, row-major, channels last ([rows, c],
- * [h, w, c]); a pointer may be unaligned unless said otherwise. Results depend on weights,
- * inputs, build and instruction set alone: never on the number of threads or on the rows
- * beside a row. */
+ * [h, w, c]); a pointer may be unaligned unless said otherwise. Results depend on
+ * weights, inputs, build and instruction set alone: never on the number of threads or on
+ * the rows beside a row. */
 #ifndef CF_DNN_DNN_H
 #define CF_DNN_DNN_H
 

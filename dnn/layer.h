@@ -29,7 +29,7 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
 struct cf_conv;
 
 struct cf_conv_shape {
-    int stride;          /* 1 or 2 */
+    int stride;                   /* 1 or 2 */
     int top, left, bottom, right; /* zero padding */
 };
 
@@ -42,8 +42,8 @@ int cf_conv_in(const struct cf_conv *conv);
 int cf_conv_out(const struct cf_conv *conv);
 
 /* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
-enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h, int w,
-                           struct cf_error *err);
+enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
+                           int w, struct cf_error *err);
 
 /* Bytes of packed weights that a layer of this shape holds. */
 size_t cf_linear_bytes(int64_t n, int64_t k);

@@ -10,14 +10,14 @@
 
 #include "dnn/dnn.h"
 
-/* y = (x - mean) * rsqrt(var + eps) * gamma + beta over c; biased variance. gamma and beta
- * [c], both NULL for none. */
+/* y = (x - mean) * rsqrt(var + eps) * gamma + beta over c; biased variance. gamma and
+ * beta [c], both NULL for none. */
 void cf_layernorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t rows, int c,
                   float eps, const float *gamma, const float *beta);
 
 /* Adaptive layer norm (Infinity, "shared AdaLN"): y = LN(x) * (1 + scale) + shift for
- * `groups` groups of `rows` rows; group g takes scale + g * gstride and shift + g * gstride,
- * each [c]. LN has no affine part. */
+ * `groups` groups of `rows` rows; group g takes scale + g * gstride and shift + g *
+ * gstride, each [c]. LN has no affine part. */
 void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int64_t rows,
               int c, float eps, const float *scale, const float *shift, int64_t gstride);
 
@@ -55,15 +55,16 @@ void cf_mix(struct cf_dnn *dnn, float *dst, const float *x, float a, const float
 
 /* x_h = x_h / max(|x_h|_2, 1e-12) * mul[h] for every head of rows of [heads, hd] whose
  * starts are stride floats apart; mul NULL for 1. In place. (Infinity cos attention.) */
-void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads,
-                     int hd, const float *mul);
+void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride,
+                     int heads, int hd, const float *mul);
 
 /* Rotary embedding in place on rows of [heads, hd], starts stride floats apart. cs [pos,
  * hd/2] holds cosines, sn sines; row r uses table row pos[r] (pos NULL: row r).
  * interleaved: pairs (2j, 2j+1) as in Infinity; otherwise halves (j, j + hd/2) as in
  * Qwen2. */
-void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads, int hd,
-             const float *cs, const float *sn, const int32_t *pos, int interleaved);
+void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads,
+             int hd, const float *cs, const float *sn, const int32_t *pos,
+             int interleaved);
 
 /* 1 if every value is finite. */
 int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n);

@@ -100,8 +100,8 @@ void cf_job_free(struct cf_job *job);
 
 /* At most k ready jobs by priority and id; jobs->n == 0 when nothing is ready. A job over
  * which a worker died comes alone, so that the next death is charged to nobody beside it.
- * Delayed jobs whose time has come are made ready first. CF_ENOENT for a worker that is not
- * registered; one that was taken for dead counts as alive again. */
+ * Delayed jobs whose time has come are made ready first. CF_ENOENT for a worker that is
+ * not registered; one that was taken for dead counts as alive again. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
 

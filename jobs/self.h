@@ -12,10 +12,10 @@ struct cf_self {
     int lock_fd;     /* -1 without a lock */
 };
 
-/* dir: where the lock file goes, cf_queue_dir of the queue as a rule; lock files that dead
- * workers left there are removed. NULL for one who only looks (reap). build and cpu are
- * borrowed. dir is on a local file system (jobs/fs.h): a lock of another machine may look
- * free. */
+/* dir: where the lock file goes, cf_queue_dir of the queue as a rule; lock files that
+ * dead workers left there are removed. NULL for one who only looks (reap). build and cpu
+ * are borrowed. dir is on a local file system (jobs/fs.h): a lock of another machine may
+ * look free. */
 enum cf_status cf_self_open(struct cf_self *self, const char *dir, const char *build,
                             const char *cpu, struct cf_error *err);
 

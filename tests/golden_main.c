@@ -1,8 +1,9 @@
 /* golden_main.c - check-golden [--threads=N] DIR: every fixture under DIR, whatever its
  * sizes, in the schemas of tests/golden. Exit status 1 where one fails or none is found.
  *
- * Recordings of the real Qwen3 tokenizer are checked where CFGEN_QWEN3_TOKENIZER names its
- * tokenizer.json (tests/qwen_real.sh fetches it); otherwise they are told as not covered.
+ * Recordings of the real Qwen3 tokenizer are checked where CFGEN_QWEN3_TOKENIZER names
+ * its tokenizer.json (tests/qwen_real.sh fetches it); otherwise they are told as not
+ * covered.
  */
 #include <stdio.h>
 #include <stdlib.h>

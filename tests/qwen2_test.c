@@ -43,8 +43,8 @@ static struct cf_qwen2 *open_model(struct cf_dnn *dnn, const char *rel, int laye
 }
 
 static void forward(struct cf_qwen2 *m, const struct cf_qwen2_prefix *prefix,
-                    const struct cf_enc_seq *seq, int n_seq, const int *taps,
-                    int n_taps, float *dst)
+                    const struct cf_enc_seq *seq, int n_seq, const int *taps, int n_taps,
+                    float *dst)
 {
     struct cf_error err = {0};
 
@@ -130,9 +130,9 @@ static void a_prefix_computed_once_gives_the_bits_of_the_whole(void **state)
         struct cf_qwen2 *m = open_model(dnn, model_dir[k], 0);
         const int last = cf_qwen2_config(m)->layers, h = cf_qwen2_config(m)->hidden;
         const struct cf_enc_seq both[2] = {{ids + HEAD, NULL, A},
-                                             {ids + HEAD + A, NULL, B}};
+                                           {ids + HEAD + A, NULL, B}};
         const struct cf_enc_seq one = {ids, NULL, HEAD + A},
-                                  two = {again, NULL, HEAD + B};
+                                two = {again, NULL, HEAD + B};
         struct cf_qwen2_prefix *prefix;
         struct cf_error err = {0};
 
