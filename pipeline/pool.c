@@ -107,12 +107,15 @@ static int64_t weight_bytes(const struct cf_model *m)
 
 enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, struct cf_error *err)
 {
-    CF_TRY(open_groups(p, 1, err));
-    CF_TRY(cf_engine_open(&p->group[0].engine, p->group[0].dnn, dir, err));
-    if (p->threads == 1 ||
-        weight_bytes(cf_engine_model(p->group[0].engine)) > CF_POOL_SMALL)
-        return CF_OK;
-    CF_TRY(open_groups(p, p->threads, err));
+    struct cf_model *model;
+    int64_t bytes;
+
+    close_groups(p);
+    if (cf_model_open(&model, dir, false, err) != CF_OK) /* engines compare the hashes */
+        return cf_wrap(err, "model %s", dir);
+    bytes = weight_bytes(model);
+    cf_model_close(model);
+    CF_TRY(open_groups(p, bytes > CF_POOL_SMALL ? 1 : p->threads, err));
     for (int i = 0; i < p->n; i++)
         CF_TRY(cf_engine_open(&p->group[i].engine, p->group[i].dnn, dir, err));
     return CF_OK;
