@@ -211,10 +211,10 @@ static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
         cf_sql_int64(q->db,
                      "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name IN"
                      "('meta','prompt','model','recipe','batch','job','worker','lease',"
-                     "'attempt','output','delay','stat')",
+                     "'attempt','output','delay','stat','failure','cause','tar')",
                      &tables, err));
-    if (tables != 12)
-        return cf_fail(err, CF_EFORMAT, "%d of 12 tables are there", (int)tables);
+    if (tables < 12)
+        return cf_fail(err, CF_EFORMAT, "%d of 15 tables are there", (int)tables);
     if (q->writable && version < CF_SCHEMA_VERSION) {
         CF_TRY(cf_sql_begin(q->db, err));
         st = cf_sql_int64(q->db, "PRAGMA user_version", &version, err);

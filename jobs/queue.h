@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 
 struct cf_queue;
@@ -41,8 +42,11 @@ enum cf_queue_mode {
     CF_QUEUE_WRITE,  /* must exist */
     CF_QUEUE_CREATE, /* made when missing; an existing queue is opened */
     CF_QUEUE_UNSAFE_SHARED =
-        8, /* or-ed to a mode: also on a file system shared between
-              machines, by somebody who knows that one host uses it */
+        8,               /* or-ed to a mode: also on a file system shared between
+                            machines, by somebody who knows that one host uses it */
+    CF_QUEUE_SHARD = 16, /* or-ed to a mode: the result file of a shard (jobs/shard.h),
+                            whose lock the caller holds. Rollback journal instead of the
+                            log with shared memory, so it may lie on any file system */
 };
 
 /* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is
@@ -54,6 +58,21 @@ void cf_queue_close(struct cf_queue *q); /* NULL is fine */
 
 /* How long a call waits for other processes before CF_EBUSY; 60000 at first. */
 void cf_queue_timeout(struct cf_queue *q, int ms);
+
+/* From now on a call that waits for another process gives up with CF_ECANCEL, and nothing
+ * done, within a tenth of a second after the flag is set. Borrowed; NULL: none. Calls
+ * that give jobs back at the end use cf_queue_timeout on a queue without a flag. */
+void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel);
+
+/* Only jobs that match are claimed and counted as due by this connection. condition is
+ * KEY=VALUE: batch=NAME, tag=NAME (one of the words of the job's "tags", a list or a text
+ * divided by commas), recipe=HASH (its first 8 digits or more), key=USERKEY. Calls add
+ * up: all must hold. CF_EUSAGE for another key or an ill-formed value. A value that
+ * nothing has matches nothing. */
+enum cf_status cf_queue_where(struct cf_queue *q, const char *condition,
+                              struct cf_error *err);
+/* Jobs in READY and DELAYED that match: what this connection may still claim. */
+enum cf_status cf_queue_due(struct cf_queue *q, int64_t *n, struct cf_error *err);
 
 /* Who works. Text is borrowed for the call. lock_path: a file that this process holds
  * locked by flock (LOCK_EX) as long as it lives: locked before register, never reused by
@@ -108,6 +127,7 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
 /* What a finished job left behind. */
 struct cf_output {
     const char *path; /* relative to the output root */
+    int64_t offset;   /* of the image inside the tar at path; 0: path is the image */
     int64_t bytes;
     const char *file_sha256, *pixel_sha256;
     int width, height, threads;
@@ -120,6 +140,20 @@ struct cf_output {
  * written. */
 enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
                                const struct cf_output *out, struct cf_error *err);
+
+/* Many finished jobs in one transaction, one sync of the disk for all. lost is set where
+ * the lease went to somebody else; the others count. tar, where it is not NULL, says how
+ * far the worker's tar shard counts from now on (jobs/tars.h): in the same transaction,
+ * so that a row and its bytes in the tar are one fact. CF_ELOST as the result when the
+ * tar went to somebody else: then nothing was written. */
+struct cf_finished {
+    const struct cf_job *job;
+    struct cf_output out;
+    bool lost; /* out */
+};
+struct cf_tar_mark;
+enum cf_status cf_queue_finish_many(struct cf_queue *q, struct cf_finished *f, int n,
+                                    const struct cf_tar_mark *tar, struct cf_error *err);
 
 /* Charge an attempt; FAILED when the status is not retryable or attempts are used up,
  * else DELAYED with doubling backoff. */
@@ -143,7 +177,8 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
 /* Take back the jobs of dead workers: on this host the lock is free or its file is gone
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
- * Workers of other hosts are left alone. */
+ * Of workers on other hosts the watch tells (cf_queue_watch); without one they are left
+ * alone. */
 struct cf_reaped {
     int jobs;   /* taken back, or failed for good */
     int failed; /* of these: with CRASH_LOOP */
@@ -157,6 +192,18 @@ enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
 enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
                                     const struct cf_retry *retry,
                                     struct cf_reaped *reaped, struct cf_error *err);
+
+/* From now on cf_queue_reap of this connection also remembers the beat of every worker
+ * whose lock it cannot ask for (another host), and takes it for dead when the beat has
+ * not moved for silence_ms of our own CLOCK_BOOTTIME: no clock of another machine is
+ * read. Crashes are charged as for a lost lock. */
+enum cf_status cf_queue_watch(struct cf_queue *q, int64_t silence_ms,
+                              struct cf_error *err);
+
+/* True where another worker of this host, not self, works on this queue: its lock is
+ * held. */
+enum cf_status cf_queue_in_use(struct cf_queue *q, const struct cf_worker *self,
+                               bool *in_use, struct cf_error *err);
 
 /* Jobs per state, from counters kept by trigger: instant at any size. */
 struct cf_counts {

@@ -160,12 +160,56 @@ static const char version_1000[] =
     "  UPDATE stat SET n = n - 1 WHERE state = old.state;"
     "END;";
 
+/* failure  one row per failed job and no others: why, without a look at the history.
+ * cause    number of failed jobs per code, kept by trigger as stat is.
+ * tar      tar shards (jobs/tars.h). worker_id is who appends to it; a worker that ended
+ *          appends to nothing, whatever the row says. */
+static const char version_1001[] =
+    "CREATE TABLE failure("
+    "  job_id INTEGER PRIMARY KEY REFERENCES job,"
+    "  code TEXT NOT NULL,"
+    "  message TEXT) STRICT;"
+    "CREATE INDEX failure_code ON failure(code);"
+    "CREATE TABLE cause(code TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
+    "CREATE TRIGGER failure_insert AFTER INSERT ON failure BEGIN"
+    "  INSERT INTO cause(code, n) VALUES(new.code, 1)"
+    "    ON CONFLICT(code) DO UPDATE SET n = n + 1;"
+    "END;"
+    "CREATE TRIGGER failure_delete AFTER DELETE ON failure BEGIN"
+    "  UPDATE cause SET n = n - 1 WHERE code = old.code;"
+    "  DELETE FROM cause WHERE code = old.code AND n = 0;"
+    "END;"
+    "CREATE TRIGGER job_recovers AFTER UPDATE OF state ON job"
+    "  WHEN old.state = 3 AND new.state <> 3 BEGIN"
+    "  DELETE FROM failure WHERE job_id = new.id;"
+    "END;"
+    "INSERT INTO failure(job_id, code, message)"
+    "  SELECT j.id, coalesce(a.code, 'UNKNOWN'), a.message FROM job j LEFT JOIN attempt a"
+    "  ON a.job_id = j.id AND a.n = (SELECT max(b.n) FROM attempt b WHERE b.job_id = "
+    "j.id)"
+    "  WHERE j.state = 3;"
+
+    "CREATE TABLE tar("
+    "  id INTEGER PRIMARY KEY,"
+    "  number INTEGER NOT NULL UNIQUE CHECK(number BETWEEN 0 AND 99999),"
+    "  worker_id INTEGER REFERENCES worker,"
+    "  members INTEGER NOT NULL DEFAULT 0,"
+    "  bytes INTEGER NOT NULL DEFAULT 0,"
+    "  manifest_bytes INTEGER NOT NULL DEFAULT 0,"
+    "  closed INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "CREATE INDEX tar_open ON tar(number) WHERE closed = 0;"
+
+    /* Claims and lists of one batch among many. */
+    "DROP INDEX job_batch;"
+    "CREATE INDEX job_batch ON job(batch_id, state, priority DESC, id);";
+
 /* Each step brings the tables from the version before it. */
 static const struct {
     int version;
     const char *text;
 } step[] = {
     {1000, version_1000},
+    {1001, version_1001},
 };
 
 enum cf_status cf_schema_usable(int version, bool write, struct cf_error *err)

@@ -11,7 +11,7 @@ enum {
     CF_SCHEMA_ID = 0x6366676e, /* application_id: "cfgn" */
     /* user_version = 1000 * major + minor. A reader may go on when only the minor part is
      * newer than its own; a writer may not. */
-    CF_SCHEMA_VERSION = 1000,
+    CF_SCHEMA_VERSION = 1001,
 };
 
 /* Whether somebody who may write (or only read) can use user_version version: CF_ECONFIG
