@@ -1,11 +1,17 @@
 /* fault.h - places where a test makes something go wrong; empty in a normal build.
  *
- * configure --enable-faults compiles them in, and only then does the environment variable
- * CFGEN_FAULT mean anything: "ACTION:PLACE" or "ACTION:PLACE=N", several divided by
- * commas. PLACE is the name given here, N the number given here (a job's id, a scale;
- * without =N any). Actions: pause (stop there until the process is told to stop or for a
- * minute), segv, abort, exit, nan (the caller asks with cf_fault_hit and spoils its
- * data), fail (likewise: the caller fails). */
+ * configure --enable-faults compiles them in, and only then do these environment
+ * variables mean anything:
+ *
+ *   CFGEN_FAULT       "ACTION:PLACE" or "ACTION:PLACE=N", several divided by commas.
+ *                     PLACE is the name given here; N the number given here (a job's id,
+ *                     a scale, the count of a call), without =N any.
+ *   CFGEN_FAULT_FILE  pause makes this file, then waits until somebody removes it, a
+ *                     minute at most: so a test knows that the place is reached, does
+ * what it wants to, and lets go.
+ *
+ * Actions of a point: pause, segv, abort, exit (status 3, at once). Other actions are
+ * words that a caller asks for and acts upon: nan (spoil the data), fail (refuse). */
 #ifndef CF_BASE_FAULT_H
 #define CF_BASE_FAULT_H
 

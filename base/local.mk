@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/clock.c %D%/clock.h \
 	%D%/digest.c %D%/digest.h \
 	%D%/error.c %D%/error.h \
+	%D%/fault.c %D%/fault.h \
 	%D%/file.c %D%/file.h \
 	%D%/image.h \
 	%D%/json.c %D%/json.h \
