@@ -24,7 +24,7 @@ struct cf_queue {
     char *backup;    /* of it */
     struct cf_where *where;
     size_t n_where, cap_where;
-    int64_t silence_ms; /* 0: no watch */
+    int64_t silence_ms;         /* 0: no watch */
     struct cf_watched *watched; /* by id */
     size_t n_watched;
     int64_t (*wall_ms)(void); /* cf_now_ms; tests have others */
@@ -64,6 +64,15 @@ enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *ou
 /* Give up a lease: CF_ELOST when the token is not the one stored. */
 enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
                              struct cf_error *err);
+
+/* text: an UPDATE of job where its id is ?1. */
+enum cf_status cf_job_set(struct cf_queue *q, int64_t id, const char *text,
+                          struct cf_error *err);
+
+/* In the caller's transaction: the mark of the tar that the worker of job's claim holds.
+ * CF_ELOST where it does not hold it. */
+enum cf_status cf_tar_move(struct cf_queue *q, const struct cf_job *job,
+                           const struct cf_tar_mark *tar, struct cf_error *err);
 
 /* Why a job, that went to state 3 in this transaction, failed. message may be NULL. */
 enum cf_status cf_failure_put(struct cf_queue *q, int64_t job_id, const char *code,

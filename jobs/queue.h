@@ -62,8 +62,8 @@ void cf_queue_close(struct cf_queue *q); /* NULL is fine */
  * a backup is made beside it (PATH.vNNNN.bak, NNNN its version; one that is there already
  * stays as it is). */
 struct cf_migrated {
-    int from, to;  /* user_version: 1000 * major + minor; equal: nothing to do */
-    char *backup;  /* absolute path, NULL when there was nothing to do; cf_free */
+    int from, to; /* user_version: 1000 * major + minor; equal: nothing to do */
+    char *backup; /* absolute path, NULL when there was nothing to do; cf_free */
 };
 enum cf_status cf_queue_migrate(const char *path, bool unsafe_shared,
                                 struct cf_migrated *m, struct cf_error *err);
