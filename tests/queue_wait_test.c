@@ -18,16 +18,18 @@
 #include "jobs/self.h"
 #include "tests/queue_util.h"
 
+static long long set_at;
+
 static void *set_soon(void *arg)
 {
     struct cf_cancel *c = arg;
 
     usleep(150 * 1000);
+    set_at = cf_clock_ms();
     cf_cancel_set(c);
     return NULL;
 }
 
-/* The tenth of a second is the bound of the contract; a loaded machine gets another. */
 static void a_wait_ends_within_a_tenth_of_a_second_of_the_flag(void **state)
 {
     struct cf_queue *q = util_fresh(1), *other = util_open(CF_QUEUE_WRITE);
@@ -36,16 +38,16 @@ static void a_wait_ends_within_a_tenth_of_a_second_of_the_flag(void **state)
     struct cf_jobs jobs;
     int64_t w = util_worker(q);
     pthread_t thread;
-    long long since;
+    long long ended;
 
     (void)state;
     cf_queue_cancel(q, &stop);
     assert_int_equal(cf_sql_exec(other->db, "BEGIN EXCLUSIVE", NULL), CF_OK);
     assert_int_equal(pthread_create(&thread, NULL, set_soon, &stop), 0);
-    since = cf_clock_ms();
     assert_int_equal(cf_queue_claim(q, w, 1, &jobs, &err), CF_ECANCEL);
-    assert_in_range(cf_clock_ms() - since, 100, 150 + 100 + 100);
+    ended = cf_clock_ms();
     pthread_join(thread, NULL);
+    assert_in_range(ended - set_at, 0, 100);
     assert_int_equal(cf_queue_beat(q, w, NULL), CF_ECANCEL);
     assert_non_null(strstr(err.msg, util_db));
     cf_sql_exec(other->db, "ROLLBACK", NULL);
@@ -169,6 +171,7 @@ static void a_clock_that_jumps_reaps_nobody_and_delays_one_backoff_at_most(void 
         struct cf_error err = {0};
         struct cf_jobs jobs;
         struct cf_self self;
+        struct cf_reaped n;
         int64_t w, foreign;
         int seconds;
         bool final;
@@ -182,7 +185,8 @@ static void a_clock_that_jumps_reaps_nobody_and_delays_one_backoff_at_most(void 
         util_claim(q, w, &jobs);
         cf_queue_watch(q, 300000, &err);
         wall += jump[i];
-        assert_int_equal(reap_as(q, self.host), 0);
+        assert_int_equal(cf_queue_reap(q, &self.worker, &util_retry, &n, &err), CF_OK);
+        assert_int_equal(n.jobs, 0);
         wall -= jump[i];
         assert_int_equal(cf_queue_fail(q, &jobs.job[0], &why, &util_retry, &final, &err),
                          CF_OK);
