@@ -1,9 +1,9 @@
 # tests of store/
 check_PROGRAMS += %D%/meta_test %D%/sink_test %D%/store_tool %D%/sweep_test %D%/tar_test \
 	%D%/webp_test %D%/xmp_test
-TESTS += %D%/meta_test %D%/sink_test %D%/store_readers.sh %D%/sweep_test %D%/tar_test \
-	%D%/webp_test %D%/xmp_test
-dist_noinst_SCRIPTS += %D%/store_readers.sh
+TESTS += %D%/cli/manifest_man.sh %D%/meta_test %D%/sink_test %D%/store_readers.sh \
+	%D%/sweep_test %D%/tar_test %D%/webp_test %D%/xmp_test
+dist_noinst_SCRIPTS += %D%/cli/manifest_man.sh %D%/store_readers.sh
 
 # The system calls that tests/store_calls.h lets fail.
 cf_store_wraps = -Wl,--wrap=write -Wl,--wrap=fdatasync -Wl,--wrap=fsync -Wl,--wrap=close \

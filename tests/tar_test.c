@@ -10,7 +10,6 @@
 #include <sys/mount.h>
 
 #include "store/image_read.h"
-#include "store/layout.h"
 #include "store/tar.h"
 #include "tests/store_calls.h"
 #include "tests/store_fail.h"
@@ -958,29 +957,6 @@ static void a_place_in_a_tar_without_its_image_is_refused(void **state)
     assert_int_equal(image("00007.tar", IMAGE_AT, 600, &blob), CF_EFORMAT);
 }
 
-/* ---- layout ---- */
-
-static void auto_is_a_tar_above_a_hundred_thousand_images(void **state)
-{
-    struct cf_error err = {0};
-    enum cf_layout l;
-
-    (void)state;
-    assert_int_equal(cf_layout_choose(CF_LAYOUT_AUTO, 0), CF_LAYOUT_FILES);
-    assert_int_equal(cf_layout_choose(CF_LAYOUT_AUTO, 100000), CF_LAYOUT_FILES);
-    assert_int_equal(cf_layout_choose(CF_LAYOUT_AUTO, 100001), CF_LAYOUT_TAR);
-    assert_int_equal(cf_layout_choose(CF_LAYOUT_FILES, INT64_MAX), CF_LAYOUT_FILES);
-    assert_int_equal(cf_layout_choose(CF_LAYOUT_TAR, 1), CF_LAYOUT_TAR);
-    for (int i = CF_LAYOUT_AUTO; i <= CF_LAYOUT_TAR; i++) {
-        assert_int_equal(
-            cf_layout_parse(cf_layout_name((enum cf_layout)i), &l, "--layout", &err),
-            CF_OK);
-        assert_int_equal(l, i);
-    }
-    assert_int_equal(cf_layout_parse("zip", &l, "--layout", &err), CF_EUSAGE);
-    assert_non_null(strstr(err.msg, "--layout"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1012,7 +988,6 @@ int main(void)
         TEST(an_image_is_read_from_a_file_of_its_own),
         TEST(a_path_that_is_none_of_ours_is_refused),
         TEST(a_place_in_a_tar_without_its_image_is_refused),
-        TEST(auto_is_a_tar_above_a_hundred_thousand_images),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
