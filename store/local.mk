@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/fields.c %D%/fields.h \
 	%D%/image_read.c %D%/image_read.h \
 	%D%/meta.c %D%/meta.h \
+	%D%/owner.c %D%/owner.h \
 	%D%/params.c %D%/params.h \
 	%D%/plain.c %D%/plain.h \
 	%D%/sink.c %D%/sink.h \
