@@ -9,7 +9,8 @@ check_PROGRAMS += $(CF_FAULT_TOOLS)
 %C%_fault_record_so_LDADD = -ldl
 %C%_fault_replay_SOURCES = %D%/fault/replay.c %D%/fault/record.h
 
-CF_FAULT_QUICK = %D%/fault/power.sh
+CF_FAULT_QUICK = %D%/fault/power.sh %D%/fault/kill.sh
 TESTS += $(CF_FAULT_QUICK)
 dist_noinst_SCRIPTS += $(CF_FAULT_QUICK)
+dist_noinst_DATA += %D%/fault/recorded.sh
 $(CF_FAULT_QUICK:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) $(CF_FAULT_TOOLS)

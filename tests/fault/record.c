@@ -2,6 +2,8 @@
  *
  *     LD_PRELOAD=record.so RECORD_LOG=FILE RECORD_ROOT=DIR program ...
  *
+ * With RECORD_KILL=N the process is killed just before change number N (1, 2, ...).
+ *
  * Every change below DIR goes into FILE as one record (record.h), in the order in which
  * the kernel was asked; replay.c makes from it what a power cut would have left. Files
  * are named by inode, for names change. One lock orders the calls of all threads. */
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +24,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int log_fd = -1;
+static long changes, kill_at;
 static char root[PATH_MAX];
 
 static void *real(const char *name)
@@ -50,11 +54,20 @@ static void put(const void *data, size_t size)
 __attribute__((constructor)) static void start(void)
 {
     const char *file = getenv("RECORD_LOG"), *dir = getenv("RECORD_ROOT");
+    const char *at = getenv("RECORD_KILL");
 
     if (!file || !dir || !realpath(dir, root))
         return;
     log_fd = REAL(int, open, const char *, int,
                   ...)(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    kill_at = at ? atol(at) : 0;
+}
+
+/* Before every change, under the lock. */
+static void before_change(bool inside)
+{
+    if (inside && ++changes == kill_at)
+        kill(getpid(), SIGKILL);
 }
 
 /* Whether an absolute path lies below the recorded directory. */
@@ -131,6 +144,7 @@ static int opened(const char *call, int at, const char *path, int flags, mode_t 
     pthread_mutex_lock(&lock);
     dir = parent(at, path, &base, &inside);
     fresh = (flags & O_CREAT) && fstatat(at, path, &st, AT_SYMLINK_NOFOLLOW) != 0;
+    before_change(inside && fresh);
     fd = REAL(int, openat, int, const char *, int, ...)(at, path, flags, mode);
     e = errno;
     if (fd >= 0 && inside && fresh)
@@ -190,6 +204,7 @@ int mkdirat(int at, const char *path, mode_t mode)
 
     pthread_mutex_lock(&lock);
     dir = parent(at, path, &base, &inside);
+    before_change(inside);
     rc = REAL(int, mkdirat, int, const char *, mode_t)(at, path, mode);
     e = errno;
     if (rc == 0 && inside && fstatat(at, path, &st, 0) == 0)
@@ -215,6 +230,7 @@ int renameat(int at, const char *path, int to, const char *target)
     pthread_mutex_lock(&lock);
     dir = parent(at, path, &base, &inside);
     dir2 = parent(to, target, &base2, &inside2);
+    before_change(inside && inside2);
     rc = REAL(int, renameat, int, const char *, int, const char *)(at, path, to, target);
     e = errno;
     if (rc == 0 && inside && inside2)
@@ -239,6 +255,7 @@ int unlinkat(int at, const char *path, int flags)
 
     pthread_mutex_lock(&lock);
     dir = parent(at, path, &base, &inside);
+    before_change(inside);
     rc = REAL(int, unlinkat, int, const char *, int)(at, path, flags);
     e = errno;
     if (rc == 0 && inside)
@@ -261,6 +278,7 @@ static ssize_t written(int fd, const void *data, size_t size, off_t at)
     int e;
 
     pthread_mutex_lock(&lock);
+    before_change(fd_below(fd));
     n = REAL(ssize_t, pwrite64, int, const void *, size_t, off_t)(fd, data, size, at);
     e = errno;
     if (n > 0 && fd_below(fd))
@@ -292,6 +310,7 @@ ssize_t write(int fd, const void *data, size_t size)
     int e;
 
     pthread_mutex_lock(&lock);
+    before_change(fd_below(fd));
     n = REAL(ssize_t, write, int, const void *, size_t)(fd, data, size);
     e = errno;
     if (n > 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && fd_below(fd)) {
@@ -312,6 +331,7 @@ static int resized(int fd, off_t size)
     int rc, e;
 
     pthread_mutex_lock(&lock);
+    before_change(fd_below(fd));
     rc = REAL(int, ftruncate64, int, off_t)(fd, size);
     e = errno;
     if (rc == 0 && fd_below(fd))
@@ -339,6 +359,7 @@ static int synced(int fd, const char *call)
     int rc, e;
 
     pthread_mutex_lock(&lock);
+    before_change(fd_below(fd));
     rc = ((int (*)(int))real(call))(fd);
     e = errno;
     if (rc == 0 && fd_below(fd))

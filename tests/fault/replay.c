@@ -1,6 +1,6 @@
 /* replay.c - what a power cut would have left on the disk.
  *
- *     replay LOG BEFORE LIST              prints how many syncs the log holds
+ *     replay LOG BEFORE LIST              prints how many syncs and changes the log holds
  *     replay LOG BEFORE LIST K MODEL OUT  makes the directory OUT
  *
  * LOG is of record.c; BEFORE a copy of the directory as it was before the run; LIST its
@@ -252,8 +252,9 @@ static void *taken(FILE *f, size_t n)
     return p;
 }
 
-/* Up to sync k + 1 without it; all where k is negative. Returns the syncs done. */
-static int replay(const char *log, int k)
+/* Up to sync k + 1 without it; all where k is negative. Returns the syncs done and counts
+ * all changes. */
+static int replay(const char *log, int k, int *changes)
 {
     FILE *f = fopen(log, "rb");
     struct record r;
@@ -268,6 +269,7 @@ static int replay(const char *log, int k)
         if (r.op == RECORD_SYNC && k >= 0 && syncs == k)
             break;
         syncs += r.op == RECORD_SYNC;
+        ++*changes;
         apply(&r, name, name2, data);
     }
     fclose(f);
@@ -340,14 +342,17 @@ static void write_dir(int which, const char *path, int k, const char *model)
 
 int main(int argc, char **argv)
 {
+    int syncs, changes = 0;
+
     if (argc != 4 && argc != 7)
         errx(99, "usage: replay LOG BEFORE LIST [K MODEL OUT]");
     read_before(argv[2], argv[3]);
     if (argc == 4) {
-        printf("%d\n", replay(argv[1], -1));
+        syncs = replay(argv[1], -1, &changes);
+        printf("%d %d\n", syncs, changes);
         return 0;
     }
-    replay(argv[1], atoi(argv[4]));
+    replay(argv[1], atoi(argv[4]), &changes);
     write_dir(0, argv[6], atoi(argv[4]), argv[5]);
     return 0;
 }
