@@ -20,9 +20,9 @@ full() { # LAYOUT
 }
 full_database() {
     local st
-    mkdir -p small && mount -t tmpfs -o size=400k none small || return 1
+    mkdir -p small && mount -t tmpfs -o size=3m none small || return 1
     cfgen-jobs init --db=small/q.sqlite >/dev/null && many | cfgen-jobs add --db=small/q.sqlite --format=text - >/dev/null &&
-        { head -c 400k /dev/zero >small/filler 2>/dev/null; true; } &&
+        { head -c 3m /dev/zero >small/filler 2>/dev/null; true; } &&
         says 'q.sqlite' 74 cfgen-batch --db=small/q.sqlite --output=img --quiet && rm small/filler &&
         sound small/q.sqlite && [ "$(charged small/q.sqlite)" -eq 0 ] &&
         cfgen-batch --db=small/q.sqlite --output=img --quiet && sound small/q.sqlite &&

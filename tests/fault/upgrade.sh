@@ -32,7 +32,7 @@ damaged() { # pages of the middle overwritten
 }
 older() {
     sqlite3 old.sqlite <"$src/tests/data/queue-1.0.sql" && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
-        cfgen-jobs status --db=old.sqlite >/dev/null && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
+        says 'cfgen-jobs migrate' 78 cfgen-jobs status --db=old.sqlite && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
         cfgen-batch --db=old.sqlite --output=img --quiet --max-jobs=1 && sound old.sqlite && cfgen-jobs check --db=old.sqlite &&
         [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -gt 1000 ] &&
         ls old.sqlite*.bak && [ "$(sqlite3 old.sqlite*.bak 'PRAGMA user_version')" -eq 1000 ] &&
