@@ -36,12 +36,6 @@ enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
                               const void *data, size_t size, const char *where,
                               struct cf_error *err);
 
-/* The same without the last step: the caller syncs the directory, once for many files,
- * and counts on the new one only then. */
-enum cf_status cf_durable_place(int dirfd, const char *name, const char *stem,
-                                const void *data, size_t size, const char *where,
-                                struct cf_error *err);
-
 /* Write and remove a small temporary file, to learn whether that works here. */
 enum cf_status cf_durable_probe(int dirfd, const char *where, struct cf_error *err);
 

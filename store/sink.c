@@ -119,13 +119,13 @@ void cf_sink_close(struct cf_sink *sink)
 
 /* ---- put ---- */
 
-/* Open name below parent, made when missing. *fresh: its entry may not be on disk yet. */
-static enum cf_status enter(int parent, const char *name, const atomic_uchar *known,
-                            const char *where, int *out, bool *fresh,
-                            struct cf_error *err)
+/* Open name below parent, made when missing; its entry is on disk on CF_OK. */
+static enum cf_status enter(int parent, const char *name, atomic_uchar *known,
+                            const char *where, int *out, struct cf_error *err)
 {
     bool made = false;
     int fd = open_dir(parent, name, O_NOFOLLOW);
+    enum cf_status status = CF_OK;
 
     if (fd < 0 && errno == ENOENT) {
         if (mkdirat(parent, name, 0777) != 0 && errno != EEXIST)
@@ -135,21 +135,9 @@ static enum cf_status enter(int parent, const char *name, const atomic_uchar *kn
     }
     if (fd < 0)
         return cf_create_error(err, errno, "open directory for", where);
-    *fresh = made || !atomic_load(known);
-    *out = fd;
-    return CF_OK;
-}
-
-/* The same, and its entry is on disk on CF_OK. */
-static enum cf_status enter_for_good(int parent, const char *name, atomic_uchar *known,
-                                     const char *where, int *out, struct cf_error *err)
-{
-    enum cf_status status;
-    bool fresh;
-    int fd;
-
-    CF_TRY(enter(parent, name, known, where, &fd, &fresh, err));
-    if (fresh && (status = cf_durable_sync(parent, where, err)) != CF_OK) {
+    if (made || !atomic_load(known))
+        status = cf_durable_sync(parent, where, err);
+    if (status != CF_OK) {
         close(fd);
         return status;
     }
@@ -167,42 +155,27 @@ static unsigned hex_value(const char *s, int digits)
     return v;
 }
 
-/* The three parts of the path of a stem. */
-struct place {
-    char dir1[3], dir2[3];
-    unsigned at1, at2;
-    const char *name; /* inside path */
-};
-
-static enum cf_status place_of(struct place *p, const char *stem, char *path,
-                               struct cf_error *err)
+enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
+                           const struct cf_blob *blob, char *path, struct cf_error *err)
 {
+    char dir1[3], dir2[3];
+    const char *name;
+    enum cf_status status;
+    int fd1 = -1, fd2 = -1;
+
     path[0] = '\0';
     if (!cf_stem_valid(stem))
         return cf_fail(err, CF_EUSAGE, "file name %.80s: expected %d digits of 0-9a-f",
                        stem, CF_STEM);
-    snprintf(p->dir1, sizeof p->dir1, "%.2s", stem);
-    snprintf(p->dir2, sizeof p->dir2, "%.2s", stem + 2);
-    snprintf(path, CF_SINK_PATH, "%s/%s/%s.webp", p->dir1, p->dir2, stem);
-    p->at1 = hex_value(stem, 2);
-    p->at2 = hex_value(stem, 4);
-    p->name = path + 6;
-    return CF_OK;
-}
-
-enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
-                           const struct cf_blob *blob, char *path, struct cf_error *err)
-{
-    enum cf_status status;
-    int fd1 = -1, fd2 = -1;
-    struct place p;
-
-    CF_TRY(place_of(&p, stem, path, err));
-    status = enter_for_good(sink->dirfd, p.dir1, &sink->known1[p.at1], path, &fd1, err);
+    snprintf(dir1, sizeof dir1, "%.2s", stem);
+    snprintf(dir2, sizeof dir2, "%.2s", stem + 2);
+    snprintf(path, CF_SINK_PATH, "%s/%s/%s.webp", dir1, dir2, stem);
+    name = path + 6;
+    status = enter(sink->dirfd, dir1, &sink->known1[hex_value(stem, 2)], path, &fd1, err);
     if (status == CF_OK)
-        status = enter_for_good(fd1, p.dir2, &sink->known2[p.at2], path, &fd2, err);
+        status = enter(fd1, dir2, &sink->known2[hex_value(stem, 4)], path, &fd2, err);
     if (status == CF_OK)
-        status = cf_durable_put(fd2, p.name, stem, blob->data, blob->size, path, err);
+        status = cf_durable_put(fd2, name, stem, blob->data, blob->size, path, err);
     if (fd1 >= 0)
         close(fd1);
     if (fd2 >= 0)
@@ -210,121 +183,6 @@ enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
     if (status != CF_OK)
         cf_wrap(err, "%s", sink->root);
     return status;
-}
-
-/* ---- groups ---- */
-
-/* A directory that has something new. */
-struct changed {
-    int fd, level;
-    unsigned at; /* which one of its level */
-    char where[CF_SINK_PATH];
-};
-
-struct cf_sink_group {
-    struct cf_sink *sink;
-    struct changed dir[2 * CF_SINK_GROUP + 1];
-    atomic_uchar *known[2 * CF_SINK_GROUP]; /* to be set after the sync */
-    int n_dir, n_known, n;
-};
-
-enum cf_status cf_sink_group_open(struct cf_sink_group **group, struct cf_sink *sink,
-                                  struct cf_error *err)
-{
-    struct cf_sink_group *g = cf_calloc(1, sizeof *g, err);
-
-    if (!g)
-        return CF_ENOMEM;
-    g->sink = sink;
-    *group = g;
-    return CF_OK;
-}
-
-static void forget(struct cf_sink_group *g)
-{
-    for (int i = 0; i < g->n_dir; i++)
-        close(g->dir[i].fd);
-    g->n_dir = g->n_known = g->n = 0;
-}
-
-void cf_sink_group_close(struct cf_sink_group *g)
-{
-    if (g)
-        forget(g);
-    cf_free(g);
-}
-
-/* Remember that a directory changed; a descriptor of our own, for the caller closes its.
- */
-static enum cf_status changes(struct cf_sink_group *g, int fd, int level, unsigned at,
-                              const char *where, struct cf_error *err)
-{
-    struct changed *d = &g->dir[g->n_dir];
-
-    for (int i = 0; i < g->n_dir; i++)
-        if (g->dir[i].level == level && g->dir[i].at == at)
-            return CF_OK;
-    d->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    if (d->fd < 0)
-        return cf_fail_errno(err, errno, "directory of %s", where);
-    d->level = level;
-    d->at = at;
-    snprintf(d->where, sizeof d->where, "%s", where);
-    g->n_dir++;
-    return CF_OK;
-}
-
-static enum cf_status place_file(struct cf_sink_group *g, const char *stem,
-                                 const struct cf_blob *blob, const struct place *p,
-                                 const char *path, int fd[2], struct cf_error *err)
-{
-    struct cf_sink *s = g->sink;
-    bool fresh;
-
-    CF_TRY(enter(s->dirfd, p->dir1, &s->known1[p->at1], path, &fd[0], &fresh, err));
-    if (fresh) {
-        CF_TRY(changes(g, s->dirfd, 0, 0, path, err));
-        g->known[g->n_known++] = &s->known1[p->at1];
-    }
-    CF_TRY(enter(fd[0], p->dir2, &s->known2[p->at2], path, &fd[1], &fresh, err));
-    if (fresh) {
-        CF_TRY(changes(g, fd[0], 1, p->at1, path, err));
-        g->known[g->n_known++] = &s->known2[p->at2];
-    }
-    CF_TRY(changes(g, fd[1], 2, p->at2, path, err));
-    return cf_durable_place(fd[1], p->name, stem, blob->data, blob->size, path, err);
-}
-
-enum cf_status cf_sink_group_put(struct cf_sink_group *g, const char *stem,
-                                 const struct cf_blob *blob, char *path,
-                                 struct cf_error *err)
-{
-    int fd[2] = {-1, -1};
-    enum cf_status status;
-    struct place p;
-
-    CF_TRY(place_of(&p, stem, path, err));
-    if (g->n == CF_SINK_GROUP)
-        return cf_fail(err, CF_EBUG, "%s: more than %d files in a group", path,
-                       CF_SINK_GROUP);
-    g->n++;
-    status = place_file(g, stem, blob, &p, path, fd, err);
-    for (int i = 0; i < 2; i++)
-        if (fd[i] >= 0)
-            close(fd[i]);
-    return status == CF_OK ? CF_OK : cf_wrap(err, "%s", g->sink->root);
-}
-
-enum cf_status cf_sink_group_sync(struct cf_sink_group *g, struct cf_error *err)
-{
-    enum cf_status status = CF_OK;
-
-    for (int i = g->n_dir; i-- > 0 && status == CF_OK;)
-        status = cf_durable_sync(g->dir[i].fd, g->dir[i].where, err);
-    for (int i = 0; i < g->n_known && status == CF_OK; i++)
-        atomic_store(g->known[i], 1);
-    forget(g);
-    return status == CF_OK ? CF_OK : cf_wrap(err, "%s", g->sink->root);
 }
 
 /* A device, a pipe or a link would be replaced, not written to: for root, even /dev/null.

@@ -29,22 +29,6 @@ enum { CF_SINK_PATH = 80 };
 enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
                            const struct cf_blob *blob, char *path, struct cf_error *err);
 
-/* Several files, with one sync for each directory that got some: much less waiting than
- * for one at a time. A group belongs to one thread.
- *
- * Order: open; put, any number of times up to CF_SINK_GROUP; sync; again, or close. A
- * file that was put is whole under its name, but there for good only after the sync;
- * when the sync fails, none of the group is. Errors as those of cf_sink_put. */
-enum { CF_SINK_GROUP = 64 };
-struct cf_sink_group;
-enum cf_status cf_sink_group_open(struct cf_sink_group **group, struct cf_sink *sink,
-                                  struct cf_error *err);
-enum cf_status cf_sink_group_put(struct cf_sink_group *group, const char *stem,
-                                 const struct cf_blob *blob, char *path,
-                                 struct cf_error *err);
-enum cf_status cf_sink_group_sync(struct cf_sink_group *group, struct cf_error *err);
-void cf_sink_group_close(struct cf_sink_group *group); /* NULL is fine */
-
 /* The same promise for one file of the caller's own name, in a directory that exists.
  * What is no plain file (a device, a pipe, a link) is not replaced: CF_ECREAT. */
 enum cf_status cf_file_put(const char *path, const void *data, size_t size,
