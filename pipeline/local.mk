@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libpipeline.a
 %C%_libpipeline_a_SOURCES = \
 	%D%/batch.c %D%/batch.h \
+	%D%/budget.c %D%/budget.h \
 	%D%/engine.c %D%/engine.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/pool.c %D%/pool.h \
