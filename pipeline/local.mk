@@ -7,6 +7,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/pool.c %D%/pool.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/settings.c %D%/settings.h \
+	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/writer.c %D%/writer.h
 

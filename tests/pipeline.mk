@@ -22,3 +22,9 @@ TESTS += %D%/budget_test
 %C%_budget_test_SOURCES = %D%/budget_test.c
 %C%_budget_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_budget_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/statusfile_test
+TESTS += %D%/statusfile_test
+%C%_statusfile_test_SOURCES = %D%/statusfile_test.c
+%C%_statusfile_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_statusfile_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
