@@ -28,3 +28,9 @@ TESTS += %D%/statusfile_test
 %C%_statusfile_test_SOURCES = %D%/statusfile_test.c
 %C%_statusfile_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_statusfile_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/crew_test
+TESTS += %D%/crew_test
+%C%_crew_test_SOURCES = %D%/crew_test.c
+%C%_crew_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_crew_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lpthread
