@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
+	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \

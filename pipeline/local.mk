@@ -1,11 +1,15 @@
 noinst_LIBRARIES += %D%/libpipeline.a
 %C%_libpipeline_a_SOURCES = \
 	%D%/batch.c %D%/batch.h \
+	%D%/budget.c %D%/budget.h \
+	%D%/crew.c %D%/crew.h \
 	%D%/engine.c %D%/engine.h \
+	%D%/exclusive.c %D%/exclusive.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/settings.c %D%/settings.h \
+	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/writer.c %D%/writer.h
 
