@@ -15,12 +15,12 @@ struct cf_loaded {
     /* Changed by the generator's thread alone, under the lock; read by it without. */
     pthread_mutex_t lock;
     struct cf_texts *texts; /* NULL: no model */
-    char *dir, *name;       /* of the model, and what a job calls it; name NULL: nothing */
+    char *dir, *name; /* of the model, and what a job calls it; name NULL: nothing */
     struct cf_texts_count before; /* of models that were loaded before */
 };
 
-enum cf_status cf_loaded_open(struct cf_loaded **loaded, const struct cf_loaded_options *o,
-                              struct cf_error *err)
+enum cf_status cf_loaded_open(struct cf_loaded **loaded,
+                              const struct cf_loaded_options *o, struct cf_error *err)
 {
     struct cf_loaded *l = cf_calloc(1, sizeof *l, err);
     enum cf_status st = CF_OK;

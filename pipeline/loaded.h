@@ -1,10 +1,11 @@
 /* loaded.h - the model that a worker has in memory: generator groups and text encoder.
  *
  * One model at a time. The generator's thread loads and runs; the feed's thread encodes
- * ahead of it where that costs nobody a turn: beside groups of one thread each the encoder
- * has a machine of its own, with one thread. Where all threads work inside one product, a
- * team beside them only makes both wait, so the encoder uses the generator's machine,
- * between two groups, on its thread; the feed then looks into the caches alone. */
+ * ahead of it where that costs nobody a turn: beside groups of one thread each the
+ * encoder has a machine of its own, with one thread. Where all threads work inside one
+ * product, a team beside them only makes both wait, so the encoder uses the generator's
+ * machine, between two groups, on its thread; the feed then looks into the caches alone.
+ */
 #ifndef CF_PIPELINE_LOADED_H
 #define CF_PIPELINE_LOADED_H
 
@@ -26,8 +27,8 @@ struct cf_loaded_options {
 };
 
 /* No model yet. */
-enum cf_status cf_loaded_open(struct cf_loaded **loaded, const struct cf_loaded_options *o,
-                              struct cf_error *err);
+enum cf_status cf_loaded_open(struct cf_loaded **loaded,
+                              const struct cf_loaded_options *o, struct cf_error *err);
 void cf_loaded_close(struct cf_loaded *loaded); /* NULL is fine */
 
 /* Of the generator's thread. name NULL: the worker's own. *changed where it was not in
