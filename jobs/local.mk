@@ -1,22 +1,28 @@
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
+	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \
+	%D%/detail.c %D%/detail.h \
 	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
 	%D%/migrate.c \
+	%D%/manifest.c %D%/manifest.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
+	%D%/remember.c %D%/remember.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/shard_later.c %D%/shard.h \
+	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
 	%D%/where.c \
 	%D%/worker.c
@@ -31,6 +37,5 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_list.c \
 	%D%/cmd_move.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c \
-	%D%/detail.c %D%/detail.h
+	%D%/cmd_status.c
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)
