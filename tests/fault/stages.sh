@@ -37,10 +37,10 @@ stop_at() { # STAGE LAYOUT
     echo "$ms ms"
     [ $ms -lt 2000 ] && sound q.sqlite && [ "$(leases)" -eq 0 ] && [ "$(charged)" -eq 0 ] && no_temporaries img && finished
 }
-for stage in load claim encode scale decode webp file commit; do
+for stage in load claim encode scale decode webp file row; do
     case_ "SIGTERM while it stands at '$stage' is answered in two seconds, uncharged" stop_at $stage files
 done
-for stage in webp file commit; do
+for stage in webp file row; do
     case_ "SIGTERM while it stands at '$stage' with layout tar is answered in two seconds, uncharged" stop_at $stage tar
 done
 
