@@ -136,6 +136,11 @@ void cf_job_free(struct cf_job *job);
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
 
+/* The jobs that a claim of k would bring now, without claiming: nothing is changed, and
+ * the tokens are of no use. Delayed jobs do not count. A damaged row brings nothing. */
+enum cf_status cf_queue_peek(struct cf_queue *q, int k, struct cf_jobs *jobs,
+                             struct cf_error *err);
+
 /* What a finished job left behind. */
 struct cf_output {
     const char *path; /* relative to the output root */
