@@ -25,6 +25,7 @@ struct group {
 struct cf_pool {
     enum cf_cpu level;
     int threads, n; /* threads in all; groups */
+    bool held;      /* one thread a group for now */
     struct group *group;
     struct cf_dnn_times spent; /* of machines closed before */
 };
@@ -61,7 +62,21 @@ static enum cf_status open_groups(struct cf_pool *p, int n, struct cf_error *err
         return CF_ENOMEM;
     p->n = n;
     for (int i = 0; i < n; i++)
-        CF_TRY(cf_dnn_open(&p->group[i].dnn, p->level, p->threads / n, err));
+        CF_TRY(
+            cf_dnn_open(&p->group[i].dnn, p->level, p->held ? 1 : p->threads / n, err));
+    return CF_OK;
+}
+
+void cf_pool_hold(struct cf_pool *p)
+{
+    p->held = true;
+}
+
+enum cf_status cf_pool_go(struct cf_pool *p, struct cf_error *err)
+{
+    p->held = false;
+    for (int i = 0; i < p->n; i++)
+        CF_TRY(cf_dnn_set_threads(p->group[i].dnn, p->threads / p->n, err));
     return CF_OK;
 }
 

@@ -16,6 +16,11 @@ enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int thread
                             struct cf_error *err);
 void cf_pool_close(struct cf_pool *pool); /* NULL is fine */
 
+/* Before a load: its machines get one thread each, as before a fork they must, although
+ * there will be more; cf_pool_go gives them theirs. */
+void cf_pool_hold(struct cf_pool *pool);
+enum cf_status cf_pool_go(struct cf_pool *pool, struct cf_error *err);
+
 /* Load the model of a directory in place of the one before. Groups are as many as threads
  * where the model's files are small (CF_POOL_SMALL bytes in all), else one. On failure
  * the pool has no model. */

@@ -24,7 +24,8 @@ struct cf_texts {
     struct cf_cache *cache; /* borrowed */
     struct cf_encoded *kept[KEEP_TEXTS];
     uint64_t clock;
-    char *identity; /* of encoder, settings, build, isa: what goes before a prompt in a key */
+    char *identity; /* of encoder, settings, build, isa: what goes before a prompt in a
+                       key */
     struct cf_texts_count count;
 };
 
@@ -68,6 +69,12 @@ static struct cf_encoded *wrap(const struct cf_prompt *p, struct cf_text *text,
     e->text = *text;
     memset(text, 0, sizeof *text);
     return e;
+}
+
+void cf_texts_adopt(struct cf_texts *t, struct cf_cache *cache, struct cf_cancel *cancel)
+{
+    t->cache = cache;
+    cf_textenc_cancel(t->enc, cancel);
 }
 
 /* ---- opening ---- */
@@ -224,8 +231,7 @@ static bool unpack(const struct cf_texts *t, const void *data, size_t size,
     if (size < sizeof s)
         return false;
     memcpy(&s, data, sizeof s);
-    if (s.n < 1 || s.n > MAX_ROWS || s.dim != cf_textenc_dim(t->enc) ||
-        s.truncated < 0)
+    if (s.n < 1 || s.n > MAX_ROWS || s.dim != cf_textenc_dim(t->enc) || s.truncated < 0)
         return false;
     n = (size_t)s.n;
     m = n * (size_t)s.dim;
@@ -300,8 +306,8 @@ static bool same(const struct cf_prompt *a, const struct cf_prompt *b)
 
 /* From memory and disk; what is missing stays NULL, and its distinct texts go to want. */
 static enum cf_status look_up(struct cf_texts *t, const struct cf_prompt *prompt, int n,
-                              struct cf_encoded **out, struct cf_prompt *want, int *missing,
-                              struct cf_error *err)
+                              struct cf_encoded **out, struct cf_prompt *want,
+                              int *missing, struct cf_error *err)
 {
     *missing = 0;
     for (int i = 0; i < n; i++) {
@@ -334,8 +340,7 @@ static enum cf_status encode(struct cf_texts *t, const struct cf_prompt *want, i
                              struct cf_encoded **out, struct cf_error *err)
 {
     struct cf_text *text = cf_calloc((size_t)m, sizeof *text, err);
-    enum cf_status st =
-        text ? cf_textenc_encode(t->enc, want, m, text, err) : CF_ENOMEM;
+    enum cf_status st = text ? cf_textenc_encode(t->enc, want, m, text, err) : CF_ENOMEM;
 
     for (int j = 0; j < m && st == CF_OK; j++) {
         struct cf_encoded *e = wrap(&want[j], &text[j], err);
