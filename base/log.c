@@ -165,7 +165,7 @@ void cf_log(struct cf_log *log, enum cf_log_level level, const char *event,
         snprintf(who, sizeof who, " worker=%lld", log->worker);
     n = json ? snprintf(line, sizeof line, "%s\n", json)
              : snprintf(line, sizeof line, "%s %s %s%s%s%s\n", ts, name[level], event,
-                        who, *facts ? " " : "", facts);
+                        *facts ? " " : "", facts, who);
     free(json);
     if (n >= (int)sizeof line) {
         n = (int)sizeof line - 1;

@@ -29,7 +29,7 @@ static void fold(struct cf_crew_slot *to, struct cf_crew_slot *from)
     atomic_fetch_add(&to->done, atomic_exchange(&from->done, 0));
     atomic_fetch_add(&to->failed, atomic_exchange(&from->failed, 0));
     atomic_fetch_add(&to->released, atomic_exchange(&from->released, 0));
-    for (int i = 0; i < CF_CREW_STAGES; i++)
+    for (int i = 0; i < CF_NSTAGE; i++)
         atomic_fetch_add(&to->stage_us[i], atomic_exchange(&from->stage_us[i], 0));
 }
 
@@ -38,7 +38,7 @@ static void add(struct cf_crew_sum *sum, struct cf_crew_slot *s)
     sum->done += atomic_load(&s->done);
     sum->failed += atomic_load(&s->failed);
     sum->released += atomic_load(&s->released);
-    for (int i = 0; i < CF_CREW_STAGES; i++)
+    for (int i = 0; i < CF_NSTAGE; i++)
         sum->stage_ms[i] += (double)atomic_load(&s->stage_us[i]) * 1e-3;
 }
 

@@ -25,13 +25,23 @@
 #include "base/error.h"
 #include "base/log.h"
 
-enum { CF_CREW_MAX = 256, CF_CREW_STAGES = 6 };
+enum { CF_CREW_MAX = 256 };
+
+enum cf_stage {
+    CF_STAGE_ENCODE,
+    CF_STAGE_GENERATE,
+    CF_STAGE_DECODE,
+    CF_STAGE_WEBP,
+    CF_STAGE_FILE,
+    CF_STAGE_ROW,
+    CF_NSTAGE
+};
 
 /* What one child has come to; written by the child alone. */
 struct cf_crew_slot {
     atomic_long done, failed, released; /* jobs that ended */
     atomic_long reserved, ended; /* jobs of cf_crew_reserve; jobs claimed that ended */
-    atomic_llong stage_us[CF_CREW_STAGES];
+    atomic_llong stage_us[CF_NSTAGE];
 };
 
 /* In memory shared by all. */
@@ -69,7 +79,7 @@ void cf_crew_close(struct cf_crew_share *share); /* NULL is fine */
 /* Sums over all children, those that are gone included. */
 struct cf_crew_sum {
     long done, failed, released;
-    double stage_ms[CF_CREW_STAGES];
+    double stage_ms[CF_NSTAGE];
 };
 struct cf_crew_sum cf_crew_sum(struct cf_crew_share *share);
 

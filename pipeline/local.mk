@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/budget.c %D%/budget.h \
 	%D%/crew.c %D%/crew.h \
 	%D%/engine.c %D%/engine.h \
+	%D%/estimate.c %D%/estimate.h \
 	%D%/exclusive.c %D%/exclusive.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/pool.c %D%/pool.h \
