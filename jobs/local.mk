@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \
+	%D%/detail.c %D%/detail.h \
 	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
 	%D%/history.c %D%/history.h \
@@ -12,13 +13,17 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
 	%D%/migrate.c \
+	%D%/manifest.c %D%/manifest.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
+	%D%/remember.c %D%/remember.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/shard_later.c %D%/shard.h \
+	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
 	%D%/where.c \
 	%D%/worker.c
@@ -33,6 +38,5 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_list.c \
 	%D%/cmd_move.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c \
-	%D%/detail.c %D%/detail.h
+	%D%/cmd_status.c
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

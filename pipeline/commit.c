@@ -24,8 +24,7 @@ struct parcel {
 struct cf_commit {
     struct cf_shift *shift;
     struct cf_queue *queue; /* of this thread alone */
-    struct cf_sink_group *group; /* one of the two */
-    struct cf_tarout *tar;
+    struct cf_tarout *tar;  /* NULL: the layout is files */
     pthread_t thread;
     char build[CF_BUILD_ID];
     bool late; /* told to stop while the queue was locked */
@@ -169,7 +168,7 @@ static void put_files(struct cf_commit *c, struct cf_piece **piece, int n)
 
         snprintf(stem, sizeof stem, "%.32s", piece[i]->job.key);
         if (cf_ledger_status(&c->shift->ledger, &bad) == CF_OK)
-            cf_sink_group_put(c->group, stem, &piece[i]->blob, p->path[p->n], &bad);
+            cf_sink_put(c->shift->sink, stem, &piece[i]->blob, p->path[p->n], &bad);
         if (bad.status != CF_OK) {
             drop(c, piece[i], &bad);
             continue;
@@ -177,7 +176,7 @@ static void put_files(struct cf_commit *c, struct cf_piece **piece, int n)
         p->piece[p->n] = piece[i];
         fill_row(c, p->n++);
     }
-    if (cf_sink_group_sync(c->group, &why) != CF_OK)
+    if (p->n && cf_sink_sync(c->shift->sink, &why) != CF_OK)
         drop_all(c, &why);
     else if (p->n)
         commit(c, NULL, t0);
@@ -303,8 +302,10 @@ static void *run(void *arg)
         piece[0] = cf_belt_take(from, 1000, &end);
         while (piece[n] && ++n < CF_COMMIT_MANY)
             piece[n] = cf_belt_take(from, 0, &none);
-        if (n)
+        if (n) {
             handle(c, piece, n);
+            atomic_fetch_sub(&c->shift->pieces, n);
+        }
         if (cf_clock_ms() - beat >= 1000LL * CF_COMMIT_BEAT) {
             housekeep(c);
             beat = cf_clock_ms();
@@ -316,7 +317,6 @@ static void *run(void *arg)
 static void close_commit(struct cf_commit *c)
 {
     cf_tarout_close(c->tar);
-    cf_sink_group_close(c->group);
     cf_queue_close(c->queue);
     cf_free(c);
 }
@@ -329,9 +329,7 @@ static enum cf_status start(struct cf_commit *c, struct cf_error *err)
     cf_build_id(c->build);
     CF_TRY(cf_shift_queue(s, &c->queue, err));
     CF_TRY(cf_queue_watch(c->queue, 1000LL * CF_COMMIT_SILENT * CF_COMMIT_BEAT, err));
-    if (s->sink)
-        CF_TRY(cf_sink_group_open(&c->group, s->sink, err));
-    else
+    if (s->in_tars)
         CF_TRY(cf_tarout_open(&c->tar, s->root, s->worker_id, s->o->per_tar, err));
     e = pthread_create(&c->thread, NULL, run, c);
     return e ? cf_fail(err, CF_ENOMEM, "commit thread: %s", strerror(e)) : CF_OK;

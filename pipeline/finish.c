@@ -104,8 +104,8 @@ enum cf_status cf_finish_date(struct cf_error *err)
         return CF_OK;
     CF_TRY(cf_parse_i64(epoch, INT64_MIN, INT64_MAX, &t, "SOURCE_DATE_EPOCH", err));
     if (!cf_clock_utc(date, t))
-        return cf_fail(err, CF_EUSAGE, "SOURCE_DATE_EPOCH: no date %.40s seconds from 1970",
-                       epoch);
+        return cf_fail(err, CF_EUSAGE,
+                       "SOURCE_DATE_EPOCH: no date %.40s seconds from 1970", epoch);
     return CF_OK;
 }
 

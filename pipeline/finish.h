@@ -1,7 +1,8 @@
 /* finish.h - from pixels to the bytes of a file that tells how it was made.
  *
- * Shared by the worker's WebP stage (press.h) and by the single-image tool. Needs no model: all
- * it says was collected in a cf_story before, so it may run on another thread. */
+ * Shared by the worker's WebP stage (press.h) and by the single-image tool. Needs no
+ * model: all it says was collected in a cf_story before, so it may run on another thread.
+ */
 #ifndef CF_PIPELINE_FINISH_H
 #define CF_PIPELINE_FINISH_H
 
@@ -29,8 +30,8 @@ enum cf_status cf_story_make(struct cf_story *story, const struct cf_engine *eng
                              struct cf_error *err);
 void cf_story_free(struct cf_story *story); /* zeroes it */
 
-/* Whether SOURCE_DATE_EPOCH, where it is set, is a date: CF_EUSAGE otherwise. Once, at the
- * start; after that it is taken as it is. */
+/* Whether SOURCE_DATE_EPOCH, where it is set, is a date: CF_EUSAGE otherwise. Once, at
+ * the start; after that it is taken as it is. */
 enum cf_status cf_finish_date(struct cf_error *err);
 
 /* The record of the image as one line of JSON, whatever the metadata level (store/meta.h,

@@ -19,7 +19,6 @@ static bool stopping(const struct generator *g)
     return cf_shift_stopping(g->shift);
 }
 
-/* The lot is not the owner any more. */
 static void charge(struct generator *g, struct cf_slot *s, const struct cf_error *why,
                    bool suspect)
 {
@@ -53,9 +52,9 @@ static struct cf_piece *make_piece(struct generator *g, struct cf_slot *s,
     return p;
 }
 
-static void hand_over(struct generator *g, struct cf_slot *s, const struct cf_request *req,
-                      const struct cf_plan *plan, struct cf_result *result,
-                      const struct cf_engine_times *times)
+static void hand_over(struct generator *g, struct cf_slot *s,
+                      const struct cf_request *req, const struct cf_plan *plan,
+                      struct cf_result *result, const struct cf_engine_times *times)
 {
     struct cf_error err = {0};
     struct cf_piece *p = make_piece(g, s, req, plan, result, &err);
@@ -69,6 +68,7 @@ static void hand_over(struct generator *g, struct cf_slot *s, const struct cf_re
     if (result->truncated)
         cf_log(g->shift->log, CF_LOG_WARN, "prompt cut", "job=%lld tokens_dropped=%d",
                (long long)p->job.id, result->truncated);
+    atomic_fetch_add(&g->shift->pieces, 1);
     cf_belt_put(g->shift->images, p); /* ends after us */
 }
 
@@ -189,7 +189,7 @@ static int side_by_side(struct generator *g, const struct cf_gen_params *params,
 static int gather(struct generator *g, int first, struct cf_slot **group)
 {
     struct cf_slot *slot = g->lot->slot;
-    const bool in_order = !g->shift->sink;
+    const bool in_order = g->shift->in_tars;
     int n = g->lot->jobs.n, m = 0;
     int side = side_by_side(g, &slot[first].recipe.params, n - first);
 
@@ -209,13 +209,9 @@ static bool ready_model(struct generator *g, struct cf_slot *s)
 {
     struct cf_shift *shift = g->shift;
     struct cf_error why = {0};
-    bool changed;
 
-    if (cf_loaded_need(shift->loaded, s->recipe.model, &changed, &why) == CF_OK) {
-        if (changed)
-            atomic_store(&shift->image_us, 0);
+    if (cf_shift_model(shift, s->recipe.model, &why) == CF_OK)
         return true;
-    }
     if (cf_status_environment(why.status))
         cf_ledger_fatal(&shift->ledger, &why);
     else

@@ -1,8 +1,8 @@
 /* generate.h - the stage that turns encoded prompts into pixels, on the caller's thread.
  *
- * Inside a lot, jobs with equal settings run side by side; a group that fails is run again
- * one by one, so that one bad job fails alone. Where images go into tars, only neighbours
- * run side by side and images leave in the order of their jobs. */
+ * Inside a lot, jobs with equal settings run side by side; a group that fails is run
+ * again one by one, so that one bad job fails alone. Where images go into tars, only
+ * neighbours run side by side and images leave in the order of their jobs. */
 #ifndef CF_PIPELINE_GENERATE_H
 #define CF_PIPELINE_GENERATE_H
 

@@ -165,7 +165,8 @@ void cf_ledger_release(struct cf_ledger *l, struct cf_queue *q, const struct cf_
 {
     struct cf_error err = {0};
 
-    if (cf_queue_release(q, job, why, &err) != CF_OK && err.status != CF_ELOST)
+    if (cf_queue_release(q, job, why, &err) != CF_OK && err.status != CF_ELOST &&
+        err.status != CF_ECANCEL) /* then unregistering the worker does it */
         cf_log(l->log, CF_LOG_WARN, "not released", "job=%lld why=\"%s\"",
                (long long)job->id, err.msg);
     cf_ledger_ended(l, 1, NULL);

@@ -1,10 +1,10 @@
 /* ledger.h - what becomes of the jobs that this worker claimed; shared by all stages.
  *
- * Every job that was claimed ends once: done, lost, charged (a failure) or given back. The
- * ledger counts those on their way, so that a stage can wait until it is alone, keeps the
- * first error of the surroundings, which stops the worker, and decides when failures in a
- * row say that the worker itself is what is wrong. A stage brings its own connection to
- * the queue; the ledger has a lock of its own. */
+ * Every job that was claimed ends once: done, lost, charged (a failure) or given back.
+ * The ledger counts those on their way, so that a stage can wait until it is alone, keeps
+ * the first error of the surroundings, which stops the worker, and decides when failures
+ * in a row say that the worker itself is what is wrong. A stage brings its own connection
+ * to the queue; the ledger has a lock of its own. */
 #ifndef CF_PIPELINE_LEDGER_H
 #define CF_PIPELINE_LEDGER_H
 

@@ -84,6 +84,8 @@ enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_tex
             want[m++] =
                 (struct cf_prompt){slot[i]->job->negative, slot[i]->job->negative_len};
     }
+    if (!m)
+        return CF_OK;
     CF_TRY(cf_texts_get(texts, want, m, remembered_only, got, err));
     m = 0;
     for (int i = 0; i < n; i++) {

@@ -22,7 +22,7 @@ static enum cf_status encode(struct cf_press *p, struct cf_piece *piece)
     CF_TRY(cf_finish_encode(&piece->image, &piece->webp, &piece->story, s->o->meta,
                             &s->stop.cancel, &p->proved, &piece->blob, err));
     CF_TRY(cf_digest_mem(piece->blob.data, piece->blob.size, piece->file_sha256, err));
-    if (!s->sink)
+    if (s->in_tars)
         piece->json = cf_finish_json(&piece->story, err);
     return err->status;
 }

@@ -19,6 +19,19 @@ bool cf_shift_stopping(struct cf_shift *s)
     return cf_stop_asked(&s->stop) || cf_ledger_status(&s->ledger, NULL) != CF_OK;
 }
 
+enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_error *err)
+{
+    enum cf_status st;
+    bool changed;
+
+    atomic_store(&s->loading, 1);
+    st = cf_loaded_need(s->loaded, name, &changed, err);
+    atomic_store(&s->loading, 0);
+    if (changed)
+        atomic_store(&s->image_us, 0);
+    return st;
+}
+
 enum cf_status cf_shift_queue(struct cf_shift *s, struct cf_queue **q,
                               struct cf_error *err)
 {

@@ -25,14 +25,17 @@ struct cf_shift {
     enum cf_queue_mode mode;
     int64_t worker_id;
     const struct cf_worker *self;
-    const char *root;     /* of the images */
-    struct cf_sink *sink; /* NULL: the layout is tar */
-    int threads;          /* of the compute team, for the rows */
+    const char *root; /* of the images */
+    struct cf_sink *sink;
+    bool in_tars; /* the layout */
+    int threads;  /* of the compute team, for the rows */
     struct cf_loaded *loaded;
     struct cf_belt *lots, *images, *files;
     struct cf_ledger ledger;
     struct cf_stop stop;
     atomic_llong image_us; /* running mean of an image, 0 until the first */
+    atomic_int pieces;     /* handed on by the generator and not ended */
+    atomic_int loading;    /* the generator's thread reads a model */
 };
 
 /* An image on its way to the disk. It moves from belt to belt; whoever ends the job frees
@@ -54,6 +57,10 @@ void cf_piece_free(struct cf_piece *p); /* NULL is fine */
 
 /* Told to stop, or an error of the surroundings: nothing new is begun. */
 bool cf_shift_stopping(struct cf_shift *s);
+
+/* The model that a job names, or the worker's own (NULL), is loaded. Of the generator's
+ * thread. */
+enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_error *err);
 
 /* A connection for one more thread: with the options' --where, and cancelled as soon as
  * the worker is told to stop. */

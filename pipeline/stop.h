@@ -1,7 +1,7 @@
 /* stop.h - signals: one thread waits for them, everybody else only reads what it says.
  *
- * - TERM, INT, USR1, XCPU, HUP: stop claiming; finish the group at hand if it is predicted
- *   to end within the grace time, else drop it at the next block
+ * - TERM, INT, USR1, XCPU, HUP: stop claiming; finish the group at hand if it is
+ * predicted to end within the grace time, else drop it at the next block
  * - TERM or INT again: drop at once
  * - USR2: report progress
  * - PIPE, XFSZ: ignored; they come back as EPIPE and EFBIG

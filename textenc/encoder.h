@@ -40,8 +40,8 @@ struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *enc);
 enum cf_status cf_encoder_prefix(struct cf_encoder *enc, const int32_t *ids, int n,
                                  struct cf_error *err);
 
-/* From now on a forward gives up with CF_ECANCEL, looking between layers, once the flag is
- * set. Borrowed; NULL: never. */
+/* From now on a forward gives up with CF_ECANCEL, looking between layers, once the flag
+ * is set. Borrowed; NULL: never. */
 void cf_encoder_cancel(struct cf_encoder *enc, struct cf_cancel *cancel);
 
 /* Hidden states of n_seq prompts, packed in their order, without the rows of the prefix:

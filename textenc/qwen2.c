@@ -11,7 +11,7 @@
 
 struct cf_qwen2 {
     struct cf_qwen2_config c;
-    struct cf_dnn *dnn; /* borrowed */
+    struct cf_dnn *dnn;       /* borrowed */
     struct cf_cancel *cancel; /* borrowed, may be NULL */
     struct cf_qwen2_weights w;
     float *freq;    /* [hd/2] */

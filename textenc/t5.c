@@ -12,7 +12,7 @@ enum { MIN_REACH = 64 }; /* prompts are short: most never grow the table */
 
 struct cf_t5 {
     struct cf_t5_config c;
-    struct cf_dnn *dnn; /* borrowed */
+    struct cf_dnn *dnn;       /* borrowed */
     struct cf_cancel *cancel; /* borrowed, may be NULL */
     struct cf_t5_weights w;
     float *bias; /* [heads, 2 * reach - 1] by key - query + reach - 1 */
