@@ -334,7 +334,8 @@ int cf_estimate_run(const struct cf_batch_options *o, struct cf_log *log)
         cf_cli_flush(&err);
     }
     if (err.status == CF_OK && (double)w.e.jobs * w.e.image_bytes > w.e.free_bytes)
-        cf_log(log, CF_LOG_WARN, "the images need more room than there is", "");
+        cf_log(log, CF_LOG_WARN, "more room is needed than there is", "bytes=%.0f",
+               (double)w.e.jobs * w.e.image_bytes);
     if (err.status != CF_OK)
         cf_log(log, CF_LOG_ERROR, "stopped", "code=%s error=\"%s\"",
                cf_status_name(err.status), err.msg);

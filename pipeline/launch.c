@@ -211,10 +211,10 @@ static enum cf_status check_crew(const struct launch *l, struct cf_error *err)
                        "--workers with --shard: a shard has one worker; make a plan of "
                        "more shards, and start one worker for each");
     if (bind && strcmp(bind, "false") != 0)
-        cf_log(l->log, CF_LOG_WARN,
-               "OMP_PROC_BIND is set: all workers bind their threads to the same "
-               "processors; unset it, --workers divides them",
-               "");
+        cf_log(l->log, CF_LOG_WARN, "all workers bind their threads to the same places",
+               "OMP_PROC_BIND=\"%.40s\" remedy=\"unset it: --workers divides the "
+               "processors\"",
+               bind);
     return CF_OK;
 }
 

@@ -12,6 +12,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \

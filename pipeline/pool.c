@@ -3,8 +3,11 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+
+enum { AUTO_SIDE = 8 };
 
 struct group {
     struct cf_dnn *dnn;
@@ -220,4 +223,20 @@ enum cf_status cf_pool_run(struct cf_pool *p, const struct cf_gen_params *params
     for (int i = 0; i < n; i++)
         cf_result_free(&out[i]);
     return cf_fail(err, why->status, "%s", why->msg);
+}
+
+int cf_pool_side(const struct cf_pool *p, const struct cf_gen_params *params, int asked,
+                 int want)
+{
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
+    int n = asked ? asked : AUTO_SIDE * p->n;
+
+    n = n < want ? n : want;
+    while (plan && !asked && n > 1 &&
+           cf_engine_plan(cf_pool_engine(p), params, n, plan, NULL) == CF_OK &&
+           (double)plan->arena_bytes > memory / 4)
+        n /= 2;
+    cf_free(plan);
+    return n < 1 ? 1 : n;
 }

@@ -35,6 +35,11 @@ int cf_pool_groups(const struct cf_pool *pool);
 /* Seconds of all groups together since the pool was opened. */
 struct cf_dnn_times cf_pool_times(const struct cf_pool *pool);
 
+/* How many of `want` images of these settings are computed side by side: as asked, or (0)
+ * so many that their memory is a quarter of the machine's, at most eight a group. */
+int cf_pool_side(const struct cf_pool *pool, const struct cf_gen_params *params,
+                 int asked, int want);
+
 /* cf_engine_run with the requests split over the groups. On failure all of out is empty
  * and err is that of the first group that failed. times is that of the slowest group. */
 enum cf_status cf_pool_run(struct cf_pool *pool, const struct cf_gen_params *params,
