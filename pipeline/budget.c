@@ -1,5 +1,6 @@
 #include "pipeline/budget.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "base/duration.h"
@@ -36,6 +37,13 @@ void cf_budget_forget(struct cf_budget *b)
     b->mean = 0;
     b->n = 0;
     pthread_mutex_unlock(&b->lock);
+}
+
+long long cf_budget_left(const struct cf_budget *b, long long now)
+{
+    if (!b->end)
+        return LLONG_MAX;
+    return b->end > now ? b->end - now : 0;
 }
 
 static double per_image(const struct cf_budget *b)

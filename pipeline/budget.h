@@ -33,6 +33,9 @@ void cf_budget_note(struct cf_budget *b, double ms);
 /* Another model or none known any more: as before the first image. */
 void cf_budget_forget(struct cf_budget *b);
 
+/* Milliseconds until the limit, 0 when it has passed; LLONG_MAX without one. */
+long long cf_budget_left(const struct cf_budget *b, long long now);
+
 /* How many of `want` more images may be begun now. ahead: images begun or claimed before
  * and not yet made; write_ms: what lies between an image and its row, of one image. */
 int cf_budget_fit(struct cf_budget *b, long long now, int want, int ahead,

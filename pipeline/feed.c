@@ -173,6 +173,8 @@ static enum cf_status when_empty(struct cf_feed *f, enum next *then, struct cf_e
         *then = due < 0 ? END : WORK_LEFT;
         return CF_OK;
     }
+    if (!patient && cf_budget_left(&f->shift->budget, now) <= 1000LL * due)
+        return when_late(f, then, err);
     *then = wait_seconds(f, patient ? 1 : due + 1) ? AGAIN : WORK_LEFT;
     return CF_OK;
 }

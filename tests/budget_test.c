@@ -18,6 +18,10 @@ static void without_a_limit_all_is_begun(void **state)
     cf_budget_open(&b, START, CF_UNLIMITED);
     cf_budget_note(&b, 1e9);
     assert_int_equal(cf_budget_fit(&b, START + 1000000000LL, 16, 99, 1e9), 16);
+    assert_true(cf_budget_left(&b, START) > 1000000000LL);
+    cf_budget_open(&b, START, 2);
+    assert_int_equal(cf_budget_left(&b, START + 500), 1500);
+    assert_int_equal(cf_budget_left(&b, START + 5000), 0);
 }
 
 static void before_the_first_image_one_at_a_time(void **state)
