@@ -223,7 +223,7 @@ static void end_stages(struct batch *b, bool *left, struct cf_error *err)
     cf_press_join(b->press);
     if (s->files)
         cf_belt_end(s->files);
-    cf_commit_join(b->commit, !*left && is_drained(b), err);
+    cf_commit_join(b->commit, b->commit && !*left && is_drained(b), err);
     cf_belt_free(s->lots);
     cf_belt_free(s->images);
     cf_belt_free(s->files);

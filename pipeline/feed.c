@@ -150,6 +150,10 @@ static enum cf_status step(struct cf_feed *f, enum next *then, struct cf_error *
         return CF_OK;
     cf_fault_point("claim", 0);
     CF_TRY(cf_queue_claim(f->queue, f->shift->worker_id, claim_size(f), &jobs, err));
+    if (jobs.damaged)
+        cf_log(f->shift->log, CF_LOG_ERROR, "jobs failed", "jobs=%d code=EFORMAT",
+               jobs.damaged);
+    cf_ledger_add(&f->shift->ledger, &(struct cf_tally){.failed = jobs.damaged});
     if (jobs.n) {
         f->empty_since = 0;
         return hand_on(f, &jobs, err);
