@@ -285,6 +285,7 @@ static enum cf_status find_jobs(struct cf_queue *q, int64_t worker_id, int k,
             st = condemn(q, worker_id, &jobs->job[0], &why, err);
             cf_job_free(&jobs->job[0]);
             jobs->n = 0;
+            jobs->damaged++;
         }
     } while (st == CF_OK && bad);
     return st;

@@ -123,6 +123,7 @@ struct cf_job {
 struct cf_jobs {
     struct cf_job *job;
     int n;
+    int damaged; /* rows that a claim found unreadable and failed for good */
 };
 void cf_jobs_free(struct cf_jobs *jobs);
 

@@ -270,8 +270,8 @@ static bool is_drained(struct batch *b)
 {
     struct cf_counts c;
 
-    return cf_queue_counts(b->queue, &c, NULL) == CF_OK && !c.n[CF_JOB_READY] &&
-           !c.n[CF_JOB_DELAYED];
+    return b->queue && cf_queue_counts(b->queue, &c, NULL) == CF_OK &&
+           !c.n[CF_JOB_READY] && !c.n[CF_JOB_DELAYED];
 }
 
 /* Each stage ends when the one before it has; also where not all of them were started. */
@@ -285,7 +285,7 @@ static void end_stages(struct batch *b, bool *left, struct cf_error *err)
     cf_press_join(b->press);
     if (s->files)
         cf_belt_end(s->files);
-    cf_commit_join(b->commit, !*left && is_drained(b), err);
+    cf_commit_join(b->commit, b->commit && !*left && is_drained(b), err);
     cf_belt_free(s->lots);
     cf_belt_free(s->images);
     cf_belt_free(s->files);

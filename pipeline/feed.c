@@ -205,6 +205,10 @@ static enum cf_status step(struct cf_feed *f, enum next *then, struct cf_error *
     st = cf_queue_claim(f->queue, f->shift->worker_id, k, &jobs, err);
     unreserve(f, k - jobs.n);
     CF_TRY(st);
+    if (jobs.damaged)
+        cf_log(f->shift->log, CF_LOG_ERROR, "jobs failed", "jobs=%d code=EFORMAT",
+               jobs.damaged);
+    cf_ledger_add(&f->shift->ledger, &(struct cf_tally){.failed = jobs.damaged});
     if (jobs.n) {
         f->empty_since = 0;
         return hand_on(f, &jobs, err);
