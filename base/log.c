@@ -62,7 +62,8 @@ static const char *closing(const char *s)
         if (!q[1])
             return q;
         key = q + 2;
-        while (islower((unsigned char)*key) || *key == '_')
+        while (islower((unsigned char)*key) || isdigit((unsigned char)*key) ||
+               *key == '_')
             key++;
         if (q[1] == ' ' && key > q + 2 && *key == '=')
             return q;
@@ -128,7 +129,7 @@ static char *as_json(const struct cf_log *log, const char *ts, const char *level
     }
     if (obj && !s)
         json_object_set_new(obj, "facts", json_string(facts));
-    out = obj ? json_dumps(obj, JSON_COMPACT) : NULL;
+    out = obj ? json_dumps(obj, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(obj);
     return out;
 }
@@ -165,7 +166,7 @@ void cf_log(struct cf_log *log, enum cf_log_level level, const char *event,
         snprintf(who, sizeof who, " worker=%lld", log->worker);
     n = json ? snprintf(line, sizeof line, "%s\n", json)
              : snprintf(line, sizeof line, "%s %s %s%s%s%s\n", ts, name[level], event,
-                        who, *facts ? " " : "", facts);
+                        *facts ? " " : "", facts, who);
     free(json);
     if (n >= (int)sizeof line) {
         n = (int)sizeof line - 1;

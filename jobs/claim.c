@@ -285,6 +285,7 @@ static enum cf_status find_jobs(struct cf_queue *q, int64_t worker_id, int k,
             st = condemn(q, worker_id, &jobs->job[0], &why, err);
             cf_job_free(&jobs->job[0]);
             jobs->n = 0;
+            jobs->damaged++;
         }
     } while (st == CF_OK && bad);
     return st;
@@ -352,6 +353,25 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
         st = cf_sql_end(q->db, st, err);
     }
     if (st != CF_OK)
+        cf_jobs_free(jobs);
+    return st;
+}
+
+enum cf_status cf_queue_peek(struct cf_queue *q, int k, struct cf_jobs *jobs,
+                             struct cf_error *err)
+{
+    struct cf_error why = {0};
+    enum cf_status st;
+    bool bad;
+
+    memset(jobs, 0, sizeof *jobs);
+    if (k < 1 || k > CLAIM_MAX)
+        return cf_fail(err, CF_ERANGE, "look at %d jobs, expected 1..%d", k, CLAIM_MAX);
+    jobs->job = cf_calloc((size_t)k, sizeof *jobs->job, err);
+    if (!jobs->job)
+        return CF_ENOMEM;
+    st = read_ready(q, k, jobs, &bad, &why, err);
+    if (st != CF_OK || bad)
         cf_jobs_free(jobs);
     return st;
 }

@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/detail.c %D%/detail.h \
 	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
+	%D%/history.c %D%/history.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \

@@ -11,15 +11,18 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/self.h"
 #include "pipeline/arrange.h"
 #include "pipeline/commit.h"
+#include "pipeline/crew.h"
 #include "pipeline/feed.h"
 #include "pipeline/generate.h"
 #include "pipeline/press.h"
 #include "pipeline/source.h"
+#include "pipeline/statusfile.h"
 
 enum { LOTS = 1, IMAGES = 32, FILES = 64, LATE_MS = 1000 };
 
@@ -29,6 +32,7 @@ struct batch {
     struct cf_queue *queue; /* of the calling thread */
     struct cf_self self;
     struct cf_progress progress;
+    struct cf_statusfile status;
     struct cf_feed *feed;
     struct cf_press *press;
     struct cf_commit *commit;
@@ -49,6 +53,9 @@ void cf_batch_default(struct cf_batch_options *o)
     o->per_tar = 10000;
     o->cache_bytes = 1 << 30;
     o->progress_interval = 60;
+    o->workers = 1;
+    o->time_limit = CF_UNLIMITED;
+    o->time_start = cf_clock_ms();
 }
 
 /* ---- told to stop while a model is loaded ---- */
@@ -82,6 +89,49 @@ static void leave(struct batch *b)
     _exit(s->o->stop_status);
 }
 
+/* ---- how it stands ---- */
+
+/* One of a crew does what the crew is told, and says how far it is. */
+static void tick_crew(struct batch *b, const struct cf_tally *t)
+{
+    struct cf_crew_share *share = b->shift.o->share;
+    struct cf_crew_slot *slot = &share->slot[b->shift.o->index];
+    const double ms[CF_NSTAGE] = {t->encode_ms, t->generate_ms, t->decode_ms,
+                                  t->webp_ms,   t->file_ms,     t->row_ms};
+
+    atomic_store(&slot->done, t->done);
+    atomic_store(&slot->failed, t->failed);
+    atomic_store(&slot->released, t->released);
+    atomic_store(&slot->ended, t->claimed - cf_ledger_in_flight(&b->shift.ledger));
+    for (int i = 0; i < CF_NSTAGE; i++)
+        atomic_store(&slot->stage_us[i], (long long)(1e3 * ms[i]));
+    if (atomic_load(&share->stop))
+        cf_stop_ask(&b->shift.stop, atomic_load(&share->stop));
+    if (atomic_load(&share->drop))
+        cf_cancel_set(&b->shift.stop.cancel);
+}
+
+static void put_status(struct batch *b, const char *state, int exit_status)
+{
+    const struct cf_tally t = cf_ledger_tally(&b->shift.ledger);
+
+    cf_statusfile_put(&b->status, &(struct cf_statusfile_facts){
+                                      .state = state,
+                                      .workers = 1,
+                                      .done = t.done,
+                                      .failed = t.failed,
+                                      .released = t.released,
+                                      .total = atomic_load(&b->progress.total),
+                                      .encode_ms = t.encode_ms,
+                                      .generate_ms = t.generate_ms,
+                                      .decode_ms = t.decode_ms,
+                                      .webp_ms = t.webp_ms,
+                                      .file_ms = t.file_ms,
+                                      .row_ms = t.row_ms,
+                                      .exit_status = exit_status,
+                                  });
+}
+
 static void tick(void *ctx, bool now)
 {
     struct batch *b = ctx;
@@ -94,6 +144,14 @@ static void tick(void *ctx, bool now)
     atomic_store(&b->progress.done, t.done);
     atomic_store(&b->progress.failed, t.failed);
     cf_progress_tick(&b->progress, now);
+    if (s->o->share)
+        tick_crew(b, &t);
+    if (cf_statusfile_due(&b->status))
+        put_status(b,
+                   cf_stop_asked(&s->stop) ? "stopping"
+                   : b->work_start         ? "running"
+                                           : "starting",
+                   0);
 }
 
 /* ---- set-up ---- */
@@ -131,7 +189,11 @@ static enum cf_status open_model(struct batch *b, struct cf_error *err)
         .log = b->shift.log,
     };
 
-    CF_TRY(cf_loaded_open(&b->shift.loaded, &lo, err));
+    b->shift.loaded = o->loaded;
+    if (b->shift.loaded)
+        CF_TRY(cf_loaded_go(b->shift.loaded, &b->shift.stop.cancel, err));
+    else
+        CF_TRY(cf_loaded_open(&b->shift.loaded, &lo, err));
     return cf_shift_model(&b->shift, NULL, err);
 }
 
@@ -208,8 +270,8 @@ static bool is_drained(struct batch *b)
 {
     struct cf_counts c;
 
-    return cf_queue_counts(b->queue, &c, NULL) == CF_OK && !c.n[CF_JOB_READY] &&
-           !c.n[CF_JOB_DELAYED];
+    return b->queue && cf_queue_counts(b->queue, &c, NULL) == CF_OK &&
+           !c.n[CF_JOB_READY] && !c.n[CF_JOB_DELAYED];
 }
 
 /* Each stage ends when the one before it has; also where not all of them were started. */
@@ -223,7 +285,7 @@ static void end_stages(struct batch *b, bool *left, struct cf_error *err)
     cf_press_join(b->press);
     if (s->files)
         cf_belt_end(s->files);
-    cf_commit_join(b->commit, !*left && is_drained(b), err);
+    cf_commit_join(b->commit, b->commit && !*left && is_drained(b), err);
     cf_belt_free(s->lots);
     cf_belt_free(s->images);
     cf_belt_free(s->files);
@@ -291,6 +353,7 @@ static void tear_down(struct batch *b)
     cf_sink_close(b->shift.sink);
     cf_self_close(&b->self);
     cf_ledger_close(&b->shift.ledger);
+    cf_budget_close(&b->shift.budget);
     cf_source_close(&b->source);
     cf_free(b->root);
 }
@@ -344,6 +407,8 @@ int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
 
     cf_source_none(&b.source);
     cf_ledger_open(&b.shift.ledger, log, &o->retry, o->fail_fast);
+    cf_budget_open(&b.shift.budget, o->time_start, o->time_limit);
+    cf_statusfile_start(&b.status, o->status_file, log);
     cf_progress_start(&b.progress, log, o->progress, o->progress_interval, o->quiet);
     if (cf_stop_start(&b.shift.stop, o->grace, tick, &b, &err) == CF_OK) {
         live(&b, &left, &err);
@@ -354,6 +419,7 @@ int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
     if (b.work_start)
         sum_up(&b);
     status = conclude(&b, left, &err);
+    put_status(&b, "ended", status);
     tear_down(&b);
     return status;
 }

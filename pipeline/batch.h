@@ -14,6 +14,9 @@
 #include "store/layout.h"
 #include "store/meta.h"
 
+struct cf_crew_share;
+struct cf_loaded;
+
 enum { CF_BATCH_WHERE = 16 };
 
 struct cf_batch_options {
@@ -37,14 +40,24 @@ struct cf_batch_options {
     const char *cache; /* directory of the cache of text features, NULL: none */
     int64_t cache_bytes; /* its bound, default 1 GiB */
     struct cf_retry retry;
-    int fail_fast;   /* stop after so many failures in a row */
-    int grace;       /* seconds for the image at hand after a stop signal */
-    int stop_status; /* when stopped with work left, 0..255, default 75 */
+    int workers;             /* processes that share one loaded model, default 1 */
+    int64_t time_limit;      /* seconds from time_start on, default CF_UNLIMITED */
+    long long time_start;    /* monotonic ms; by default when the defaults were set */
+    bool exclusive;          /* leave where another worker of this host is at work */
+    bool dry_run;            /* tell what would be done and what it would cost */
+    const char *status_file; /* pipeline/statusfile.h; NULL: none */
+    int fail_fast;           /* stop after so many failures in a row */
+    int grace;               /* seconds for the image at hand after a stop signal */
+    int stop_status;         /* when stopped with work left, 0..255, default 75 */
     enum cf_meta_level meta;
     enum cf_progress_mode progress;
     int progress_interval; /* seconds between lines, default 60 */
     bool log_prompts;      /* lines about an image tell its prompt */
     bool quiet;
+    /* Of one of a crew (crew.h); NULL: a worker by itself. */
+    struct cf_loaded *loaded; /* held; closed by the worker */
+    struct cf_crew_share *share;
+    int index; /* in the crew */
 };
 
 void cf_batch_default(struct cf_batch_options *o);

@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/duration.h"
 #include "base/parse.h"
 #include "base/team.h"
 #include "config.h"
-#include "pipeline/batch.h"
+#include "pipeline/crew.h"
+#include "pipeline/launch.h"
 #include "pipeline/finish.h"
 
 enum {
@@ -32,6 +34,12 @@ enum {
     STOP_STATUS,
     INTERVAL,
     LOG_PROMPTS,
+    WORKERS,
+    TIME_LIMIT,
+    EXCLUSIVE,
+    DRY_RUN,
+    STATUS_FILE,
+    LOG_FILE,
     SHOW_VERSION
 };
 
@@ -57,10 +65,23 @@ static const struct cf_option options[] = {
      "compute threads; auto: affinity mask, bounded by\n"
      "the cgroup quota, OMP_NUM_THREADS and\n"
      "SLURM_CPUS_PER_TASK"},
+    {WORKERS, "workers", "N",
+     "processes that share one loaded model, each with its\n"
+     "part of the threads and processors; default 1"},
     {WHERE, "where", "KEY=VALUE",
      "only jobs with this batch, tag, recipe or key; again:\n"
      "all must hold"},
     {'n', "max-jobs", "N", "stop after N jobs"},
+    {TIME_LIMIT, "time-limit", "TIME",
+     "claim only what is expected to end in time: 90, 90m,\n"
+     "2h, M:SS, H:MM:SS, D-HH:MM:SS, UNLIMITED, as squeue\n"
+     "-h -o %L prints it"},
+    {EXCLUSIVE, "exclusive", NULL,
+     "leave with 0 where another worker of this host is at\n"
+     "work on the queue"},
+    {DRY_RUN, "dry-run", NULL,
+     "open everything, tell jobs, time, memory and disk, and\n"
+     "change nothing; one JSON object with --log-format=json"},
     {WAIT, "wait", "SECONDS",
      "when nothing is left, look for new jobs so long,\n"
      "default 0"},
@@ -89,6 +110,11 @@ static const struct cf_option options[] = {
     {PROGRESS, "progress", "auto|always|never",
      "a bar on a terminal, a line a minute elsewhere"},
     {INTERVAL, "progress-interval", "SECONDS", "between these lines, default 60"},
+    {STATUS_FILE, "status-file", "FILE",
+     "how the run stands, as JSON, replaced every 10 s"},
+    {LOG_FILE, "log-file", "FILE",
+     "append log lines to FILE; errors go to standard error\n"
+     "as well"},
     {LOG_PROMPTS, "log-prompts", NULL, "lines about an image also tell its prompt"},
     {LOG_FORMAT, "log-format", "text|json", "form of log lines on standard error"},
     {'q', "quiet", NULL, "errors only"},
@@ -101,6 +127,7 @@ static const struct cf_option options[] = {
 struct args {
     struct cf_batch_options o;
     struct cf_log log;
+    const char *log_file;
     bool help, version;
 };
 
@@ -146,6 +173,19 @@ static enum cf_status set_work(struct cf_batch_options *o, int key, const char *
                             err);
     case LOG_PROMPTS:
         o->log_prompts = true;
+        return CF_OK;
+    case WORKERS:
+        return cf_parse_int(v, 1, CF_CREW_MAX, &o->workers, "--workers", err);
+    case TIME_LIMIT:
+        return cf_parse_duration(v, &o->time_limit, "--time-limit", err);
+    case EXCLUSIVE:
+        o->exclusive = true;
+        return CF_OK;
+    case DRY_RUN:
+        o->dry_run = true;
+        return CF_OK;
+    case STATUS_FILE:
+        o->status_file = v;
         return CF_OK;
     default:
         return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
@@ -199,6 +239,9 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case LOG_FORMAT:
         CF_TRY(cf_parse_word(v, forms, &n, "--log-format", err));
         a->log.json = n == 1;
+        break;
+    case LOG_FILE:
+        a->log_file = v;
         break;
     case 'q':
         o->quiet = true;
@@ -265,8 +308,9 @@ int main(int argc, char **argv)
         cf_fail(&err, CF_EUSAGE, "--db=FILE is missing; cfgen-jobs init makes one");
     } else if (err.status == CF_OK && a.o.results && !a.o.shard) {
         cf_fail(&err, CF_EUSAGE, "--results=FILE needs --shard");
-    } else if (err.status == CF_OK) {
-        return cf_batch_run(&a.o, &a.log);
+    } else if (err.status == CF_OK &&
+               (!a.log_file || cf_log_open(&a.log, a.log_file, &err) == CF_OK)) {
+        return cf_launch(&a.o, &a.log);
     }
     return err.status == CF_OK ? 0 : cf_cli_complain("cfgen-batch", &err);
 }

@@ -89,17 +89,15 @@ static enum cf_status finish_rows(struct cf_commit *c, const struct cf_tar_mark 
 }
 
 static void tell(struct cf_commit *c, const struct cf_piece *p, const char *path,
-                 double file_ms)
+                 const char *stages)
 {
     char *prompt = NULL;
 
     if (c->shift->o->log_prompts)
         prompt = cf_utf8_printable(p->job.prompt, p->job.prompt_len, 1000, NULL);
     cf_log(c->shift->log, CF_LOG_DEBUG, "done",
-           "job=%lld path=%s bytes=%lld encode_ms=%.0f generate_ms=%.0f decode_ms=%.0f "
-           "webp_ms=%.0f file_ms=%.0f%s%s%s",
-           (long long)p->job.id, path, (long long)p->blob.size, p->times.encode,
-           p->times.generate, p->times.decode, p->webp_ms, file_ms,
+           "job=%lld attempt=%d path=%s bytes=%lld ms=%s%s%s%s", (long long)p->job.id,
+           p->job.attempt, path, (long long)p->blob.size, stages,
            prompt ? " prompt=\"" : "", prompt ? prompt : "", prompt ? "\"" : "");
     cf_free(prompt);
 }
@@ -119,8 +117,10 @@ static void count(struct cf_commit *c, double file_ms, double row_ms)
         } else {
             more.done++;
             more.encode_ms += piece->times.encode;
+            more.generate_ms += piece->times.generate;
+            more.decode_ms += piece->times.decode;
             more.webp_ms += piece->webp_ms;
-            tell(c, piece, p->path[i], file_ms / p->n);
+            tell(c, piece, p->path[i], p->stages[i]);
         }
         cf_piece_free(piece);
     }

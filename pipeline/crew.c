@@ -29,7 +29,7 @@ static void fold(struct cf_crew_slot *to, struct cf_crew_slot *from)
     atomic_fetch_add(&to->done, atomic_exchange(&from->done, 0));
     atomic_fetch_add(&to->failed, atomic_exchange(&from->failed, 0));
     atomic_fetch_add(&to->released, atomic_exchange(&from->released, 0));
-    for (int i = 0; i < CF_CREW_STAGES; i++)
+    for (int i = 0; i < CF_NSTAGE; i++)
         atomic_fetch_add(&to->stage_us[i], atomic_exchange(&from->stage_us[i], 0));
 }
 
@@ -38,7 +38,7 @@ static void add(struct cf_crew_sum *sum, struct cf_crew_slot *s)
     sum->done += atomic_load(&s->done);
     sum->failed += atomic_load(&s->failed);
     sum->released += atomic_load(&s->released);
-    for (int i = 0; i < CF_CREW_STAGES; i++)
+    for (int i = 0; i < CF_NSTAGE; i++)
         sum->stage_ms[i] += (double)atomic_load(&s->stage_us[i]) * 1e-3;
 }
 
@@ -52,7 +52,7 @@ struct cf_crew_sum cf_crew_sum(struct cf_crew_share *share)
     return sum;
 }
 
-int cf_crew_reserve(struct cf_crew_share *share, int want, long max)
+int cf_crew_reserve(struct cf_crew_share *share, int index, int want, long max)
 {
     long had = atomic_load(&share->reserved), n;
 
@@ -61,12 +61,24 @@ int cf_crew_reserve(struct cf_crew_share *share, int want, long max)
         if (n <= 0)
             return 0;
     } while (!atomic_compare_exchange_weak(&share->reserved, &had, had + n));
+    atomic_fetch_add(&share->slot[index].reserved, n);
     return (int)n;
 }
 
-void cf_crew_unreserve(struct cf_crew_share *share, int n)
+void cf_crew_unreserve(struct cf_crew_share *share, int index, int n)
 {
+    atomic_fetch_sub(&share->slot[index].reserved, n);
     atomic_fetch_sub(&share->reserved, n);
+}
+
+/* A child is gone: others may do what it had begun. */
+static void give_up(struct cf_crew_share *share, int index)
+{
+    long reserved = atomic_exchange(&share->slot[index].reserved, 0),
+         ended = atomic_exchange(&share->slot[index].ended, 0);
+
+    if (reserved > ended)
+        atomic_fetch_sub(&share->reserved, reserved - ended);
 }
 
 int cf_crew_worse(int a, int b)
@@ -204,7 +216,7 @@ static void ended(struct crew *c, int index, int how)
 
     c->pid[index] = 0;
     c->running--;
-    cf_crew_unreserve(c->share, (int)atomic_exchange(&slot->at_hand, 0));
+    give_up(c->share, index);
     fold(&c->share->gone, slot);
     if (ended_in_order(how)) {
         c->result.status = cf_crew_worse(c->result.status, WEXITSTATUS(how));

@@ -25,13 +25,23 @@
 #include "base/error.h"
 #include "base/log.h"
 
-enum { CF_CREW_MAX = 256, CF_CREW_STAGES = 6 };
+enum { CF_CREW_MAX = 256 };
+
+enum cf_stage {
+    CF_STAGE_ENCODE,
+    CF_STAGE_GENERATE,
+    CF_STAGE_DECODE,
+    CF_STAGE_WEBP,
+    CF_STAGE_FILE,
+    CF_STAGE_ROW,
+    CF_NSTAGE
+};
 
 /* What one child has come to; written by the child alone. */
 struct cf_crew_slot {
     atomic_long done, failed, released; /* jobs that ended */
-    atomic_long at_hand;                /* jobs claimed that have not ended */
-    atomic_llong stage_us[CF_CREW_STAGES];
+    atomic_long reserved, ended; /* jobs of cf_crew_reserve; jobs claimed that ended */
+    atomic_llong stage_us[CF_NSTAGE];
 };
 
 /* In memory shared by all. */
@@ -69,14 +79,15 @@ void cf_crew_close(struct cf_crew_share *share); /* NULL is fine */
 /* Sums over all children, those that are gone included. */
 struct cf_crew_sum {
     long done, failed, released;
-    double stage_ms[CF_CREW_STAGES];
+    double stage_ms[CF_NSTAGE];
 };
 struct cf_crew_sum cf_crew_sum(struct cf_crew_share *share);
 
-/* At most `want` of what is left of a bound of max jobs for all children; the rest of a
- * reservation is given back by cf_crew_unreserve. */
-int cf_crew_reserve(struct cf_crew_share *share, int want, long max);
-void cf_crew_unreserve(struct cf_crew_share *share, int n);
+/* For child index: at most `want` of what is left of a bound of max jobs for all; what
+ * was not claimed after all is given back by cf_crew_unreserve, what a child had claimed
+ * and not ended when it died, by the parent. */
+int cf_crew_reserve(struct cf_crew_share *share, int index, int want, long max);
+void cf_crew_unreserve(struct cf_crew_share *share, int index, int n);
 
 /* Part index of n of the processors in all; all where they are fewer than n. */
 void cf_crew_slice(const cpu_set_t *all, int index, int n, cpu_set_t *part);

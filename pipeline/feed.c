@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "pipeline/crew.h"
 
 enum { AUTO_CLAIM = 16, STEP_MS = 100, PATIENCE = 300 /* seconds for a delayed job */ };
 
@@ -65,9 +66,53 @@ static int claim_size(const struct cf_feed *f)
         k = us ? 5000000 / us : 1; /* the first image tells how long one takes */
     if (!o->claim && k > AUTO_CLAIM)
         k = AUTO_CLAIM;
-    if (o->max_jobs && k > o->max_jobs - f->claimed)
-        k = o->max_jobs - f->claimed;
     return k < 1 ? 1 : k > CF_LOT_MAX ? CF_LOT_MAX : (int)k;
+}
+
+/* Of k jobs, those that --max-jobs leaves room for, here or in the whole crew. */
+static int reserve(struct cf_feed *f, int k)
+{
+    const struct cf_batch_options *o = f->shift->o;
+
+    if (!o->max_jobs)
+        return k;
+    if (o->share)
+        return cf_crew_reserve(o->share, o->index, k, o->max_jobs);
+    return k < o->max_jobs - f->claimed ? k : (int)(o->max_jobs - f->claimed);
+}
+
+static void unreserve(struct cf_feed *f, int n)
+{
+    const struct cf_batch_options *o = f->shift->o;
+
+    if (o->max_jobs && o->share)
+        cf_crew_unreserve(o->share, o->index, n);
+}
+
+/* Of k jobs, those that are expected to end before the limit of time. None: wait for what
+ * is at hand, it may be faster; with nothing at hand there is no time for another. */
+static int in_time(struct cf_feed *f, int k)
+{
+    const struct cf_tally t = cf_ledger_tally(&f->shift->ledger);
+    double write_ms = t.done ? (t.webp_ms + t.file_ms + t.row_ms) / (double)t.done : 0;
+
+    return cf_budget_fit(&f->shift->budget, cf_clock_ms(), k,
+                         (int)cf_ledger_in_flight(&f->shift->ledger), write_ms);
+}
+
+/* No time for another job: work is left if there is one. */
+static enum cf_status when_late(struct cf_feed *f, enum next *then, struct cf_error *err)
+{
+    long at_hand = cf_ledger_in_flight(&f->shift->ledger);
+    int64_t due = 0;
+
+    if (at_hand) {
+        wait_alone(f, at_hand - 1);
+        return CF_OK;
+    }
+    CF_TRY(cf_queue_due(f->queue, &due, err));
+    *then = due ? WORK_LEFT : END;
+    return CF_OK;
 }
 
 /* Read settings and check texts; what is wrong here fails at once and for good. */
@@ -128,28 +173,42 @@ static enum cf_status when_empty(struct cf_feed *f, enum next *then, struct cf_e
         *then = due < 0 ? END : WORK_LEFT;
         return CF_OK;
     }
+    if (!patient && cf_budget_left(&f->shift->budget, now) <= 1000LL * due)
+        return when_late(f, then, err);
     *then = wait_seconds(f, patient ? 1 : due + 1) ? AGAIN : WORK_LEFT;
     return CF_OK;
 }
 
 static enum cf_status step(struct cf_feed *f, enum next *then, struct cf_error *err)
 {
-    const struct cf_batch_options *o = f->shift->o;
     struct cf_jobs jobs = {0};
     bool suspect = false;
+    enum cf_status st;
+    int k;
 
     *then = WORK_LEFT;
     if (stopping(f) || !wait_room(f))
-        return CF_OK;
-    *then = END;
-    if (o->max_jobs && f->claimed >= o->max_jobs)
         return CF_OK;
     *then = AGAIN;
     CF_TRY(cf_queue_suspect(f->queue, &suspect, err));
     if (suspect && !wait_alone(f, 0))
         return CF_OK;
+    k = in_time(f, claim_size(f));
+    if (!k)
+        return when_late(f, then, err);
+    k = reserve(f, k);
+    if (!k) {
+        *then = END;
+        return CF_OK;
+    }
     cf_fault_point("claim", 0);
-    CF_TRY(cf_queue_claim(f->queue, f->shift->worker_id, claim_size(f), &jobs, err));
+    st = cf_queue_claim(f->queue, f->shift->worker_id, k, &jobs, err);
+    unreserve(f, k - jobs.n);
+    CF_TRY(st);
+    if (jobs.damaged)
+        cf_log(f->shift->log, CF_LOG_ERROR, "jobs failed", "jobs=%d code=EFORMAT",
+               jobs.damaged);
+    cf_ledger_add(&f->shift->ledger, &(struct cf_tally){.failed = jobs.damaged});
     if (jobs.n) {
         f->empty_since = 0;
         return hand_on(f, &jobs, err);

@@ -1,13 +1,10 @@
 #include "pipeline/generate.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
-
-enum { AUTO_SIDE = 8 };
 
 struct generator {
     struct cf_shift *shift;
@@ -82,6 +79,7 @@ static void measure(struct generator *g, double ms)
 {
     long long old = atomic_load(&g->shift->image_us), now = (long long)(1e3 * ms) + 1;
 
+    cf_budget_note(&g->shift->budget, ms);
     atomic_store(&g->shift->image_us, old ? (7 * old + 3 * now) / 10 : now);
 }
 
@@ -101,19 +99,6 @@ static void on_failure(struct generator *g, struct cf_slot *const *s, int n,
     }
 }
 
-static struct cf_request request_of(const struct cf_slot *s)
-{
-    return (struct cf_request){
-        .prompt = s->job->prompt,
-        .prompt_len = s->job->prompt_len,
-        .negative = s->job->negative,
-        .negative_len = s->job->negative_len,
-        .cond = cf_encoded_text(s->cond),
-        .avoid = s->avoid ? cf_encoded_text(s->avoid) : NULL,
-        .seed = s->job->seed,
-    };
-}
-
 /* Texts that the feed did not encode, then all of the group; times: of one image. */
 static enum cf_status work(struct generator *g, struct cf_slot *const *s, int n,
                            struct cf_request *req, struct cf_plan *plan,
@@ -121,15 +106,16 @@ static enum cf_status work(struct generator *g, struct cf_slot *const *s, int n,
                            struct cf_error *err)
 {
     struct cf_shift *shift = g->shift;
-    double t0 = 1e3 * cf_clock();
+    double t0 = 1e3 * cf_clock(), encode;
 
     CF_TRY(cf_loaded_encode(shift->loaded, s, n, err));
-    times->encode = g->lot->encode_ms + (1e3 * cf_clock() - t0) / n;
+    encode = g->lot->encode_ms + (1e3 * cf_clock() - t0) / n;
     for (int i = 0; i < n; i++)
-        req[i] = request_of(s[i]);
+        req[i] = cf_slot_request(s[i]);
     t0 = 1e3 * cf_clock();
     CF_TRY(cf_pool_run(cf_loaded_pool(shift->loaded), &s[0]->recipe.params, req, n,
                        &shift->stop.cancel, plan, result, times, err));
+    *times = (struct cf_engine_times){encode, times->generate / n, times->decode / n};
     measure(g, (1e3 * cf_clock() - t0) / n);
     return CF_OK;
 }
@@ -168,33 +154,14 @@ static void one_by_one(struct generator *g, struct cf_slot *const *s, int n)
         run_group(g, &s[i], 1);
 }
 
-/* How many images of these settings fit side by side: a quarter of the machine's memory.
- */
-static int side_by_side(struct generator *g, const struct cf_gen_params *params, int want)
-{
-    const struct cf_pool *pool = cf_loaded_pool(g->shift->loaded);
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    const int asked = g->shift->o->side;
-    int n = asked ? asked : AUTO_SIDE * cf_pool_groups(pool);
-    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
-
-    n = n < CF_LOT_MAX ? n : CF_LOT_MAX;
-    n = n < want ? n : want;
-    while (plan && !asked && n > 1 &&
-           cf_engine_plan(cf_pool_engine(pool), params, n, plan, NULL) == CF_OK &&
-           (double)plan->arena_bytes > memory / 4)
-        n /= 2;
-    cf_free(plan);
-    return n < 1 ? 1 : n;
-}
-
 /* Slots from first on that go with it, in the order of the lot. */
 static int gather(struct generator *g, int first, struct cf_slot **group)
 {
     struct cf_slot *slot = g->lot->slot;
     const bool in_order = g->shift->in_tars;
     int n = g->lot->jobs.n, m = 0;
-    int side = side_by_side(g, &slot[first].recipe.params, n - first);
+    int side = cf_pool_side(cf_loaded_pool(g->shift->loaded), &slot[first].recipe.params,
+                            g->shift->o->side, n - first);
 
     for (int j = first; j < n && m < side; j++) {
         if (!slot[j].open)

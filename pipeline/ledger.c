@@ -32,6 +32,9 @@ static void add(struct cf_tally *t, const struct cf_tally *more)
     t->done += more->done;
     t->failed += more->failed;
     t->lost += more->lost;
+    t->released += more->released;
+    t->generate_ms += more->generate_ms;
+    t->decode_ms += more->decode_ms;
     t->encode_ms += more->encode_ms;
     t->webp_ms += more->webp_ms;
     t->file_ms += more->file_ms;
@@ -69,6 +72,16 @@ struct cf_tally cf_ledger_tally(struct cf_ledger *l)
     t = l->tally;
     pthread_mutex_unlock(&l->lock);
     return t;
+}
+
+long cf_ledger_in_flight(struct cf_ledger *l)
+{
+    long n;
+
+    pthread_mutex_lock(&l->lock);
+    n = l->in_flight;
+    pthread_mutex_unlock(&l->lock);
+    return n;
 }
 
 bool cf_ledger_wait(struct cf_ledger *l, long n, int ms)
@@ -148,8 +161,9 @@ void cf_ledger_charge(struct cf_ledger *l, struct cf_queue *q, const struct cf_j
         cf_ledger_ended(l, 1, NULL);
         return;
     }
-    cf_log(l->log, CF_LOG_ERROR, "job failed", "job=%lld final=%d code=%s error=\"%s\"",
-           (long long)job->id, final, cf_status_name(why->status), why->msg);
+    cf_log(l->log, CF_LOG_ERROR, "job failed",
+           "job=%lld attempt=%d final=%d code=%s error=\"%s\"", (long long)job->id,
+           job->attempt, final, cf_status_name(why->status), why->msg);
     if (suspect && (n = count_failure(l)) >= l->fail_fast) {
         cf_fail(&err, CF_EBUG,
                 "%d jobs in a row failed (--fail-fast): this worker stops; the last "
@@ -169,7 +183,7 @@ void cf_ledger_release(struct cf_ledger *l, struct cf_queue *q, const struct cf_
         err.status != CF_ECANCEL) /* then unregistering the worker does it */
         cf_log(l->log, CF_LOG_WARN, "not released", "job=%lld why=\"%s\"",
                (long long)job->id, err.msg);
-    cf_ledger_ended(l, 1, NULL);
+    cf_ledger_ended(l, 1, &(struct cf_tally){.released = 1});
 }
 
 void cf_ledger_error(struct cf_ledger *l, struct cf_queue *q, const struct cf_job *job,

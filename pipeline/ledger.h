@@ -17,8 +17,8 @@
 /* Counts and seconds so far. failed: for good, those that reaping ended as CRASH_LOOP
  * among them. */
 struct cf_tally {
-    long claimed, done, failed, lost;
-    double encode_ms, webp_ms, file_ms, row_ms;
+    long claimed, done, failed, lost, released;
+    double encode_ms, generate_ms, decode_ms, webp_ms, file_ms, row_ms;
 };
 
 struct cf_ledger {
@@ -42,6 +42,8 @@ void cf_ledger_claimed(struct cf_ledger *l, int n);
 void cf_ledger_ended(struct cf_ledger *l, int n, const struct cf_tally *more);
 void cf_ledger_add(struct cf_ledger *l, const struct cf_tally *more);
 struct cf_tally cf_ledger_tally(struct cf_ledger *l);
+/* Claimed and not ended. */
+long cf_ledger_in_flight(struct cf_ledger *l);
 
 /* Wait, ms milliseconds at most, until no more than n claimed jobs have not ended. True
  * when it is so. */

@@ -30,15 +30,31 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
         return CF_ENOMEM;
     l->o = *o;
     pthread_mutex_init(&l->lock, NULL);
-    if (o->cache)
+    if (o->cache && !o->held)
         st = cf_cache_open(&l->cache, o->cache, o->cache_bytes, err);
     if (st == CF_OK)
         st = cf_pool_open(&l->pool, o->cpu, o->threads, err);
+    if (st == CF_OK && o->held)
+        cf_pool_hold(l->pool);
     if (st == CF_OK)
         *loaded = l;
     else
         cf_loaded_close(l);
     return st;
+}
+
+enum cf_status cf_loaded_go(struct cf_loaded *l, struct cf_cancel *cancel,
+                            struct cf_error *err)
+{
+    if (!l->o.held)
+        return CF_OK;
+    l->o.held = false;
+    l->o.cancel = cancel;
+    if (l->o.cache)
+        CF_TRY(cf_cache_open(&l->cache, l->o.cache, l->o.cache_bytes, err));
+    if (l->texts)
+        cf_texts_adopt(l->texts, l->cache, cancel);
+    return cf_pool_go(l->pool, err);
 }
 
 /* Under the lock, for the feed may be at it. */

@@ -24,12 +24,19 @@ struct cf_loaded_options {
     int64_t cache_bytes;
     struct cf_cancel *cancel; /* while encoding */
     struct cf_log *log;
+    bool held; /* one thread and no file of the cache until cf_loaded_go: for a parent
+                  that loads and children that work */
 };
 
 /* No model yet. */
 enum cf_status cf_loaded_open(struct cf_loaded **loaded,
                               const struct cf_loaded_options *o, struct cf_error *err);
 void cf_loaded_close(struct cf_loaded *loaded); /* NULL is fine */
+
+/* What was held begins: all threads, the cache, the flag. In the process that works, from
+ * the thread that generates; nothing to do for what was not held. */
+enum cf_status cf_loaded_go(struct cf_loaded *loaded, struct cf_cancel *cancel,
+                            struct cf_error *err);
 
 /* Of the generator's thread. name NULL: the worker's own. *changed where it was not in
  * memory before. On failure none may be. */

@@ -7,10 +7,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/commit.c %D%/commit.h \
 	%D%/crew.c %D%/crew.h \
 	%D%/engine.c %D%/engine.h \
+	%D%/estimate.c %D%/estimate.h \
 	%D%/exclusive.c %D%/exclusive.h \
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \

@@ -97,3 +97,16 @@ enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_tex
     }
     return CF_OK;
 }
+
+struct cf_request cf_slot_request(const struct cf_slot *s)
+{
+    return (struct cf_request){
+        .prompt = s->job->prompt,
+        .prompt_len = s->job->prompt_len,
+        .negative = s->job->negative,
+        .negative_len = s->job->negative_len,
+        .cond = cf_encoded_text(s->cond),
+        .avoid = s->avoid ? cf_encoded_text(s->avoid) : NULL,
+        .seed = s->job->seed,
+    };
+}

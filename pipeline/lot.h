@@ -6,6 +6,7 @@
 #define CF_PIPELINE_LOT_H
 
 #include "jobs/queue.h"
+#include "pipeline/engine.h"
 #include "pipeline/settings.h"
 #include "pipeline/texts.h"
 
@@ -36,6 +37,9 @@ enum cf_status cf_slot_read(struct cf_slot *slot, struct cf_error *err);
  * (unless remembered_only). On failure these slots have none. */
 enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_texts *texts,
                                bool remembered_only, struct cf_error *err);
+
+/* What the generator is asked for; borrowed from the slot, whose texts are encoded. */
+struct cf_request cf_slot_request(const struct cf_slot *slot);
 
 /* How many slots are open. */
 int cf_lot_open_slots(const struct cf_lot *lot);

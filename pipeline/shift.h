@@ -12,6 +12,7 @@
 
 #include "pipeline/batch.h"
 #include "pipeline/belt.h"
+#include "pipeline/budget.h"
 #include "pipeline/finish.h"
 #include "pipeline/ledger.h"
 #include "pipeline/loaded.h"
@@ -32,6 +33,7 @@ struct cf_shift {
     struct cf_loaded *loaded;
     struct cf_belt *lots, *images, *files;
     struct cf_ledger ledger;
+    struct cf_budget budget; /* of time */
     struct cf_stop stop;
     atomic_llong image_us; /* running mean of an image, 0 until the first */
     atomic_int pieces;     /* handed on by the generator and not ended */

@@ -163,14 +163,15 @@ enum cf_status cf_tarout_drained(struct cf_tarout *t, struct cf_queue *q,
                                  struct cf_error *err)
 {
     int after = 0;
+    bool found;
 
     CF_TRY(cf_tarout_end(t, q, err));
     for (;;) {
         struct cf_error why = {0};
         struct cf_tar_size at;
 
-        CF_TRY(cf_queue_tar_take(q, t->worker_id, after, &t->count, err));
-        if (!t->count.members) /* a new one, or one that nothing is in: no file */
+        CF_TRY(cf_queue_tar_left(q, t->worker_id, after, &t->count, &found, err));
+        if (!found)
             return CF_OK;
         at = size_of(&t->count);
         after = t->count.number + 1;

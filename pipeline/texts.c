@@ -71,6 +71,12 @@ static struct cf_encoded *wrap(const struct cf_prompt *p, struct cf_text *text,
     return e;
 }
 
+void cf_texts_adopt(struct cf_texts *t, struct cf_cache *cache, struct cf_cancel *cancel)
+{
+    t->cache = cache;
+    cf_textenc_cancel(t->enc, cancel);
+}
+
 /* ---- opening ---- */
 
 /* Everything but the prompt that features depend on, as one line. */

@@ -34,6 +34,10 @@ enum cf_status cf_texts_open(struct cf_texts **texts, const struct cf_texts_opti
                              struct cf_error *err);
 void cf_texts_close(struct cf_texts *texts); /* NULL is fine; references stay valid */
 
+/* Another cache and another flag than at opening, for a process that was forked since. */
+void cf_texts_adopt(struct cf_texts *texts, struct cf_cache *cache,
+                    struct cf_cancel *cancel);
+
 /* An encoded prompt that several images share: never changed, freed with its last
  * reference. */
 struct cf_encoded;

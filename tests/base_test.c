@@ -282,7 +282,7 @@ static void a_log_file_is_appended_to_and_errors_are_told_twice(void **state)
     assert_true(read(errors[0], copy, sizeof copy - 1) > 0);
     assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
     assert_ptr_equal(strstr(text, "before\n"), text);
-    assert_non_null(strstr(text, " info good worker=7 job=3\n"));
+    assert_non_null(strstr(text, " info good job=3 worker=7\n"));
     assert_null(strstr(copy, "good"));
     assert_non_null(strstr(text, copy));
     v = json_loads(copy, 0, NULL);

@@ -15,9 +15,13 @@ static void without_a_limit_all_is_begun(void **state)
     struct cf_budget b;
 
     (void)state;
-    cf_budget_start(&b, START, CF_UNLIMITED);
+    cf_budget_open(&b, START, CF_UNLIMITED);
     cf_budget_note(&b, 1e9);
     assert_int_equal(cf_budget_fit(&b, START + 1000000000LL, 16, 99, 1e9), 16);
+    assert_true(cf_budget_left(&b, START) > 1000000000LL);
+    cf_budget_open(&b, START, 2);
+    assert_int_equal(cf_budget_left(&b, START + 500), 1500);
+    assert_int_equal(cf_budget_left(&b, START + 5000), 0);
 }
 
 static void before_the_first_image_one_at_a_time(void **state)
@@ -25,11 +29,12 @@ static void before_the_first_image_one_at_a_time(void **state)
     struct cf_budget b;
 
     (void)state;
-    cf_budget_start(&b, START, 60);
+    cf_budget_open(&b, START, 60);
     assert_int_equal(cf_budget_fit(&b, START, 16, 0, 0), 1);
+    assert_int_equal(cf_budget_fit(&b, START, 16, 1, 0), 0);
     assert_int_equal(cf_budget_fit(&b, START + 59900, 16, 0, 0), 0);
     assert_int_equal(cf_budget_fit(&b, START + 70000, 16, 0, 0), 0);
-    cf_budget_start(&b, START, 0);
+    cf_budget_open(&b, START, 0);
     assert_int_equal(cf_budget_fit(&b, START, 1, 0, 0), 0);
 }
 
@@ -39,7 +44,7 @@ static void as_many_as_fit_and_no_more(void **state)
     int last = 16;
 
     (void)state;
-    cf_budget_start(&b, START, 60);
+    cf_budget_open(&b, START, 60);
     cf_budget_note(&b, 2000);
     assert_int_equal(cf_budget_fit(&b, START, 16, 0, 0), 16);
     for (long long t = START; t <= START + 60000; t += 100) {
@@ -61,7 +66,7 @@ static void a_slow_image_is_remembered_for_a_while(void **state)
     struct cf_budget b;
 
     (void)state;
-    cf_budget_start(&b, START, 60);
+    cf_budget_open(&b, START, 60);
     cf_budget_note(&b, 20000);
     for (int i = 0; i < CF_BUDGET_RECENT - 1; i++)
         cf_budget_note(&b, 100);

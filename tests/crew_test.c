@@ -268,13 +268,35 @@ static void no_more_than_the_bound_is_reserved(void **state)
 
     (void)state;
     assert_non_null(share);
-    assert_int_equal(cf_crew_reserve(share, 4, 10), 4);
-    assert_int_equal(cf_crew_reserve(share, 4, 10), 4);
-    assert_int_equal(cf_crew_reserve(share, 4, 10), 2);
-    assert_int_equal(cf_crew_reserve(share, 4, 10), 0);
-    cf_crew_unreserve(share, 3);
-    assert_int_equal(cf_crew_reserve(share, 4, 10), 3);
+    assert_int_equal(cf_crew_reserve(share, 0, 4, 10), 4);
+    assert_int_equal(cf_crew_reserve(share, 1, 4, 10), 4);
+    assert_int_equal(cf_crew_reserve(share, 0, 4, 10), 2);
+    assert_int_equal(cf_crew_reserve(share, 1, 4, 10), 0);
+    cf_crew_unreserve(share, 0, 3);
+    assert_int_equal(cf_crew_reserve(share, 1, 4, 10), 3);
     free(share);
+}
+
+static int dies_with_work(void *ctx, struct cf_crew_share *share, int index)
+{
+    int n;
+
+    (void)ctx;
+    n = cf_crew_reserve(share, index, 8, 10);
+    if (count_me() == 0) {
+        atomic_store(&share->slot[index].ended, 1);
+        raise(SIGKILL);
+    }
+    return n == 8 && cf_crew_reserve(share, index, 8, 10) == 1 ? 0 : 1;
+}
+
+static void what_a_dead_worker_had_begun_is_not_counted(void **state)
+{
+    struct cf_crew_result result;
+
+    (void)state;
+    run(1, dies_with_work, &result);
+    assert_int_equal(result.status, 0);
 }
 
 int main(void)
@@ -288,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup(children_hear_when_the_parent_is_killed, again),
         cmocka_unit_test_setup(a_parent_with_threads_is_refused, again),
         cmocka_unit_test_setup(processors_are_divided_and_none_is_left_over, again),
+        cmocka_unit_test_setup(what_a_dead_worker_had_begun_is_not_counted, again),
         cmocka_unit_test_setup(no_more_than_the_bound_is_reserved, again),
     };
 

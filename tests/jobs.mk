@@ -30,3 +30,9 @@ TESTS += %D%/cache_test
 %C%_cache_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_cache_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
 %C%_cache_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_fs_shared
+
+check_PROGRAMS += %D%/history_test
+TESTS += %D%/history_test
+%C%_history_test_SOURCES = %D%/history_test.c
+%C%_history_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_history_test_LDADD = $(CF_QUEUE_TEST_LIBS)
