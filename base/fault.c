@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -36,11 +37,22 @@ bool cf_fault_hit(const char *action, const char *place, long long n)
     return false;
 }
 
+bool cf_fault_turn(const char *place)
+{
+    static atomic_llong turn;
+
+    return getenv("CFGEN_FAULT") &&
+           cf_fault_hit("fail", place, atomic_fetch_add(&turn, 1) + 1);
+}
+
 static void wait_for_release(void)
 {
+    static atomic_flag waited = ATOMIC_FLAG_INIT;
     const struct timespec step = {0, 5 * 1000 * 1000};
     const char *file = getenv("CFGEN_FAULT_FILE");
-    int fd = file ? open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0666) : -1;
+    int fd = file && !atomic_flag_test_and_set(&waited)
+                 ? open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0666)
+                 : -1;
 
     if (fd < 0)
         return;

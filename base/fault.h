@@ -7,8 +7,8 @@
  *                     PLACE is the name given here; N the number given here (a job's id,
  *                     a scale, the count of a call), without =N any.
  *   CFGEN_FAULT_FILE  pause makes this file, then waits until somebody removes it, a
- *                     minute at most: so a test knows that the place is reached, does
- * what it wants to, and lets go.
+ *                     minute at most and once in the life of the process: so a test
+ *                     knows that the place is reached, does what it wants, and lets go.
  *
  * Actions of a point: pause, segv, abort, exit (status 3, at once). Other actions are
  * words that a caller asks for and acts upon: nan (spoil the data), fail (refuse). */
@@ -20,6 +20,8 @@
 #ifdef CF_FAULTS
 void cf_fault_point(const char *place, long long n);
 bool cf_fault_hit(const char *action, const char *place, long long n);
+/* "fail:PLACE=N" is hit by the Nth call of the process, whatever its place. */
+bool cf_fault_turn(const char *place);
 #else
 static inline void cf_fault_point(const char *place, long long n)
 {
@@ -31,6 +33,11 @@ static inline bool cf_fault_hit(const char *action, const char *place, long long
     (void)action;
     (void)place;
     (void)n;
+    return false;
+}
+static inline bool cf_fault_turn(const char *place)
+{
+    (void)place;
     return false;
 }
 #endif

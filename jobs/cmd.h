@@ -9,6 +9,7 @@
 
 #include "base/cli.h"
 #include "jobs/queue.h"
+#include "jobs/states.h"
 
 /* The options that every command has; first in each table. A command numbers its own long
  * options from CF_CMD_OWN on. */
@@ -56,11 +57,6 @@ void cf_cmd_print(const char *text, size_t len, size_t max);
 /* The same as one word of a shell: plain, in '', or in $'' where it holds bytes that
  * could harm a terminal. */
 void cf_cmd_quote(const char *text);
-
-/* "ready", "running", ...; "unknown" for no state. */
-const char *cf_state_name(int state);
-/* -1 for another name. */
-int cf_state_of(const char *name);
 
 extern const struct cf_cmd cf_cmd_init, cf_cmd_add, cf_cmd_status, cf_cmd_list,
     cf_cmd_show, cf_cmd_retry, cf_cmd_cancel, cf_cmd_hold, cf_cmd_release, cf_cmd_reap,

@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "jobs/cmd.h"
 #include "jobs/key.h"
+#include "jobs/states.h"
 
 /* In the order of the columns that next reads. */
 #define SELECT                                                                           \

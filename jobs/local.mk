@@ -1,21 +1,26 @@
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
+	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/copy.c %D%/copy.h \
 	%D%/db.h \
+	%D%/detail.c %D%/detail.h \
 	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
+	%D%/history.c %D%/history.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
 	%D%/merge.c \
 	%D%/migrate.c \
 	%D%/plan.c \
+	%D%/manifest.c %D%/manifest.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
+	%D%/remember.c %D%/remember.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
@@ -23,6 +28,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/shard.c %D%/shard.h \
 	%D%/lock.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
 	%D%/where.c \
 	%D%/worker.c
@@ -39,6 +45,5 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_move.c \
 	%D%/cmd_plan.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c \
-	%D%/detail.c %D%/detail.h
+	%D%/cmd_status.c
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

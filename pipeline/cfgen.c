@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/cli.h"
 #include "base/file.h"
 #include "base/parse.h"
@@ -13,6 +14,7 @@
 #include "config.h"
 #include "pipeline/finish.h"
 #include "pipeline/stop.h"
+#include "pipeline/texts.h"
 #include "store/sink.h"
 
 enum {
@@ -238,12 +240,43 @@ static enum cf_status put(const struct args *a, const struct cf_blob *blob,
     return cf_cli_flush(err);
 }
 
+/* Prompt and negative as features; ms: how long it took. */
+static enum cf_status encode(struct args *a, const struct cf_engine *engine,
+                             struct cf_dnn *dnn, struct cf_stop *stop,
+                             struct cf_encoded *text[2], double *ms, struct cf_error *err)
+{
+    const struct cf_prompt p[] = {{a->req.prompt, a->req.prompt_len},
+                                  {a->req.negative, a->req.negative_len}};
+    const struct cf_texts_options o = {
+        .dnn = dnn,
+        .model = cf_engine_model(engine),
+        .dim = cf_engine_text_dim(engine),
+        .cancel = &stop->cancel,
+    };
+    struct cf_texts *texts;
+    enum cf_status st;
+    double t0;
+
+    CF_TRY(cf_texts_open(&texts, &o, err));
+    t0 = 1e3 * cf_clock();
+    st = cf_texts_get(texts, p, a->req.negative ? 2 : 1, false, text, err);
+    *ms = 1e3 * cf_clock() - t0;
+    cf_texts_close(texts);
+    if (st == CF_OK) {
+        a->req.cond = cf_encoded_text(text[0]);
+        a->req.avoid = text[1] ? cf_encoded_text(text[1]) : NULL;
+    }
+    return st;
+}
+
 static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_dnn *dnn,
                            struct cf_stop *stop, struct cf_error *err)
 {
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
     struct cf_result result = {{0}, "", 0};
+    struct cf_encoded *text[2] = {NULL, NULL};
     struct cf_engine_times times = {0};
+    double encode_ms = 0;
     struct cf_story story = {0};
     struct cf_blob blob = {0};
     enum cf_status st = CF_ENOMEM;
@@ -251,14 +284,16 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 
     if (!plan)
         return st;
-    st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
-                       &result, &times, err);
+    st = encode(a, engine, dnn, stop, text, &encode_ms, err);
+    if (st == CF_OK)
+        st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
+                           &result, &times, err);
     if (st == CF_OK)
         st = cf_story_make(&story, engine, dnn, &a->req, plan, &a->recipe.webp, &result,
                            NULL, err);
     if (st == CF_OK)
-        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &proved,
-                              &blob, err);
+        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level,
+                              &stop->cancel, &proved, &blob, err);
     if (st == CF_OK)
         st = put(a, &blob, err);
     if (st == CF_OK && story.note)
@@ -268,8 +303,10 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
             stderr,
             "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
             "ms\n",
-            a->output, plan->width, plan->height, blob.size, times.encode, times.generate,
+            a->output, plan->width, plan->height, blob.size, encode_ms, times.generate,
             times.decode);
+    for (int i = 0; i < 2; i++)
+        cf_encoded_drop(text[i]);
     cf_blob_free(&blob);
     cf_story_free(&story);
     cf_result_free(&result);
@@ -354,6 +391,7 @@ int main(int argc, char **argv)
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
     cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
+    cf_finish_date(&err);
     while ((key = cf_cli_next(&cli, &err)) > 0)
         if (set(&a, key, cli.value, &err) != CF_OK)
             break;

@@ -39,7 +39,20 @@ EXTRA_DIST += %D%/data/queue-1000.sql
 %C%_import_test_SOURCES = %D%/import_test.c
 %C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv
+EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv %D%/data/queue-1.0.sql
 dist_noinst_SCRIPTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
 EXTRA_DIST += %D%/cli/jobs_test_lib.sh
 TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
+
+check_PROGRAMS += %D%/cache_test
+TESTS += %D%/cache_test
+%C%_cache_test_SOURCES = %D%/cache_test.c
+%C%_cache_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_cache_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+%C%_cache_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_fs_shared
+
+check_PROGRAMS += %D%/history_test
+TESTS += %D%/history_test
+%C%_history_test_SOURCES = %D%/history_test.c
+%C%_history_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_history_test_LDADD = $(CF_QUEUE_TEST_LIBS)
