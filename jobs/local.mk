@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/key.c %D%/key.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
+	%D%/report.c %D%/report.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \

@@ -157,9 +157,7 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
     return st;
 }
 
-/* Free is a lock that could be shared now: its holder wants it alone. An unreadable file
- * says nothing, and then the worker is taken to live. */
-static bool lock_is_free(const char *path)
+bool cf_lock_is_free(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     bool is_free;
@@ -197,7 +195,7 @@ static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
         *why = "its host was booted again";
         return TAKEN_DOWN;
     }
-    if (lock_path && lock_is_free(lock_path)) {
+    if (lock_path && cf_lock_is_free(lock_path)) {
         *why = "its worker died";
         return CRASHED;
     }
