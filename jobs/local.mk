@@ -4,10 +4,12 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \
+	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
+	%D%/migrate.c \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/report.c %D%/report.h \
@@ -16,6 +18,8 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/tars.c %D%/tars.h \
+	%D%/where.c \
 	%D%/worker.c
 
 bin_PROGRAMS += cfgen-jobs

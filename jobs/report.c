@@ -128,34 +128,14 @@ static enum cf_status read_stages(struct cf_queue *q, struct cf_report *r,
 
 /* Failures */
 
-/* Whether every failed job has its row in failure, so that cause counts them all. */
-static enum cf_status causes_kept(struct cf_queue *q, const struct cf_report *r,
-                                  bool *kept, struct cf_error *err)
-{
-    int64_t table, n = 0;
-
-    CF_TRY(cf_sql_int64(q->db, "SELECT count(*) FROM sqlite_schema WHERE name = 'cause'",
-                        &table, err));
-    if (table)
-        CF_TRY(cf_sql_int64(q->db, "SELECT sum(n) FROM cause", &n, err));
-    *kept = table && n == r->counts.n[CF_JOB_FAILED];
-    return CF_OK;
-}
-
 static enum cf_status read_causes(struct cf_queue *q, struct cf_report *r,
                                   struct cf_error *err)
 {
-    static const char by_cause[] = "SELECT code, n FROM cause ORDER BY n DESC, code";
-    static const char by_attempt[] =
-        "SELECT coalesce((SELECT a.code FROM attempt a WHERE a.job_id = j.id"
-        " ORDER BY a.n DESC LIMIT 1), 'UNKNOWN') AS code, count(*)"
-        " FROM job j WHERE j.state = 3 GROUP BY 1 ORDER BY 2 DESC, 1";
     enum cf_status st;
     struct cf_sql s;
-    bool row, kept;
+    bool row;
 
-    CF_TRY(causes_kept(q, r, &kept, err));
-    st = cf_sql_open(&s, q->db, kept ? by_cause : by_attempt, err);
+    st = cf_sql_open(&s, q->db, "SELECT code, n FROM cause ORDER BY n DESC, code", err);
     while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row &&
            r->n_cause < CF_REPORT_CAUSES) {
         struct cf_report_cause *c = &r->cause[r->n_cause++];

@@ -2,8 +2,7 @@
  *
  * Bounded work whatever the number of rows: counters kept by trigger, the last outputs by
  * the index of their times, the live workers. So it takes milliseconds at ten million
- * jobs and can be asked for by a monitor. The one exception is a queue with failed jobs
- * that have no row in failure (schema 1.0): there the history of each is read. */
+ * jobs and can be asked for by a monitor. */
 #ifndef CF_JOBS_REPORT_H
 #define CF_JOBS_REPORT_H
 
