@@ -21,6 +21,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/remember.c %D%/remember.h \
+	%D%/report.c %D%/report.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
