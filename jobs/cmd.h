@@ -1,6 +1,8 @@
 /* cmd.h - what the commands of cfgen-jobs share: the call, the queue it opens, its end.
  *
- * A command is one const struct cf_cmd with a table of options (base/cli.h). */
+ * A command is one const struct cf_cmd with a table of options (base/cli.h). Commands that
+ * need nothing but the queue are in jobs/; the program and those that look at the images
+ * too are in pipeline/. */
 #ifndef CF_JOBS_CMD_H
 #define CF_JOBS_CMD_H
 

@@ -17,9 +17,9 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/sql.c %D%/sql.h \
 	%D%/worker.c
 
-bin_PROGRAMS += cfgen-jobs
-cfgen_jobs_SOURCES = \
-	%D%/cfgen-jobs.c \
+# The commands that need nothing but the queue. The program is pipeline/cfgen-jobs.c: other
+# commands of it look at the images too.
+CF_JOBS_COMMANDS = \
 	%D%/cmd.c %D%/cmd.h \
 	%D%/cmd_add.c \
 	%D%/cmd_export.c \
@@ -29,4 +29,3 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_reap.c \
 	%D%/cmd_status.c \
 	%D%/detail.c %D%/detail.h
-cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

@@ -19,3 +19,9 @@ nodist_EXTRA_cfgen_SOURCES = dummy.cxx
 cfgen_batch_SOURCES = %D%/cfgen-batch.c
 cfgen_batch_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_batch_SOURCES = dummy.cxx
+
+# The queue and the images, never the engine: these libraries are the proof of it.
+bin_PROGRAMS += cfgen-jobs
+cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
+	%D%/cfgen-jobs.c
+cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
