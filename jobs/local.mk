@@ -1,9 +1,11 @@
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
+	%D%/audit.c %D%/audit.h \
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \
+	%D%/detail.c %D%/detail.h \
 	%D%/fs.c %D%/fs.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
@@ -27,5 +29,4 @@ CF_JOBS_COMMANDS = \
 	%D%/cmd_list.c \
 	%D%/cmd_move.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c \
-	%D%/detail.c %D%/detail.h
+	%D%/cmd_status.c

@@ -23,5 +23,8 @@ nodist_EXTRA_cfgen_batch_SOURCES = dummy.cxx
 # The queue and the images, never the engine: these libraries are the proof of it.
 bin_PROGRAMS += cfgen-jobs
 cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
-	%D%/cfgen-jobs.c
+	%D%/cfgen-jobs.c \
+	%D%/checks.c %D%/checks.h \
+	%D%/cmd_verify.c \
+	%D%/stored.c %D%/stored.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)

@@ -1,0 +1,175 @@
+#include "pipeline/checks.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "store/meta.h"
+
+static void find(struct cf_finding *f, const char *kind, const struct cf_error *why)
+{
+    if (f->kind)
+        return;
+    f->kind = kind;
+    snprintf(f->text, sizeof f->text, "%s", why->msg);
+}
+
+/* What a failed reading means: a fact about the image, or our own trouble. */
+static enum cf_status judge(struct cf_finding *f, const struct cf_error *why,
+                            struct cf_error *err)
+{
+    switch (why->status) {
+    case CF_ENOMEM:
+    case CF_EPERM:
+        return cf_fail(err, why->status, "%s", why->msg);
+    case CF_ENOENT:
+        find(f, "missing", why);
+        break;
+    case CF_EMISMATCH:
+        find(f, "size", why);
+        break;
+    default:
+        find(f, "file", why);
+    }
+    return CF_OK;
+}
+
+/* The tar while it grows has another name. */
+static int open_tar(const char *root, const char *path, int64_t *size,
+                    struct cf_error *why)
+{
+    int fd = cf_stored_open(root, path, size, why);
+    char *part;
+
+    if (fd >= 0 || why->status != CF_ENOENT)
+        return fd;
+    *why = (struct cf_error){0};
+    part = cf_format(why, "%s.part", path);
+    fd = part ? cf_stored_open(root, part, size, why) : -1;
+    cf_free(part);
+    return fd;
+}
+
+/* Is there a file of that size? */
+static enum cf_status check_place(const char *root, const struct cf_detail *d,
+                                  struct cf_finding *f, struct cf_error *err)
+{
+    struct cf_error why = {0};
+    int64_t size = 0;
+    int fd = d->offset ? open_tar(root, d->path, &size, &why)
+                       : cf_stored_open(root, d->path, &size, &why);
+
+    if (fd < 0)
+        return judge(f, &why, err);
+    close(fd);
+    if (d->offset ? size >= d->offset + d->bytes : size == d->bytes)
+        return CF_OK;
+    cf_fail(&why, CF_EMISMATCH,
+            d->offset ? "the tar ends at %" PRId64 ", the image at %" PRId64
+                      : "%" PRId64 " bytes, the row says %" PRId64,
+            size, d->offset + d->bytes);
+    find(f, "size", &why);
+    return CF_OK;
+}
+
+static void differ(struct cf_finding *f, const char *kind, const char *what,
+                   const char *is, const char *row)
+{
+    struct cf_error why = {0};
+
+    if (strcmp(is, row ? row : "") == 0)
+        return;
+    cf_fail(&why, CF_EMISMATCH, "%s %.64s, the row says %.64s", what, is, row);
+    find(f, kind, &why);
+}
+
+/* The embedded record, where the image has one of ours. */
+static enum cf_status check_record(const struct cf_blob *blob, const struct cf_detail *d,
+                                   struct cf_finding *f, struct cf_error *err)
+{
+    struct cf_error why = {0};
+    json_t *record = NULL;
+    const char *key, *pixels;
+
+    if (cf_meta_read(blob->data, blob->size, &record, &why) != CF_OK) {
+        if (why.status == CF_ENOMEM)
+            return cf_fail(err, why.status, "%s", why.msg);
+        if (why.status != CF_ENOENT) /* none: written with less metadata */
+            find(f, "metadata", &why);
+        return CF_OK;
+    }
+    key = json_string_value(json_object_get(record, "job_key"));
+    pixels = json_string_value(json_object_get(record, "pixel_sha256"));
+    if (key)
+        differ(f, "metadata", "the image tells of job", key, d->key);
+    if (pixels)
+        differ(f, "metadata", "the image tells of pixels", pixels, d->pixel_sha256);
+    json_decref(record);
+    return CF_OK;
+}
+
+static enum cf_status check_pixels(const struct cf_blob *blob, const struct cf_detail *d,
+                                   struct cf_finding *f, struct cf_error *err)
+{
+    char hex[CF_DIGEST_HEX];
+    struct cf_webp_info info;
+    struct cf_error why = {0};
+    struct cf_image image;
+    enum cf_status st;
+
+    if (cf_webp_info(blob->data, blob->size, &info, &why) != CF_OK ||
+        cf_webp_decode(blob->data, blob->size, &image, &why) != CF_OK) {
+        if (why.status == CF_ENOMEM)
+            return cf_fail(err, why.status, "%s", why.msg);
+        find(f, "damaged", &why);
+        return CF_OK;
+    }
+    st = cf_digest_mem(image.rgb, image.stride * (size_t)image.h, hex, err);
+    if (image.w != d->out_width || image.h != d->out_height) {
+        cf_fail(&why, CF_EMISMATCH, "%d x %d pixels, the row says %d x %d", image.w,
+                image.h, d->out_width, d->out_height);
+        find(f, "size", &why);
+    }
+    if (st == CF_OK && info.lossless)
+        differ(f, "pixels", "pixels", hex, d->pixel_sha256);
+    cf_free(image.rgb);
+    return st;
+}
+
+static enum cf_status check_bytes(const char *root, const struct cf_detail *d,
+                                  struct cf_finding *f, struct cf_error *err)
+{
+    struct cf_error why = {0};
+    char hex[CF_DIGEST_HEX];
+    struct cf_blob blob;
+    enum cf_status st;
+
+    if (cf_stored_read(root, d, &blob, &why) != CF_OK)
+        return judge(f, &why, err);
+    st = cf_digest_mem(blob.data, blob.size, hex, err);
+    if (st == CF_OK)
+        differ(f, "hash", "SHA-256", hex, d->file_sha256);
+    if (st == CF_OK && !f->kind)
+        st = check_pixels(&blob, d, f, err);
+    if (st == CF_OK && !f->kind)
+        st = check_record(&blob, d, f, err);
+    cf_blob_free(&blob);
+    return st;
+}
+
+enum cf_status cf_check_stored(const char *root, const struct cf_detail *d, bool deep,
+                               struct cf_finding *f, struct cf_error *err)
+{
+    struct cf_error why = {0};
+
+    f->kind = NULL;
+    if (cf_stored_check(d, &why) != CF_OK) {
+        find(f, "row", &why);
+        return CF_OK;
+    }
+    CF_TRY(check_place(root, d, f, err));
+    return deep && !f->kind ? check_bytes(root, d, f, err) : CF_OK;
+}
