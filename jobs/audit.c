@@ -3,10 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum {
-    PATH_OF_KEY = 48,  /* "ab/cd/" + 32 digits + ".webp" */
-    SCHEMA_TARS = 1001 /* from this version on there is a table of tars */
-};
+enum { PATH_OF_KEY = 48 }; /* "ab/cd/" + 32 digits + ".webp" */
 
 /* Names are compared as bytes: file names need not be UTF-8. */
 static const char tables[] =
@@ -32,6 +29,7 @@ enum cf_status cf_audit_begin(struct cf_audit *a, struct cf_queue *q,
                               struct cf_error *err)
 {
     *a = (struct cf_audit){.q = q};
+    CF_TRY(cf_queue_knows_why(q, err));
     CF_TRY(cf_sql_exec(q->db, tables, err));
     CF_TRY(begin(a, "BEGIN", err)); /* touches nothing but the temporary tables */
     return cf_sql_open(&a->s, q->db, "INSERT INTO temp.audit_file(path) VALUES(?1)", err);
@@ -68,23 +66,17 @@ static enum cf_status note_running(struct cf_audit *a, struct cf_error *err)
     return st;
 }
 
-#define LONE                                                                             \
-    "SELECT path FROM temp.audit_file EXCEPT SELECT path FROM output"                    \
-    " EXCEPT SELECT path FROM temp.audit_busy"
-
 enum cf_status cf_audit_lone(struct cf_audit *a, bool hold, struct cf_error *err)
 {
-    static const char lone[] = LONE " ORDER BY 1";
-    static const char lone_or_tar[] =
-        LONE " EXCEPT SELECT printf('%05d.tar', number) FROM tar ORDER BY 1";
-    int64_t version;
-
     cf_sql_close(&a->s);
     CF_TRY(commit(a, err));
     CF_TRY(begin(a, hold ? "BEGIN IMMEDIATE" : "BEGIN", err));
     CF_TRY(note_running(a, err));
-    CF_TRY(cf_sql_int64(a->q->db, "PRAGMA user_version", &version, err));
-    return cf_sql_open(&a->s, a->q->db, version < SCHEMA_TARS ? lone : lone_or_tar, err);
+    return cf_sql_open(&a->s, a->q->db,
+                       "SELECT path FROM temp.audit_file EXCEPT SELECT path FROM output"
+                       " EXCEPT SELECT path FROM temp.audit_busy"
+                       " EXCEPT SELECT printf('%05d.tar', number) FROM tar ORDER BY 1",
+                       err);
 }
 
 enum cf_status cf_audit_next(struct cf_audit *a, const char **path, struct cf_error *err)

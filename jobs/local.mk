@@ -13,6 +13,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/row.c %D%/row.h \
+	%D%/sample.c %D%/sample.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \

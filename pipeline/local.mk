@@ -25,6 +25,10 @@ bin_PROGRAMS += cfgen-jobs
 cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
 	%D%/cfgen-jobs.c \
 	%D%/checks.c %D%/checks.h \
+	%D%/cmd_gallery.c \
 	%D%/cmd_verify.c \
+	%D%/gallery.c %D%/gallery.h \
+	%D%/gallery_html.c %D%/gallery_html.h \
+	%D%/gallery_thumb.c %D%/gallery_thumb.h \
 	%D%/stored.c %D%/stored.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
