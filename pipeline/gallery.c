@@ -16,7 +16,7 @@
 #include "pipeline/gallery_thumb.h"
 #include "store/sink.h"
 
-enum { CAPTION = 600, ALT = 200, TITLE = 120, NAME = 40 };
+enum { CAPTION = 600, ALT = 200, TITLE = 120, NAME = 40, HASH = 16 };
 
 /* What one row of links leads to: all, a batch, what failed. */
 struct view {
@@ -172,16 +172,20 @@ static void put_facts(struct page *p, const struct cf_detail *d)
     FILE *to = p->to;
 
     fprintf(to,
-            "<p class=\"facts\">seed %" PRIu64 " · job %" PRId64 " · %d × %d</p>"
-            "<details><summary>More</summary><dl>",
+            "<p class=\"facts\">seed %" PRIu64 " · job\u00a0%" PRId64
+            " · %d\u00a0×\u00a0%d · ",
             d->seed, d->id, d->out_width, d->out_height);
+    cf_html_bytes(to, d->bytes);
+    if (d->pixel_sha256) {
+        fputs("<br/><code>", to);
+        cf_html_text(to, d->pixel_sha256, strlen(d->pixel_sha256), HASH);
+        fputs("</code>", to);
+    }
+    fputs("</p><details><summary>More</summary><dl>", to);
     fact(to, "Negative", d->negative);
     if (strcmp(d->recipe, "{}") != 0)
         fact(to, "Recipe", d->recipe);
     fact(to, "File", d->path);
-    fputs("<dt>Size</dt><dd>", to);
-    cf_html_bytes(to, d->bytes);
-    fputs("</dd>", to);
     fact(to, "Pixels", d->pixel_sha256);
     fact(to, "Model", d->model_sha256);
     fact(to, "Build", d->build);

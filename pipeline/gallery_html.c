@@ -71,7 +71,7 @@ void cf_html_text(FILE *to, const char *text, size_t len, size_t max)
         }
     }
     if (at < size)
-        fputs("...", to);
+        fputs("…", to);
     cf_free(s);
 }
 
@@ -97,11 +97,11 @@ void cf_html_url(FILE *to, const char *path)
 void cf_html_bytes(FILE *to, int64_t bytes)
 {
     if (bytes < 1000)
-        fprintf(to, "%" PRId64 " B", bytes);
+        fprintf(to, "%" PRId64 "\u00a0B", bytes);
     else if (bytes < 1000000)
-        fprintf(to, "%.1f KB", (double)bytes / 1e3);
+        fprintf(to, "%.1f\u00a0KB", (double)bytes / 1e3);
     else
-        fprintf(to, "%.1f MB", (double)bytes / 1e6);
+        fprintf(to, "%.1f\u00a0MB", (double)bytes / 1e6);
 }
 
 void cf_html_count(FILE *to, int64_t n)
@@ -149,8 +149,11 @@ static const char style[] =
     "border-radius:.75rem;overflow:hidden;display:flex;flex-direction:column}\n"
     ".well{display:flex;align-items:center;justify-content:center;"
     "background:var(--well);aspect-ratio:1}\n"
+    ".well a{display:flex;width:100%;height:100%;align-items:center;"
+    "justify-content:center}\n"
     ".well img{display:block;max-width:100%;max-height:100%;object-fit:contain}\n"
-    ".well img.tiny{image-rendering:pixelated;width:100%;height:100%}\n"
+    ".well img.tiny{image-rendering:pixelated;width:100%;height:100%;"
+    "object-fit:contain}\n"
     ".well p{padding:1rem;text-align:center;color:var(--bad)}\n"
     "figcaption{padding:.7rem .8rem .8rem;font-size:.875rem}\n"
     "figcaption p{margin:0 0 .35rem;overflow-wrap:anywhere;display:-webkit-box;"
