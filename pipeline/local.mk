@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/finish.c %D%/finish.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/progress.c %D%/progress.h \
+	%D%/rerun.c %D%/rerun.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/writer.c %D%/writer.h
@@ -26,6 +27,7 @@ cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
 	%D%/cfgen-jobs.c \
 	%D%/checks.c %D%/checks.h \
 	%D%/cmd_gallery.c \
+	%D%/cmd_rerun.c \
 	%D%/cmd_verify.c \
 	%D%/gallery.c %D%/gallery.h \
 	%D%/gallery_html.c %D%/gallery_html.h \
