@@ -1,13 +1,18 @@
 #include "pipeline/checks.h"
 
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
+#include "store/image_read.h"
 #include "store/meta.h"
+#include "store/webp.h"
+
+char *cf_images_root(const struct cf_queue *q, const char *output, struct cf_error *err)
+{
+    return output ? cf_strdup(output, err) : cf_format(err, "%s/images", cf_queue_dir(q));
+}
 
 static void find(struct cf_finding *f, const char *kind, const struct cf_error *why)
 {
@@ -34,44 +39,6 @@ static enum cf_status judge(struct cf_finding *f, const struct cf_error *why,
     default:
         find(f, "file", why);
     }
-    return CF_OK;
-}
-
-/* The tar while it grows has another name. */
-static int open_tar(const char *root, const char *path, int64_t *size,
-                    struct cf_error *why)
-{
-    int fd = cf_stored_open(root, path, size, why);
-    char *part;
-
-    if (fd >= 0 || why->status != CF_ENOENT)
-        return fd;
-    *why = (struct cf_error){0};
-    part = cf_format(why, "%s.part", path);
-    fd = part ? cf_stored_open(root, part, size, why) : -1;
-    cf_free(part);
-    return fd;
-}
-
-/* Is there a file of that size? */
-static enum cf_status check_place(const char *root, const struct cf_detail *d,
-                                  struct cf_finding *f, struct cf_error *err)
-{
-    struct cf_error why = {0};
-    int64_t size = 0;
-    int fd = d->offset ? open_tar(root, d->path, &size, &why)
-                       : cf_stored_open(root, d->path, &size, &why);
-
-    if (fd < 0)
-        return judge(f, &why, err);
-    close(fd);
-    if (d->offset ? size >= d->offset + d->bytes : size == d->bytes)
-        return CF_OK;
-    cf_fail(&why, CF_EMISMATCH,
-            d->offset ? "the tar ends at %" PRId64 ", the image at %" PRId64
-                      : "%" PRId64 " bytes, the row says %" PRId64,
-            size, d->offset + d->bytes);
-    find(f, "size", &why);
     return CF_OK;
 }
 
@@ -147,7 +114,7 @@ static enum cf_status check_bytes(const char *root, const struct cf_detail *d,
     struct cf_blob blob;
     enum cf_status st;
 
-    if (cf_stored_read(root, d, &blob, &why) != CF_OK)
+    if (cf_image_read(root, d->path, d->offset, d->bytes, &blob, &why) != CF_OK)
         return judge(f, &why, err);
     st = cf_digest_mem(blob.data, blob.size, hex, err);
     if (st == CF_OK)
@@ -166,10 +133,9 @@ enum cf_status cf_check_stored(const char *root, const struct cf_detail *d, bool
     struct cf_error why = {0};
 
     f->kind = NULL;
-    if (cf_stored_check(d, &why) != CF_OK) {
-        find(f, "row", &why);
-        return CF_OK;
-    }
-    CF_TRY(check_place(root, d, f, err));
-    return deep && !f->kind ? check_bytes(root, d, f, err) : CF_OK;
+    if (deep)
+        return check_bytes(root, d, f, err);
+    if (cf_image_look(root, d->path, d->offset, d->bytes, &why) != CF_OK)
+        return judge(f, &why, err);
+    return CF_OK;
 }

@@ -2,12 +2,12 @@
 #ifndef CF_PIPELINE_CHECKS_H
 #define CF_PIPELINE_CHECKS_H
 
-#include "pipeline/stored.h"
+#include "jobs/detail.h"
 
 /* What is wrong: kind is one word, NULL where nothing is.
- *   row       the row's own words make no sense
  *   missing   there is no file
- *   file      a link, a directory, or a file that cannot be read
+ *   file      a link, a directory, a file that cannot be read, or a row whose path or
+ *             numbers cannot be
  *   size      of the file, or of the image in pixels
  *   hash      SHA-256 of the file
  *   damaged   no WebP that decodes
@@ -17,6 +17,9 @@ struct cf_finding {
     const char *kind;
     char text[CF_ERROR_MAX];
 };
+
+/* Where the images of a queue are: output, or "images" beside it. Fresh string. */
+char *cf_images_root(const struct cf_queue *q, const char *output, struct cf_error *err);
 
 /* deep: also its bytes, decoded. Fails only for what says nothing about the image (no
  * memory, no permission). */

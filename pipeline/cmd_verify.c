@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -257,12 +258,11 @@ static enum cf_status remove_image(struct verify *v, const char *path, bool *gon
                                    struct cf_error *err)
 {
     char *full = cf_format(err, "%s/%s", v->root, path);
-    struct cf_error why = {0};
-    int64_t size;
-    int fd = full ? cf_stored_open(v->root, path, &size, &why) : -1;
+    struct stat sb;
 
-    if (fd >= 0) {
-        close(fd);
+    if (!full)
+        return CF_ENOMEM;
+    if (lstat(full, &sb) == 0 && S_ISREG(sb.st_mode)) {
         *gone = unlink(full) == 0;
         if (!*gone)
             cf_fail_errno(err, errno, "remove %s", full);
@@ -327,7 +327,7 @@ static enum cf_status open_all(struct verify *v, struct cf_error *err)
                                  (v->call->unsafe ? CF_QUEUE_UNSAFE_SHARED : 0)),
             err));
     }
-    v->root = cf_stored_root(v->call->q, v->output, err);
+    v->root = cf_images_root(v->call->q, v->output, err);
     v->repair = repair_command(v, err);
     if (!v->root || !v->repair)
         return CF_ENOMEM;

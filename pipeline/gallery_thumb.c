@@ -1,10 +1,12 @@
 #include "pipeline/gallery_thumb.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "store/image_read.h"
 #include "store/sink.h"
 
 enum { GAP = 8, QUALITY = 82, BACKGROUND = 0x20 };
@@ -16,6 +18,15 @@ void cf_thumb_name(char name[CF_THUMB_NAME], const struct cf_detail *d, int side
     if (strspn(hash, "0123456789abcdef") < 32)
         hash = d->key;
     snprintf(name, CF_THUMB_NAME, "%.32s-%d.webp", hash, side);
+}
+
+static enum cf_status read_image(const char *root, const struct cf_detail *d,
+                                 struct cf_blob *blob, struct cf_error *err)
+{
+    *blob = (struct cf_blob){0};
+    if (!d->path)
+        return cf_fail(err, CF_ENOENT, "job %" PRId64 " has no image", d->id);
+    return cf_image_read(root, d->path, d->offset, d->bytes, blob, err);
 }
 
 static enum cf_status encode(const struct cf_image *image, const char *path,
@@ -46,7 +57,7 @@ enum cf_status cf_thumb_make(const char *dir, const char *name, const char *root
     if (st == CF_OK && lstat(path, &sb) == 0 && S_ISREG(sb.st_mode))
         goto out; /* made before: the name says of what */
     if (st == CF_OK)
-        st = cf_stored_read(root, d, &blob, err);
+        st = read_image(root, d, &blob, err);
     if (st == CF_OK)
         st = cf_webp_info(blob.data, blob.size, &info, err);
     if (st == CF_OK)
@@ -106,7 +117,7 @@ void cf_contact_add(struct cf_contact *c, const char *root, const struct cf_deta
     struct cf_image image;
     struct cf_blob blob;
 
-    if (cf_stored_read(root, d, &blob, &ignored) == CF_OK &&
+    if (read_image(root, d, &blob, &ignored) == CF_OK &&
         cf_webp_decode_fit(blob.data, blob.size, c->side, &image, &ignored) == CF_OK) {
         paste(c, &image, c->side / (image.w > image.h ? image.w : image.h));
         cf_free(image.rgb);

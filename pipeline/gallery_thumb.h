@@ -2,7 +2,8 @@
 #ifndef CF_PIPELINE_GALLERY_THUMB_H
 #define CF_PIPELINE_GALLERY_THUMB_H
 
-#include "pipeline/stored.h"
+#include "jobs/detail.h"
+#include "store/webp.h"
 
 enum { CF_THUMB_NAME = 64, CF_CONTACT_MAX = 64 };
 
@@ -11,7 +12,7 @@ enum { CF_THUMB_NAME = 64, CF_CONTACT_MAX = 64 };
 void cf_thumb_name(char name[CF_THUMB_NAME], const struct cf_detail *d, int side);
 
 /* The job's image with no side above `side`, as DIR/NAME. Fails where it cannot be read
- * (as cf_stored_read and cf_webp_decode say) or written. */
+ * (as cf_image_read and cf_webp_decode say) or written. */
 enum cf_status cf_thumb_make(const char *dir, const char *name, const char *root,
                              const struct cf_detail *d, int side, struct cf_error *err);
 

@@ -31,6 +31,5 @@ cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
 	%D%/cmd_verify.c \
 	%D%/gallery.c %D%/gallery.h \
 	%D%/gallery_html.c %D%/gallery_html.h \
-	%D%/gallery_thumb.c %D%/gallery_thumb.h \
-	%D%/stored.c %D%/stored.h
+	%D%/gallery_thumb.c %D%/gallery_thumb.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)

@@ -54,6 +54,8 @@ static enum cf_status store(struct cf_writer *w, struct cf_handover *h, char *pa
     t1 = cf_clock_ms();
     if (st == CF_OK)
         st = cf_sink_put(w->o.sink, stem, &blob, path, err);
+    if (st == CF_OK)
+        st = cf_sink_sync(w->o.sink, err);
     *bytes = (int64_t)blob.size;
     *webp_ms = (double)(t1 - t0);
     *file_ms = (double)(cf_clock_ms() - t1);

@@ -177,9 +177,9 @@ enum cf_status cf_durable_sync(int dirfd, const char *where, struct cf_error *er
     return CF_OK;
 }
 
-enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
-                              const void *data, size_t size, const char *where,
-                              struct cf_error *err)
+enum cf_status cf_durable_write(int dirfd, const char *name, const char *stem,
+                                const void *data, size_t size, const char *where,
+                                struct cf_error *err)
 {
     char temp[CF_TEMP_NAME];
 
@@ -190,6 +190,14 @@ enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
         unlinkat(dirfd, temp, 0);
         return cf_create_error(err, errnum, "rename to", where);
     }
+    return CF_OK;
+}
+
+enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
+                              const void *data, size_t size, const char *where,
+                              struct cf_error *err)
+{
+    CF_TRY(cf_durable_write(dirfd, name, stem, data, size, where, err));
     return cf_durable_sync(dirfd, where, err);
 }
 

@@ -36,6 +36,12 @@ enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
                               const void *data, size_t size, const char *where,
                               struct cf_error *err);
 
+/* All of it but the last step: the rename itself is on disk only after an fsync of the
+ * directory, which is the caller's. */
+enum cf_status cf_durable_write(int dirfd, const char *name, const char *stem,
+                                const void *data, size_t size, const char *where,
+                                struct cf_error *err);
+
 /* Write and remove a small temporary file, to learn whether that works here. */
 enum cf_status cf_durable_probe(int dirfd, const char *where, struct cf_error *err);
 
