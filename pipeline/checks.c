@@ -22,23 +22,29 @@ static void find(struct cf_finding *f, const char *kind, const struct cf_error *
     snprintf(f->text, sizeof f->text, "%s", why->msg);
 }
 
+/* A message without "LEAD: " in front: the finding's line has it already. */
+static void strip(struct cf_error *why, const char *lead)
+{
+    size_t n = strlen(lead);
+
+    if (strncmp(why->msg, lead, n) == 0 && strncmp(why->msg + n, ": ", 2) == 0)
+        memmove(why->msg, why->msg + n + 2, strlen(why->msg + n + 2) + 1);
+}
+
 /* What a failed reading means: a fact about the image, or our own trouble. */
-static enum cf_status judge(struct cf_finding *f, const struct cf_error *why,
+static enum cf_status judge(const char *root, const struct cf_detail *d,
+                            struct cf_finding *f, struct cf_error *why,
                             struct cf_error *err)
 {
-    switch (why->status) {
-    case CF_ENOMEM:
-    case CF_EPERM:
+    if (why->status == CF_ENOMEM || why->status == CF_EPERM)
         return cf_fail(err, why->status, "%s", why->msg);
-    case CF_ENOENT:
-        find(f, "missing", why);
-        break;
-    case CF_EMISMATCH:
-        find(f, "size", why);
-        break;
-    default:
-        find(f, "file", why);
-    }
+    strip(why, root);
+    strip(why, d->path);
+    find(f,
+         why->status == CF_ENOENT      ? "missing"
+         : why->status == CF_EMISMATCH ? "size"
+                                       : "file",
+         why);
     return CF_OK;
 }
 
@@ -115,7 +121,7 @@ static enum cf_status check_bytes(const char *root, const struct cf_detail *d,
     enum cf_status st;
 
     if (cf_image_read(root, d->path, d->offset, d->bytes, &blob, &why) != CF_OK)
-        return judge(f, &why, err);
+        return judge(root, d, f, &why, err);
     st = cf_digest_mem(blob.data, blob.size, hex, err);
     if (st == CF_OK)
         differ(f, "hash", "SHA-256", hex, d->file_sha256);
@@ -136,6 +142,6 @@ enum cf_status cf_check_stored(const char *root, const struct cf_detail *d, bool
     if (deep)
         return check_bytes(root, d, f, err);
     if (cf_image_look(root, d->path, d->offset, d->bytes, &why) != CF_OK)
-        return judge(f, &why, err);
+        return judge(root, d, f, &why, err);
     return CF_OK;
 }

@@ -137,7 +137,12 @@ in_tar() {
     done
     verify && verify --deep && mv t/00003.tar.part t/00003.tar && verify --deep
 }
+shown() { # of six images three are files that a page can lead to
+    cfgen-jobs gallery --output=t --out=g && [ "$(grep -o '<img ' g/index.html | wc -l)" = 6 ] &&
+        [ "$(grep -o 'href="../t/' g/index.html | wc -l)" = 3 ]
+}
 case_ "images in a tar are sound, growing or finished" in_tar
+case_ "the gallery shows images in a tar" shown
 cut_tar() {
     cp t/00003.tar whole.tar && truncate -s 3000 t/00003.tar || return 1
     exits 1 verify >found.txt
