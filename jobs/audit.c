@@ -29,7 +29,6 @@ enum cf_status cf_audit_begin(struct cf_audit *a, struct cf_queue *q,
                               struct cf_error *err)
 {
     *a = (struct cf_audit){.q = q};
-    CF_TRY(cf_queue_knows_why(q, err));
     CF_TRY(cf_sql_exec(q->db, tables, err));
     CF_TRY(begin(a, "BEGIN", err)); /* touches nothing but the temporary tables */
     return cf_sql_open(&a->s, q->db, "INSERT INTO temp.audit_file(path) VALUES(?1)", err);

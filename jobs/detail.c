@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "jobs/key.h"
+#include "jobs/states.h"
 
 /* In the order of the columns that next reads. */
 #define SELECT                                                                           \
@@ -119,18 +120,6 @@ enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool 
     d->threads = (int)cf_sql_col_int(s, 27);
     d->offset = cf_sql_col_int(s, 28);
     return make_key(d, err);
-}
-
-enum cf_status cf_queue_knows_why(struct cf_queue *q, struct cf_error *err)
-{
-    int64_t version;
-
-    CF_TRY(cf_sql_int64(q->db, "PRAGMA user_version", &version, err));
-    if (version < 1001)
-        return cf_fail(err, CF_ECONFIG,
-                       "%s: schema 1.0: 'cfgen-jobs migrate' brings it up to date",
-                       q->path);
-    return CF_OK;
 }
 
 enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,

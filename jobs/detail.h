@@ -50,10 +50,6 @@ enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool 
                                struct cf_error *err);
 void cf_details_close(struct cf_details *it);
 
-/* CF_ECONFIG for a queue of schema 1.0, which was opened to read and so not brought up to
- * date: it has neither reasons of failures nor tars. */
-enum cf_status cf_queue_knows_why(struct cf_queue *q, struct cf_error *err);
-
 /* Why a failed job failed: its code ("UNKNOWN" where nothing tells) and message ("" for
  * none), both fresh (cf_free). */
 enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,

@@ -18,6 +18,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/states.c %D%/states.h \
 	%D%/worker.c
 
 # The commands that need nothing but the queue. The program is pipeline/cfgen-jobs.c: other

@@ -364,20 +364,3 @@ enum cf_status cf_queue_next_due(struct cf_queue *q, int *seconds, struct cf_err
     cf_sql_close(&s);
     return st;
 }
-
-static const char *const state_name[CF_NJOBSTATE] = {
-    "ready", "running", "done", "failed", "delayed", "cancelled", "held",
-};
-
-const char *cf_state_name(int state)
-{
-    return state >= 0 && state < CF_NJOBSTATE ? state_name[state] : "unknown";
-}
-
-int cf_state_of(const char *name)
-{
-    for (int i = 0; i < CF_NJOBSTATE; i++)
-        if (strcmp(name, state_name[i]) == 0)
-            return i;
-    return -1;
-}

@@ -37,11 +37,6 @@ enum cf_job_state {
     CF_NJOBSTATE
 };
 
-/* "ready", "running", ...; "unknown" for no state. */
-const char *cf_state_name(int state);
-/* -1 for another name. */
-int cf_state_of(const char *name);
-
 enum cf_queue_mode {
     CF_QUEUE_READ,   /* read-only */
     CF_QUEUE_WRITE,  /* must exist */

@@ -132,7 +132,6 @@ enum cf_status cf_sample_causes(struct cf_queue *q, struct cf_sample_cause **cau
 
     *cause = NULL;
     *n = 0;
-    CF_TRY(cf_queue_knows_why(q, err));
     st = pairs(q,
                "SELECT count(*), coalesce(f.code, (SELECT a.code FROM attempt a"
                " WHERE a.job_id = j.id ORDER BY a.n DESC LIMIT 1), 'UNKNOWN') AS code"

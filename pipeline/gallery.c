@@ -12,6 +12,7 @@
 #include "jobs/cmd.h"
 #include "jobs/detail.h"
 #include "jobs/sample.h"
+#include "jobs/states.h"
 #include "pipeline/gallery_html.h"
 #include "pipeline/gallery_thumb.h"
 #include "store/sink.h"

@@ -11,6 +11,7 @@
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/detail.h"
+#include "jobs/states.h"
 #include "pipeline/finish.h"
 #include "pipeline/stop.h"
 #include "store/sink.h"
