@@ -31,6 +31,23 @@ static const struct {
     {"counters that differ from what they count",
      "SELECT count(*) FROM stat s WHERE n <> (SELECT count(*) FROM job WHERE state = "
      "s.state)"},
+    {"failed jobs without a reason",
+     "SELECT count(*) FROM job WHERE state = 3 AND id NOT "
+     "IN (SELECT job_id FROM failure)"},
+    {"reasons of jobs that did not fail", "SELECT count(*) FROM failure WHERE job_id NOT "
+                                          "IN (SELECT id FROM job WHERE state = 3)"},
+    {"counters of causes that differ from what they count",
+     "SELECT count(*) FROM (SELECT code, n FROM cause EXCEPT"
+     " SELECT code, count(*) FROM failure GROUP BY code UNION ALL"
+     " SELECT * FROM (SELECT code, count(*) FROM failure GROUP BY code EXCEPT"
+     " SELECT code, n FROM cause))"},
+    {"closed tars that somebody holds",
+     "SELECT count(*) FROM tar WHERE closed <> 0 AND worker_id IS NOT NULL"},
+    {"workers that hold two tars",
+     "SELECT count(*) FROM (SELECT t.worker_id FROM tar t JOIN worker w ON w.id ="
+     " t.worker_id WHERE w.ended IS NULL GROUP BY t.worker_id HAVING count(*) > 1)"},
+    {"tars with a mark below zero",
+     "SELECT count(*) FROM tar WHERE members < 0 OR bytes < 0 OR manifest_bytes < 0"},
     {"rows that refer to nothing", "SELECT count(*) FROM pragma_foreign_key_check"},
 };
 

@@ -1,4 +1,4 @@
-/* Claiming, and the four ways a claimed job ends: finished, failed, released, lost. */
+/* Claiming. */
 #include "jobs/queue.h"
 
 #include <errno.h>
@@ -6,10 +6,11 @@
 #include <sys/random.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "jobs/db.h"
 #include "jobs/key.h"
 
-enum { CLAIM_MAX = 4096, BACKOFF_MAX = 24 * 3600 };
+enum { CLAIM_MAX = 4096 };
 
 void cf_job_free(struct cf_job *job)
 {
@@ -58,7 +59,7 @@ static enum cf_status wake(struct cf_queue *q, struct cf_error *err)
         " AND state = 4",
         "DELETE FROM delay WHERE until <= ?1",
     };
-    int64_t now = cf_now_ms();
+    int64_t now = q->wall_ms();
 
     for (int i = 0; i < 3; i++) {
         enum cf_status st;
@@ -76,25 +77,37 @@ static enum cf_status wake(struct cf_queue *q, struct cf_error *err)
     return CF_OK;
 }
 
+/* What cannot be a prompt: the row or its file was damaged after the import. */
+static bool damaged(const char *text, size_t len)
+{
+    size_t at;
+
+    return !text || strlen(text) != len || !cf_utf8_valid(text, len, &at);
+}
+
+/* CF_EFORMAT is about this job alone. */
 static enum cf_status read_job(const struct cf_sql *s, struct cf_job *job,
                                struct cf_error *err)
 {
+    bool plain = cf_sql_col_int(s, 2) == 0;
     struct cf_job_spec spec;
+    size_t recipe_len = 0;
 
     job->id = cf_sql_col_int(s, 0);
-    CF_TRY(cf_sql_col_dup(s, 1, &job->prompt, &job->prompt_len, err));
-    if (cf_sql_col_int(s, 2) != 0)
-        CF_TRY(cf_sql_col_dup(s, 3, &job->negative, &job->negative_len, err));
-    CF_TRY(cf_sql_col_dup(s, 4, &job->recipe, NULL, err));
     job->seed = (uint64_t)cf_sql_col_int(s, 5);
     job->width = (int)cf_sql_col_int(s, 6);
     job->height = (int)cf_sql_col_int(s, 7);
     job->prompt_id = cf_sql_col_int(s, 8);
     job->attempt = (int)cf_sql_col_int(s, 9);
     job->crashes = (int)cf_sql_col_int(s, 10);
-    if (!job->prompt || !job->recipe || strlen(job->prompt) != job->prompt_len ||
-        (job->negative && strlen(job->negative) != job->negative_len))
-        return cf_fail(err, CF_EFORMAT, "job %lld: its texts are damaged",
+    CF_TRY(cf_sql_col_dup(s, 1, &job->prompt, &job->prompt_len, err));
+    if (!plain)
+        CF_TRY(cf_sql_col_dup(s, 3, &job->negative, &job->negative_len, err));
+    CF_TRY(cf_sql_col_dup(s, 4, &job->recipe, &recipe_len, err));
+    if (damaged(job->prompt, job->prompt_len) || damaged(job->recipe, recipe_len) ||
+        (!plain && damaged(job->negative, job->negative_len)))
+        return cf_fail(err, CF_EFORMAT,
+                       "job %lld: its texts are damaged: add it to the queue again",
                        (long long)job->id);
     spec = (struct cf_job_spec){.prompt = job->prompt,
                                 .prompt_len = job->prompt_len,
@@ -108,34 +121,150 @@ static enum cf_status read_job(const struct cf_sql *s, struct cf_job *job,
     return make_token(job->token, err);
 }
 
-static enum cf_status read_ready(struct cf_queue *q, int k, struct cf_jobs *jobs,
-                                 struct cf_error *err)
+/* In the order of the columns that read_job reads; a missing text is no reason not to
+ * find the job. */
+#define COLUMNS                                                                          \
+    "SELECT j.id, p.text, j.negative_id, n.text, r.json, j.seed, j.width, j.height,"     \
+    " j.prompt_id, 1 + coalesce((SELECT max(a.n) FROM attempt a WHERE a.job_id ="        \
+    " j.id), 0), j.crashes FROM "
+#define TEXTS                                                                            \
+    " LEFT JOIN prompt p ON p.id = j.prompt_id LEFT JOIN prompt n ON n.id ="             \
+    " j.negative_id LEFT JOIN recipe r ON r.id = j.recipe_id"
+#define ORDER(t) " ORDER BY " t ".priority DESC, " t ".id LIMIT ?1"
+
+/* Of a batch, its own part of the index tells the first k, whatever else is ready; two
+ * batches may have one name. */
+static char *ready_sql(const struct cf_queue *q, struct cf_error *err)
+{
+    int batch = cf_where_batch(q);
+    char *where = cf_where_sql(q, err), *text = NULL;
+
+    if (where && batch)
+        text = cf_format(err,
+                         COLUMNS
+                         "batch b CROSS JOIN job j ON j.id IN (SELECT i.id FROM job i"
+                         " INDEXED BY job_batch WHERE i.batch_id = b.id AND"
+                         " i.state = 0%s" ORDER("i") ")" TEXTS
+                                                     " WHERE b.name = ?%d" ORDER("j"),
+                         where, batch);
+    else if (where)
+        text = cf_format(
+            err,
+            COLUMNS "job j" TEXTS " WHERE j.id IN (SELECT i.id FROM job i"
+                    " INDEXED BY job_ready WHERE i.state = 0%s" ORDER("i") ")" ORDER("j"),
+            where);
+    cf_free(where);
+    return text;
+}
+
+/* A job over which a worker died comes alone. *bad: jobs->job[0] alone is damaged, and
+ * why says how. */
+static enum cf_status take_rows(struct cf_sql *s, struct cf_jobs *jobs, bool *bad,
+                                struct cf_error *why, struct cf_error *err)
 {
     enum cf_status st;
-    struct cf_sql s;
     bool row;
 
-    st = cf_sql_open(
-        &s, q->db,
-        "SELECT j.id, p.text, j.negative_id, n.text, r.json, j.seed, j.width, j.height,"
-        " j.prompt_id, 1 + coalesce((SELECT max(a.n) FROM attempt a WHERE a.job_id = "
-        "j.id), 0), j.crashes"
-        " FROM job j JOIN prompt p ON p.id = j.prompt_id"
-        " JOIN prompt n ON n.id = j.negative_id JOIN recipe r ON r.id = j.recipe_id"
-        " WHERE j.state = 0 ORDER BY j.priority DESC, j.id LIMIT ?1",
-        err);
-    if (st == CF_OK)
-        cf_sql_int(&s, 1, k);
-    while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
-        bool suspect = cf_sql_col_int(&s, 10) > 0;
+    while ((st = cf_sql_step(s, &row, err)) == CF_OK && row) {
+        bool suspect = cf_sql_col_int(s, 10) > 0;
+        struct cf_job job = {0};
 
         if (suspect && jobs->n)
             break;
-        st = read_job(&s, &jobs->job[jobs->n++], err);
+        st = read_job(s, &job, why);
+        *bad = st == CF_EFORMAT;
+        if (st != CF_OK) {
+            for (int i = 0; i < jobs->n; i++)
+                cf_job_free(&jobs->job[i]);
+            jobs->n = 0;
+        }
+        jobs->job[jobs->n++] = job;
+        if (st != CF_OK)
+            return *bad ? CF_OK : cf_fail(err, st, "%s", why->msg);
         if (suspect)
             break;
     }
+    return st;
+}
+
+static enum cf_status read_ready(struct cf_queue *q, int k, struct cf_jobs *jobs,
+                                 bool *bad, struct cf_error *why, struct cf_error *err)
+{
+    char *text = ready_sql(q, err);
+    enum cf_status st = CF_ENOMEM;
+    struct cf_sql s = {0};
+
+    *bad = false;
+    if (text)
+        st = cf_sql_open(&s, q->db, text, err);
+    cf_free(text);
+    if (st == CF_OK) {
+        cf_where_bind(q, &s);
+        cf_sql_int(&s, 1, k);
+        st = take_rows(&s, jobs, bad, why, err);
+    }
     cf_sql_close(&s);
+    return st;
+}
+
+static enum cf_status attempt_failed(struct cf_queue *q, int64_t worker_id,
+                                     const struct cf_job *job, const char *code,
+                                     const char *message, struct cf_error *err)
+{
+    int64_t now = q->wall_ms();
+    enum cf_status st;
+    struct cf_sql s;
+
+    st = cf_sql_open(&s, q->db,
+                     "INSERT INTO attempt(job_id, n, worker_id, started, ended, outcome,"
+                     " code, message) VALUES(?1, ?2, ?3, ?4, ?4, 'failed', ?5, ?6)",
+                     err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, job->id);
+        cf_sql_int(&s, 2, job->attempt);
+        cf_sql_int(&s, 3, worker_id);
+        cf_sql_int(&s, 4, now);
+        cf_sql_str(&s, 5, code);
+        cf_sql_str(&s, 6, message);
+        st = cf_sql_run(&s, NULL, err);
+    }
+    cf_sql_close(&s);
+    return st;
+}
+
+/* A job that cannot even be read fails by itself and stands in nobody's way. */
+static enum cf_status condemn(struct cf_queue *q, int64_t worker_id,
+                              const struct cf_job *job, const struct cf_error *why,
+                              struct cf_error *err)
+{
+    const char *code = cf_status_name(why->status);
+
+    CF_TRY(cf_job_set(q, job->id,
+                      "UPDATE job SET state = 3, attempts = attempts + 1 WHERE id = ?1",
+                      err));
+    CF_TRY(cf_failure_put(q, job->id, code, why->msg, err));
+    return attempt_failed(q, worker_id, job, code, why->msg, err);
+}
+
+/* Each turn after the first has taken a damaged job out of the way. */
+static enum cf_status find_jobs(struct cf_queue *q, int64_t worker_id, int k,
+                                struct cf_jobs *jobs, struct cf_error *err)
+{
+    enum cf_status st;
+    bool bad;
+
+    do {
+        struct cf_error why = {0};
+
+        st = read_ready(q, k, jobs, &bad, &why, err);
+        if (st == CF_OK && jobs->n)
+            st = cf_worker_lives(q, worker_id, err);
+        if (st == CF_OK && bad) {
+            st = condemn(q, worker_id, &jobs->job[0], &why, err);
+            cf_job_free(&jobs->job[0]);
+            jobs->n = 0;
+        }
+    } while (st == CF_OK && bad);
     return st;
 }
 
@@ -143,7 +272,7 @@ static enum cf_status lease_all(struct cf_queue *q, int64_t worker_id,
                                 const struct cf_jobs *jobs, struct cf_error *err)
 {
     struct cf_sql job = {0}, lease = {0}, attempt = {0};
-    int64_t now = cf_now_ms();
+    int64_t now = q->wall_ms();
     enum cf_status st;
 
     st = cf_sql_open(&job, q->db, "UPDATE job SET state = 1 WHERE id = ?1", err);
@@ -179,26 +308,6 @@ static enum cf_status lease_all(struct cf_queue *q, int64_t worker_id,
     return st;
 }
 
-/* A claim proves that the worker lives, whatever was believed before; a lease of a worker
- * that counts as ended would never be taken back. */
-static enum cf_status lives(struct cf_queue *q, int64_t worker_id, struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-    int found = 0;
-
-    st = cf_sql_open(&s, q->db, "UPDATE worker SET ended = NULL WHERE id = ?1", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, worker_id);
-        st = cf_sql_run(&s, &found, err);
-    }
-    cf_sql_close(&s);
-    if (st == CF_OK && !found)
-        st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
-                     (long long)worker_id);
-    return st;
-}
-
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err)
 {
@@ -215,9 +324,7 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
     if (st == CF_OK) {
         st = wake(q, err);
         if (st == CF_OK)
-            st = read_ready(q, k, jobs, err);
-        if (st == CF_OK && jobs->n)
-            st = lives(q, worker_id, err);
+            st = find_jobs(q, worker_id, k, jobs, err);
         if (st == CF_OK)
             st = lease_all(q, worker_id, jobs, err);
         st = cf_sql_end(q->db, st, err);
@@ -225,256 +332,4 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
     if (st != CF_OK)
         cf_jobs_free(jobs);
     return st;
-}
-
-enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
-                             struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-    int gone = 0;
-
-    st =
-        cf_sql_open(&s, q->db, "DELETE FROM lease WHERE job_id = ?1 AND token = ?2", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job->id);
-        cf_sql_str(&s, 2, job->token);
-        st = cf_sql_run(&s, &gone, err);
-    }
-    cf_sql_close(&s);
-    if (st == CF_OK && gone != 1)
-        st = cf_fail(err, CF_ELOST, "job %lld: the lease went to somebody else",
-                     (long long)job->id);
-    return st;
-}
-
-enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *outcome,
-                              const char *code, const char *message, const char *stage_ms,
-                              struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-
-    st = cf_sql_open(
-        &s, q->db,
-        "UPDATE attempt SET ended = ?2, outcome = ?3, code = ?4, message = ?5,"
-        " stage_ms = ?6 WHERE job_id = ?1 AND ended IS NULL",
-        err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_int(&s, 2, cf_now_ms());
-        cf_sql_str(&s, 3, outcome);
-        cf_sql_str(&s, 4, code);
-        cf_sql_str(&s, 5, message);
-        cf_sql_str(&s, 6, stage_ms);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-/* UPDATE job with one SET clause for one id. */
-static enum cf_status set_job(struct cf_queue *q, int64_t id, const char *text,
-                              struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-
-    st = cf_sql_open(&s, q->db, text, err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, id);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-static enum cf_status model_row(struct cf_queue *q, const char *sha256,
-                                struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-
-    if (!sha256)
-        return CF_OK;
-    st = cf_sql_open(&s, q->db,
-                     "INSERT INTO model(kind, sha256) VALUES('model', ?1)"
-                     " ON CONFLICT(sha256) DO NOTHING",
-                     err);
-    if (st == CF_OK) {
-        cf_sql_str(&s, 1, sha256);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-static enum cf_status output_row(struct cf_queue *q, int64_t job_id,
-                                 const struct cf_output *out, struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-
-    CF_TRY(model_row(q, out->model_sha256, err));
-    st = cf_sql_open(
-        &s, q->db,
-        "INSERT INTO output(job_id, path, bytes, file_sha256, pixel_sha256,"
-        " width, height, ended, build, isa, threads, model_id, stage_ms, note)"
-        " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
-        " (SELECT id FROM model WHERE sha256 = ?12), ?13, ?14)",
-        err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_str(&s, 2, out->path);
-        cf_sql_int(&s, 3, out->bytes);
-        cf_sql_str(&s, 4, out->file_sha256);
-        cf_sql_str(&s, 5, out->pixel_sha256);
-        cf_sql_int(&s, 6, out->width);
-        cf_sql_int(&s, 7, out->height);
-        cf_sql_int(&s, 8, cf_now_ms());
-        cf_sql_str(&s, 9, out->build ? out->build : "");
-        cf_sql_str(&s, 10, out->isa ? out->isa : "");
-        cf_sql_int(&s, 11, out->threads);
-        cf_sql_str(&s, 12, out->model_sha256);
-        cf_sql_str(&s, 13, out->stage_ms);
-        cf_sql_str(&s, 14, out->note);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
-                               const struct cf_output *out, struct cf_error *err)
-{
-    enum cf_status st;
-
-    CF_TRY(cf_queue_writable(q, err));
-    if (!out->path || !out->file_sha256 || !out->pixel_sha256)
-        return cf_fail(err, CF_EBUG, "job %lld: an output without path or hashes",
-                       (long long)job->id);
-    CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_drop(q, job, err);
-    if (st == CF_OK)
-        st = set_job(q, job->id, "UPDATE job SET state = 2 WHERE id = ?1", err);
-    if (st == CF_OK)
-        st = output_row(q, job->id, out, err);
-    if (st == CF_OK)
-        st = cf_attempt_end(q, job->id, "done", NULL, NULL, out->stage_ms, err);
-    return cf_sql_end(q->db, st, err);
-}
-
-void cf_retry_default(struct cf_retry *r)
-{
-    r->max_attempts = 3;
-    r->max_crashes = 5;
-    r->backoff = 60;
-}
-
-/* Charged already: how often, and how often the job may be. */
-static enum cf_status charged(struct cf_queue *q, int64_t id,
-                              const struct cf_retry *retry, int *attempts, int *limit,
-                              struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-    bool row = false;
-
-    st = cf_sql_open(&s, q->db,
-                     "SELECT attempts, coalesce(max_attempts, ?2) FROM job WHERE id = ?1",
-                     err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, id);
-        cf_sql_int(&s, 2, retry->max_attempts);
-        st = cf_sql_step(&s, &row, err);
-    }
-    if (st == CF_OK && !row)
-        st = cf_fail(err, CF_EFORMAT, "job %lld: leased, but not there", (long long)id);
-    if (st == CF_OK) {
-        *attempts = (int)cf_sql_col_int(&s, 0);
-        *limit = (int)cf_sql_col_int(&s, 1);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-static enum cf_status delay_row(struct cf_queue *q, int64_t job_id, int64_t seconds,
-                                struct cf_error *err)
-{
-    enum cf_status st;
-    struct cf_sql s;
-
-    st = cf_sql_open(&s, q->db,
-                     "INSERT INTO delay(job_id, until, seconds) VALUES(?1, ?2, ?3)", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_int(&s, 2, cf_now_ms() + seconds * 1000);
-        cf_sql_int(&s, 3, seconds);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-/* The first wait is backoff, each further one twice as long, a day at most. */
-static int64_t backoff(const struct cf_retry *retry, int attempts)
-{
-    int64_t s = retry->backoff > 0 ? retry->backoff : 0;
-
-    while (attempts-- > 0 && s < BACKOFF_MAX)
-        s *= 2;
-    return s < BACKOFF_MAX ? s : BACKOFF_MAX;
-}
-
-static enum cf_status charge(struct cf_queue *q, const struct cf_job *job,
-                             const struct cf_error *why, const struct cf_retry *retry,
-                             bool *final, struct cf_error *err)
-{
-    int attempts, limit;
-
-    CF_TRY(cf_lease_drop(q, job, err));
-    CF_TRY(charged(q, job->id, retry, &attempts, &limit, err));
-    *final = !cf_status_retryable(why->status) || attempts + 1 >= limit;
-    CF_TRY(set_job(
-        q, job->id,
-        *final ? "UPDATE job SET state = 3, attempts = attempts + 1 WHERE id = ?1"
-               : "UPDATE job SET state = 4, attempts = attempts + 1 WHERE id = ?1",
-        err));
-    if (!*final)
-        CF_TRY(delay_row(q, job->id, backoff(retry, attempts), err));
-    return cf_attempt_end(q, job->id, "failed", cf_status_name(why->status), why->msg,
-                          NULL, err);
-}
-
-enum cf_status cf_queue_fail(struct cf_queue *q, const struct cf_job *job,
-                             const struct cf_error *why, const struct cf_retry *retry,
-                             bool *final, struct cf_error *err)
-{
-    bool last = false;
-    enum cf_status st;
-
-    CF_TRY(cf_queue_writable(q, err));
-    CF_TRY(cf_sql_begin(q->db, err));
-    st = charge(q, job, why, retry, &last, err);
-    st = cf_sql_end(q->db, st, err);
-    if (final)
-        *final = st == CF_OK && last;
-    return st;
-}
-
-enum cf_status cf_queue_release(struct cf_queue *q, const struct cf_job *job,
-                                const char *why, struct cf_error *err)
-{
-    enum cf_status st;
-
-    CF_TRY(cf_queue_writable(q, err));
-    CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_drop(q, job, err);
-    if (st == CF_OK)
-        st = set_job(q, job->id,
-                     "UPDATE job SET state = 0, releases = releases + 1 WHERE id = ?1",
-                     err);
-    if (st == CF_OK)
-        st = cf_attempt_end(q, job->id, "released", NULL, why, NULL, err);
-    return cf_sql_end(q->db, st, err);
 }

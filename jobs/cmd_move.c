@@ -35,8 +35,8 @@ static enum cf_status move_bulk(struct cf_queue *q, const struct move *m,
                                 const struct which *w, int *n, struct cf_error *err)
 {
     static const char by_code[] =
-        MOVE "state = 3 AND (?4 IS NULL OR ?4 = coalesce((SELECT a.code FROM attempt a"
-             " WHERE a.job_id = job.id ORDER BY a.n DESC LIMIT 1), 'UNKNOWN'))";
+        MOVE "state = 3 AND (?4 IS NULL OR"
+             " id IN (SELECT job_id FROM failure WHERE code = ?4))";
     static const char by_state[] = MOVE "(?3 >> state) & 1";
     bool failed = w->bulk == BIT(CF_JOB_FAILED);
     enum cf_status st;

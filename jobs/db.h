@@ -8,15 +8,50 @@
 #include "jobs/queue.h"
 #include "jobs/sql.h"
 
+/* The beat of a worker whose lock cannot be asked for, and since when it stands. */
+struct cf_watched {
+    int64_t worker_id, beat, since;
+};
+
 struct cf_queue {
     sqlite3 *db;
     char *path; /* absolute */
     char *dir;  /* absolute */
     bool writable;
+    bool shard; /* CF_QUEUE_SHARD */
+    struct cf_sql_wait wait;
+    int old_version; /* found at opening, and migrated; 0: it was not older */
+    char *backup;    /* of it */
+    struct cf_where *where;
+    size_t n_where, cap_where;
+    int64_t silence_ms;         /* 0: no watch */
+    struct cf_watched *watched; /* by id */
+    size_t n_watched;
+    int64_t (*wall_ms)(void); /* cf_now_ms; tests have others */
+    int64_t (*boot_ms)(void); /* CLOCK_BOOTTIME */
 };
 
 /* Unix milliseconds by the wall clock. */
 int64_t cf_now_ms(void);
+
+/* One condition of cf_queue_where. */
+struct cf_where {
+    int kind;
+    char *value;
+};
+void cf_where_free(struct cf_queue *q);
+
+/* SQL for " AND (...)" over job as the table alias i; its values are bound from parameter
+ * CF_WHERE_FIRST on. cf_free; "" without conditions. */
+enum { CF_WHERE_FIRST = 20 };
+char *cf_where_sql(const struct cf_queue *q, struct cf_error *err);
+void cf_where_bind(const struct cf_queue *q, struct cf_sql *s);
+/* The number of the parameter that holds the name of a batch, 0 when any will do. */
+int cf_where_batch(const struct cf_queue *q);
+
+/* Bring an older schema up to date: the backup PATH.vNNNN.bak first, unless it is there
+ * already, then one transaction. */
+enum cf_status cf_migrate(struct cf_queue *q, int version, struct cf_error *err);
 
 /* CF_EPERM when the queue was opened to read. */
 enum cf_status cf_queue_writable(const struct cf_queue *q, struct cf_error *err);
@@ -29,6 +64,24 @@ enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *ou
 /* Give up a lease: CF_ELOST when the token is not the one stored. */
 enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
                              struct cf_error *err);
+
+/* text: an UPDATE of job where its id is ?1. */
+enum cf_status cf_job_set(struct cf_queue *q, int64_t id, const char *text,
+                          struct cf_error *err);
+
+/* In the caller's transaction: the mark of the tar that the worker of job's claim holds.
+ * CF_ELOST where it does not hold it. */
+enum cf_status cf_tar_move(struct cf_queue *q, const struct cf_job *job,
+                           const struct cf_tar_mark *tar, struct cf_error *err);
+
+/* Why a job, that went to state 3 in this transaction, failed. message may be NULL. */
+enum cf_status cf_failure_put(struct cf_queue *q, int64_t job_id, const char *code,
+                              const char *message, struct cf_error *err);
+
+/* A worker that does something lives, whatever was believed before: CF_ENOENT for one
+ * that is not registered. */
+enum cf_status cf_worker_lives(struct cf_queue *q, int64_t worker_id,
+                               struct cf_error *err);
 
 /* Take back every lease of a worker inside the caller's transaction. charge: crashes + 1
  * and CRASH_LOOP at the limit; else a release. why goes into the history; *reaped

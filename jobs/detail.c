@@ -130,13 +130,8 @@ enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,
     bool row = false;
 
     *code = *message = NULL;
-    st = cf_sql_open(
-        &s, q->db,
-        "SELECT code, message FROM (SELECT 0 AS age, code, message FROM failure"
-        " WHERE job_id = ?1 UNION ALL SELECT 1, code, message FROM"
-        " (SELECT code, message FROM attempt WHERE job_id = ?1"
-        " ORDER BY n DESC LIMIT 1)) ORDER BY age LIMIT 1",
-        err);
+    st = cf_sql_open(&s, q->db, "SELECT code, message FROM failure WHERE job_id = ?1",
+                     err);
     if (st == CF_OK) {
         cf_sql_int(&s, 1, id);
         st = cf_sql_step(&s, &row, err);

@@ -6,10 +6,12 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/claim.c \
 	%D%/db.h \
 	%D%/detail.c %D%/detail.h \
+	%D%/finish.c \
 	%D%/fs.c %D%/fs.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
+	%D%/migrate.c \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/row.c %D%/row.h \
@@ -19,6 +21,8 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
 	%D%/states.c %D%/states.h \
+	%D%/tars.c %D%/tars.h \
+	%D%/where.c \
 	%D%/worker.c
 
 # The commands that need nothing but the queue. The program is pipeline/cfgen-jobs.c: other

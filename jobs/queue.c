@@ -24,6 +24,14 @@ int64_t cf_now_ms(void)
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+static int64_t boot_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_BOOTTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 /* Absolute path of a file that may not exist yet, and its directory. Absolute, because
  * SQLite gives ":memory:" and "" a meaning of their own. */
 static enum cf_status resolve(struct cf_queue *q, const char *path, struct cf_error *err)
@@ -62,8 +70,9 @@ static enum cf_status resolve(struct cf_queue *q, const char *path, struct cf_er
 /* What lies at the path, from its first 100 bytes, before SQLite may touch anything: a
  * foreign file is never written to, not even to roll back its journal. Read through
  * SQLite's own file handle, since closing a descriptor of our own would drop the locks
- * that another connection of this process holds on the file. */
-static enum cf_status probe(const char *path, struct cf_error *err)
+ * that another connection of this process holds on the file. logged: it has a write-ahead
+ * log. */
+static enum cf_status probe(const char *path, bool *logged, struct cf_error *err)
 {
     unsigned char head[100];
     sqlite3 *db = NULL;
@@ -89,6 +98,7 @@ static enum cf_status probe(const char *path, struct cf_error *err)
                          "a database of another program (application_id 0x%08x, expected "
                          "0x%08x)",
                          id, CF_SCHEMA_ID);
+        *logged = head[18] == 2 || head[19] == 2;
     }
     sqlite3_close(db);
     return st;
@@ -111,25 +121,39 @@ static char *immutable_uri(const char *path, struct cf_error *err)
     return uri;
 }
 
+/* A file beside the database that holds something. */
+static bool beside(const struct cf_queue *q, const char *suffix)
+{
+    struct cf_error ignored = {0};
+    char *name = cf_format(&ignored, "%s%s", q->path, suffix);
+    struct stat sb;
+    bool there = !name || (stat(name, &sb) == 0 && sb.st_size > 0);
+
+    cf_free(name);
+    return there;
+}
+
 /* A reader needs the memory shared by the users of the log, a file in that directory.
  * Where it may not be made and no log lies there, nobody is writing, and the file is read
  * as it is. */
 static bool read_as_it_is(const struct cf_queue *q)
 {
-    struct cf_error ignored = {0};
-    char *log = cf_format(&ignored, "%s-wal", q->path);
-    struct stat sb;
-    bool quiet = log && (stat(log, &sb) != 0 || sb.st_size == 0);
+    return !q->writable && access(q->dir, W_OK) != 0 && !beside(q, "-wal") &&
+           !beside(q, "-journal");
+}
 
-    cf_free(log);
-    return quiet && !q->writable && access(q->dir, W_OK) != 0;
+/* A writer that was killed left a journal: whoever reads next must roll it back. */
+static bool must_roll_back(const struct cf_queue *q)
+{
+    return !q->writable && beside(q, "-journal") && access(q->path, W_OK) == 0 &&
+           access(q->dir, W_OK) == 0;
 }
 
 static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *err)
 {
-    bool as_it_is = read_as_it_is(q);
+    bool as_it_is = read_as_it_is(q), repair = must_roll_back(q);
     char *name = as_it_is ? immutable_uri(q->path, err) : cf_strdup(q->path, err);
-    int flags = q->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
+    int flags = q->writable || repair ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
 
     if (!name)
         return CF_ENOMEM;
@@ -143,12 +167,13 @@ static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *e
         return cf_sql_fail(q->db, rc, "database", err);
     if (q->writable && sqlite3_db_readonly(q->db, "main") == 1)
         return cf_fail(err, CF_EPERM, "no permission to write");
-    return CF_OK;
+    return repair ? cf_sql_exec(q->db, "PRAGMA query_only = ON", err) : CF_OK;
 }
 
 static enum cf_status set_up(struct cf_queue *q, struct cf_error *err)
 {
-    sqlite3_busy_timeout(q->db, TIMEOUT_MS);
+    q->wait.ms = TIMEOUT_MS;
+    cf_sql_wait(q->db, &q->wait);
     sqlite3_extended_result_codes(q->db, 1);
     sqlite3_db_config(q->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     return cf_sql_exec(q->db,
@@ -196,10 +221,25 @@ static enum cf_status use_wal(struct cf_queue *q, struct cf_error *err)
     return rc == SQLITE_OK ? CF_OK : cf_sql_fail(q->db, rc, "write-ahead log", err);
 }
 
+/* No log and so no shared memory: for one host at a time, on any file system. */
+static enum cf_status use_journal(struct cf_queue *q, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row = false;
+
+    st = cf_sql_open(&s, q->db, "PRAGMA journal_mode = TRUNCATE", err);
+    if (st == CF_OK)
+        st = cf_sql_step(&s, &row, err);
+    if (st == CF_OK && (!row || strcmp(cf_sql_col_text(&s, 0, NULL), "truncate") != 0))
+        st = cf_fail(err, CF_EBUSY, "another program uses the results of this shard");
+    cf_sql_close(&s);
+    return st;
+}
+
 static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
 {
     int64_t version, id, tables;
-    enum cf_status st = CF_OK;
 
     CF_TRY(cf_sql_int64(q->db, "PRAGMA application_id", &id, err));
     CF_TRY(cf_sql_int64(q->db, "PRAGMA user_version", &version, err));
@@ -213,16 +253,9 @@ static enum cf_status check_version(struct cf_queue *q, struct cf_error *err)
                      "('meta','prompt','model','recipe','batch','job','worker','lease',"
                      "'attempt','output','delay','stat','failure','cause','tar')",
                      &tables, err));
-    if (tables < 12)
+    if (tables < (version < CF_SCHEMA_VERSION ? 12 : 15))
         return cf_fail(err, CF_EFORMAT, "%d of 15 tables are there", (int)tables);
-    if (q->writable && version < CF_SCHEMA_VERSION) {
-        CF_TRY(cf_sql_begin(q->db, err));
-        st = cf_sql_int64(q->db, "PRAGMA user_version", &version, err);
-        if (st == CF_OK)
-            st = cf_schema_migrate(q->db, (int)version, err);
-        st = cf_sql_end(q->db, st, err);
-    }
-    return st;
+    return version < CF_SCHEMA_VERSION ? cf_migrate(q, (int)version, err) : CF_OK;
 }
 
 /* A queue whose making was cut off: ours by its first page, empty once SQLite has rolled
@@ -237,10 +270,10 @@ static enum cf_status cut_off(struct cf_queue *q, bool *empty, struct cf_error *
     return CF_OK;
 }
 
-static enum cf_status connect_to(struct cf_queue *q, bool may_create,
+static enum cf_status connect_to(struct cf_queue *q, bool may_create, bool anywhere,
                                  struct cf_error *err)
 {
-    bool there = true, fresh;
+    bool there = true, fresh, logged = true;
     struct stat sb;
 
     if (stat(q->path, &sb) != 0) {
@@ -254,7 +287,9 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create,
     if (fresh && !may_create)
         return cf_fail(err, CF_EFORMAT, "an empty file, not a database");
     if (!fresh)
-        CF_TRY(probe(q->path, err));
+        CF_TRY(probe(q->path, &logged, err));
+    if (!anywhere && (q->writable || logged))
+        CF_TRY(cf_fs_check_local(q->dir, err));
     CF_TRY(open_db(q, fresh, err));
     CF_TRY(set_up(q, err));
     if (!fresh && may_create)
@@ -262,13 +297,28 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create,
     if (fresh)
         CF_TRY(create(q, err));
     CF_TRY(check_version(q, err));
-    return q->writable ? use_wal(q, err) : CF_OK;
+    if (!q->writable)
+        return CF_OK;
+    return q->shard ? use_journal(q, err) : use_wal(q, err);
+}
+
+static struct cf_queue *make(int mode, struct cf_error *err)
+{
+    struct cf_queue *q = cf_calloc(1, sizeof *q, err);
+
+    if (!q)
+        return NULL;
+    q->writable = (mode & 7) != CF_QUEUE_READ;
+    q->shard = (mode & CF_QUEUE_SHARD) != 0;
+    q->wall_ms = cf_now_ms;
+    q->boot_ms = boot_ms;
+    return q;
 }
 
 enum cf_status cf_queue_open(struct cf_queue **out, const char *path,
                              enum cf_queue_mode mode, struct cf_error *err)
 {
-    int plain = (int)mode & ~CF_QUEUE_UNSAFE_SHARED;
+    int flags = CF_QUEUE_UNSAFE_SHARED | CF_QUEUE_SHARD, plain = (int)mode & ~flags;
     struct cf_error local = {0};
     struct cf_queue *q;
     enum cf_status st;
@@ -276,14 +326,13 @@ enum cf_status cf_queue_open(struct cf_queue **out, const char *path,
     *out = NULL;
     if (!err)
         err = &local;
-    q = cf_calloc(1, sizeof *q, err);
+    q = make((int)mode, err);
     if (!q)
         return CF_ENOMEM;
-    q->writable = plain != CF_QUEUE_READ;
     st = resolve(q, path, err);
-    if (st == CF_OK && plain == (int)mode)
-        st = cf_fs_check_local(q->dir, err);
-    if (st == CF_OK && (st = connect_to(q, plain == CF_QUEUE_CREATE, err)) != CF_OK)
+    if (st == CF_OK)
+        st = connect_to(q, plain == CF_QUEUE_CREATE, ((int)mode & flags) != 0, err);
+    if (st != CF_OK && q->path && strncmp(err->msg, q->path, strlen(q->path)) != 0)
         st = cf_wrap(err, "%s", path);
     if (st != CF_OK) {
         cf_queue_close(q);
@@ -295,7 +344,12 @@ enum cf_status cf_queue_open(struct cf_queue **out, const char *path,
 
 void cf_queue_timeout(struct cf_queue *q, int ms)
 {
-    sqlite3_busy_timeout(q->db, ms);
+    q->wait.ms = ms;
+}
+
+void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel)
+{
+    q->wait.cancel = cancel;
 }
 
 /* The log is folded back when nobody minds: a reader in the way is not worth a wait. */
@@ -303,11 +357,14 @@ void cf_queue_close(struct cf_queue *q)
 {
     if (!q)
         return;
-    if (q->db && q->writable) {
-        sqlite3_busy_timeout(q->db, CLOSE_TIMEOUT_MS);
+    if (q->db && q->writable && !q->shard) {
+        q->wait = (struct cf_sql_wait){.ms = CLOSE_TIMEOUT_MS};
         sqlite3_exec(q->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
     sqlite3_close(q->db);
+    cf_where_free(q);
+    cf_free(q->watched);
+    cf_free(q->backup);
     cf_free(q->path);
     cf_free(q->dir);
     cf_free(q);
@@ -337,29 +394,6 @@ enum cf_status cf_queue_counts(struct cf_queue *q, struct cf_counts *c,
 
         if (state >= 0 && state < CF_NJOBSTATE)
             c->n[state] = cf_sql_col_int(&s, 1);
-    }
-    cf_sql_close(&s);
-    return st;
-}
-
-enum cf_status cf_queue_next_due(struct cf_queue *q, int *seconds, struct cf_error *err)
-{
-    int64_t now = cf_now_ms(), wait = 0;
-    enum cf_status st;
-    struct cf_sql s;
-    bool row = false;
-
-    *seconds = -1;
-    st = cf_sql_open(
-        &s, q->db, "SELECT min(until - ?1, seconds * 1000) FROM delay ORDER BY 1 LIMIT 1",
-        err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, now);
-        st = cf_sql_step(&s, &row, err);
-    }
-    if (st == CF_OK && row) {
-        wait = cf_sql_col_int(&s, 0);
-        *seconds = wait <= 0 ? 0 : wait > INT_MAX ? INT_MAX : (int)((wait + 999) / 1000);
     }
     cf_sql_close(&s);
     return st;

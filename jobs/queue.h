@@ -51,10 +51,22 @@ enum cf_queue_mode {
 
 /* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is
  * not ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout.
- * Never writes to a file that is not ours. */
+ * Never writes to a file that is not ours. One of an older schema is brought up to date
+ * when it is opened to be written, and is CF_ECONFIG for a reader. A reader may open a
+ * database without write-ahead log (plans, results of shards) on any file system. */
 enum cf_status cf_queue_open(struct cf_queue **q, const char *path,
                              enum cf_queue_mode mode, struct cf_error *err);
 void cf_queue_close(struct cf_queue *q); /* NULL is fine */
+
+/* Open and close path, so that its schema is the newest. Before an older one is changed,
+ * a backup is made beside it (PATH.vNNNN.bak, NNNN its version; one that is there already
+ * stays as it is). */
+struct cf_migrated {
+    int from, to; /* user_version: 1000 * major + minor; equal: nothing to do */
+    char *backup; /* absolute path, NULL when there was nothing to do; cf_free */
+};
+enum cf_status cf_queue_migrate(const char *path, bool unsafe_shared,
+                                struct cf_migrated *m, struct cf_error *err);
 
 /* How long a call waits for other processes before CF_EBUSY; 60000 at first. */
 void cf_queue_timeout(struct cf_queue *q, int ms);

@@ -132,12 +132,7 @@ enum cf_status cf_sample_causes(struct cf_queue *q, struct cf_sample_cause **cau
 
     *cause = NULL;
     *n = 0;
-    st = pairs(q,
-               "SELECT count(*), coalesce(f.code, (SELECT a.code FROM attempt a"
-               " WHERE a.job_id = j.id ORDER BY a.n DESC LIMIT 1), 'UNKNOWN') AS code"
-               " FROM job j LEFT JOIN failure f ON f.job_id = j.id WHERE j.state = 3"
-               " GROUP BY 2 ORDER BY 1 DESC, 2",
-               pair, n, err);
+    st = pairs(q, "SELECT n, code FROM cause ORDER BY n DESC, code", pair, n, err);
     *cause = cf_calloc(CF_SAMPLE_BATCHES, sizeof **cause, err);
     for (int i = 0; i < *n; i++)
         if (*cause)

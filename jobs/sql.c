@@ -2,12 +2,90 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
+
+enum { NAP_MIN_US = 500, NAP_STEP_US = 500, NAP_MAX_US = 10000 };
+
+/* Naps that grow a little and differ, so that none of many waiters is always late:
+ * SQLite's own handler lets one of four wait for seconds. */
+static int wait_more(void *ctx, int turn)
+{
+    struct cf_sql_wait *w = ctx;
+    struct timespec nap = {0, 0};
+    long long now = cf_clock_ms();
+    int most = turn < 20 ? NAP_MIN_US + turn * NAP_STEP_US : NAP_MAX_US;
+
+    if (turn == 0)
+        w->since = now;
+    if (cf_cancel_check(w->cancel, NULL) != CF_OK || now - w->since >= w->ms)
+        return 0;
+    w->luck = w->luck * 6364136223846793005u + 1442695040888963407u;
+    nap.tv_nsec = (long)(NAP_MIN_US + (w->luck >> 33) % (uint64_t)most) * 1000;
+    nanosleep(&nap, NULL);
+    return 1;
+}
+
+/* SQLite 3.40 keeps nothing of ours for a connection but the argument of a hook, and
+ * gives that back when the hook is set anew. This one does nothing else. */
+static void keeps_wait(void *ctx)
+{
+    (void)ctx;
+}
+
+void cf_sql_wait(sqlite3 *db, struct cf_sql_wait *w)
+{
+    w->luck = (uint64_t)getpid() << 32 ^ (uint64_t)cf_clock_ms();
+    sqlite3_rollback_hook(db, keeps_wait, w);
+    sqlite3_busy_handler(db, wait_more, w);
+}
+
+static bool was_cancelled(sqlite3 *db)
+{
+    struct cf_sql_wait *w = db ? sqlite3_rollback_hook(db, keeps_wait, NULL) : NULL;
+
+    if (w)
+        sqlite3_rollback_hook(db, keeps_wait, w);
+    return w && cf_cancel_check(w->cancel, NULL) != CF_OK;
+}
+
+static int file_errno(sqlite3 *db, int which)
+{
+    sqlite3_file *file = NULL;
+    int errnum = 0;
+
+    if (sqlite3_file_control(db, "main", which, &file) == SQLITE_OK && file &&
+        file->pMethods)
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &errnum);
+    return errnum;
+}
+
+/* Why the system refused. A COMMIT that fails leaves nothing for sqlite3_system_errno
+ * (SQLite 3.40), but the files remember: first the journal or log, then the database. */
+static int system_errno(sqlite3 *db, int rc)
+{
+    int errnum = db ? sqlite3_system_errno(db) : 0;
+
+    if (db && !errnum && (rc & 0xff) == SQLITE_IOERR)
+        errnum = file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (db && !errnum && (rc & 0xff) == SQLITE_IOERR)
+        errnum = file_errno(db, SQLITE_FCNTL_FILE_POINTER);
+    return errnum;
+}
+
+static enum cf_status from_errno(int errnum, enum cf_status other)
+{
+    if (errnum == ENOSPC || errnum == EDQUOT)
+        return CF_ENOSPC;
+    return errnum == EROFS ? CF_EPERM : other;
+}
 
 static enum cf_status from_sqlite(sqlite3 *db, int rc)
 {
-    int errnum = db ? sqlite3_system_errno(db) : 0;
+    int errnum = system_errno(db, rc);
 
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -16,7 +94,7 @@ static enum cf_status from_sqlite(sqlite3 *db, int rc)
         return CF_OK;
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return CF_EBUSY;
+        return was_cancelled(db) ? CF_ECANCEL : CF_EBUSY;
     case SQLITE_FULL:
         return CF_ENOSPC;
     case SQLITE_CORRUPT:
@@ -27,14 +105,15 @@ static enum cf_status from_sqlite(sqlite3 *db, int rc)
     case SQLITE_AUTH:
         return CF_EPERM;
     case SQLITE_CANTOPEN:
-        return errnum == ENOENT || errnum == ENOTDIR ? CF_ENOENT : CF_EPERM;
+        return errnum == ENOENT || errnum == ENOTDIR ? CF_ENOENT
+                                                     : from_errno(errnum, CF_EPERM);
     case SQLITE_NOMEM:
     case SQLITE_TOOBIG:
         return CF_ENOMEM;
     case SQLITE_IOERR:
         if (rc == SQLITE_IOERR_NOMEM)
             return CF_ENOMEM;
-        return errnum == ENOSPC || errnum == EDQUOT ? CF_ENOSPC : CF_EIO;
+        return from_errno(errnum, CF_EIO);
     default:
         return CF_EBUG;
     }
@@ -44,8 +123,11 @@ enum cf_status cf_sql_fail(sqlite3 *db, int rc, const char *what, struct cf_erro
 {
     const char *words = db && sqlite3_extended_errcode(db) == rc ? sqlite3_errmsg(db)
                                                                  : sqlite3_errstr(rc);
-    int errnum = db ? sqlite3_system_errno(db) : 0, kind = rc & 0xff;
+    int errnum = system_errno(db, rc), kind = rc & 0xff;
+    const char *file = db ? sqlite3_db_filename(db, "main") : NULL;
 
+    if (file && *file)
+        what = file;
     if (errnum &&
         (kind == SQLITE_IOERR || kind == SQLITE_FULL || kind == SQLITE_CANTOPEN))
         return cf_fail(err, from_sqlite(db, rc), "%s: %s (SQLite %d): %s", what, words,

@@ -11,7 +11,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
+
+/* How a connection waits for other processes. */
+struct cf_sql_wait {
+    int ms;                   /* at most, before CF_EBUSY */
+    struct cf_cancel *cancel; /* once set: CF_ECANCEL instead; NULL: none */
+    long long since;          /* own */
+    uint64_t luck;            /* own */
+};
+
+/* w is borrowed for as long as db is open; its first two fields may be changed at any
+ * time between calls. The connection's rollback hook is used up by this. */
+void cf_sql_wait(sqlite3 *db, struct cf_sql_wait *w);
 
 struct cf_sql {
     sqlite3 *db;        /* borrowed */
@@ -19,10 +32,12 @@ struct cf_sql {
     int rc;             /* of the first bind that failed */
 };
 
-/* The status that stands for SQLite's result code rc: BUSY and LOCKED are CF_EBUSY, FULL
- * is CF_ENOSPC, CORRUPT and NOTADB are CF_EFORMAT, READONLY and PERM are CF_EPERM,
- * CANTOPEN is CF_ENOENT or CF_EPERM by errno, NOMEM is CF_ENOMEM, IOERR is CF_EIO; else
- * CF_EBUG. db may be NULL; with it SQLite's own words follow what. */
+/* The status that stands for SQLite's result code rc: BUSY and LOCKED are CF_EBUSY (or
+ * CF_ECANCEL, see cf_sql_wait), FULL is CF_ENOSPC, CORRUPT and NOTADB are CF_EFORMAT,
+ * READONLY and PERM are CF_EPERM, CANTOPEN is CF_ENOENT or CF_EPERM, NOMEM is CF_ENOMEM,
+ * IOERR is CF_EIO, but by errno CF_ENOSPC (no space, quota) or CF_EPERM (read-only file
+ * system); else CF_EBUG. With db SQLite's own words are told, and the file's name stands
+ * in place of what. */
 enum cf_status cf_sql_fail(sqlite3 *db, int rc, const char *what, struct cf_error *err);
 
 /* One or more statements without results. */

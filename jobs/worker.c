@@ -27,7 +27,7 @@ enum cf_status cf_queue_register(struct cf_queue *q, const struct cf_worker *w,
         cf_sql_str(&s, 1, w->host ? w->host : "");
         cf_sql_str(&s, 2, w->boot_id ? w->boot_id : "");
         cf_sql_int(&s, 3, w->pid);
-        cf_sql_int(&s, 4, cf_now_ms());
+        cf_sql_int(&s, 4, q->wall_ms());
         cf_sql_str(&s, 5, w->lock_path);
         cf_sql_str(&s, 6, w->slurm_job);
         cf_sql_str(&s, 7, w->slurm_task);
@@ -52,10 +52,34 @@ static enum cf_status worker_ended(struct cf_queue *q, int64_t worker_id, int *f
                      "UPDATE worker SET ended = coalesce(ended, ?2) WHERE id = ?1", err);
     if (st == CF_OK) {
         cf_sql_int(&s, 1, worker_id);
-        cf_sql_int(&s, 2, cf_now_ms());
+        cf_sql_int(&s, 2, q->wall_ms());
         st = cf_sql_run(&s, found, err);
     }
     cf_sql_close(&s);
+    return st;
+}
+
+/* A lease of a worker that counts as ended would never be taken back. Its beat moves, so
+ * that nobody who watched it before takes it for dead at once. */
+enum cf_status cf_worker_lives(struct cf_queue *q, int64_t worker_id,
+                               struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    int found = 0;
+
+    st = cf_sql_open(&s, q->db,
+                     "UPDATE worker SET beat = beat + (ended IS NOT NULL), ended = NULL"
+                     " WHERE id = ?1",
+                     err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, worker_id);
+        st = cf_sql_run(&s, &found, err);
+    }
+    cf_sql_close(&s);
+    if (st == CF_OK && !found)
+        st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
+                     (long long)worker_id);
     return st;
 }
 
@@ -121,6 +145,8 @@ static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
         return st;
     reaped->jobs++;
     reaped->failed += loop;
+    if (loop)
+        CF_TRY(cf_failure_put(q, job_id, "CRASH_LOOP", why, err));
     return cf_attempt_end(q, job_id, charge ? "crashed" : "released",
                           loop     ? "CRASH_LOOP"
                           : charge ? "CRASH"
@@ -157,32 +183,40 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
     return st;
 }
 
-/* Free is a lock that could be shared now: its holder wants it alone. An unreadable file
- * says nothing, and then the worker is taken to live. */
-static bool lock_is_free(const char *path)
+enum lock { LOCK_HELD, LOCK_FREE, LOCK_UNKNOWN };
+
+/* Free is a lock that could be shared now: its holder wants it alone. A file that is gone
+ * counts as free; an unreadable one says nothing. */
+static enum lock ask_lock(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
-    bool is_free;
+    enum lock answer = LOCK_FREE;
 
     if (fd < 0)
-        return errno == ENOENT;
-    is_free = flock(fd, LOCK_SH | LOCK_NB) == 0;
+        return errno == ENOENT ? LOCK_FREE : LOCK_UNKNOWN;
+    if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+        answer = errno == EWOULDBLOCK ? LOCK_HELD : LOCK_UNKNOWN;
     close(fd);
-    return is_free;
+    return answer;
 }
 
-enum fate { LIVES, CRASHED, TAKEN_DOWN };
+enum fate { LIVES, UNKNOWN, CRASHED, TAKEN_DOWN };
 
 static bool same(const char *a, const char *b)
 {
     return a && b && *a && strcmp(a, b) == 0;
 }
 
-/* s: id, host, boot_id, lock_path, slurm_job, slurm_task, restart */
+/* Living workers, as ask_lock, fate_of and watch read them. */
+#define LIVING                                                                           \
+    "SELECT id, host, boot_id, lock_path, slurm_job, slurm_task, restart, beat"          \
+    " FROM worker WHERE ended IS NULL ORDER BY id"
+
 static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
                          const char **why)
 {
     const char *lock_path = cf_sql_col_text(s, 3, NULL);
+    enum lock lock;
 
     if (same(cf_sql_col_text(s, 4, NULL), self->slurm_job) &&
         same(cf_sql_col_text(s, 5, NULL), self->slurm_task) &&
@@ -191,17 +225,52 @@ static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
         return TAKEN_DOWN;
     }
     if (!same(cf_sql_col_text(s, 1, NULL), self->host))
-        return LIVES;
+        return UNKNOWN;
     if (self->boot_id && *self->boot_id &&
         !same(cf_sql_col_text(s, 2, NULL), self->boot_id)) {
         *why = "its host was booted again";
         return TAKEN_DOWN;
     }
-    if (lock_path && lock_is_free(lock_path)) {
-        *why = "its worker died";
-        return CRASHED;
+    lock = lock_path ? ask_lock(lock_path) : LOCK_UNKNOWN;
+    *why = "its worker died";
+    return lock == LOCK_FREE ? CRASHED : lock == LOCK_HELD ? LIVES : UNKNOWN;
+}
+
+enum cf_status cf_queue_watch(struct cf_queue *q, int64_t silence_ms,
+                              struct cf_error *err)
+{
+    if (silence_ms < 1)
+        return cf_fail(err, CF_ERANGE, "watch of %lld ms, expected 1 or more",
+                       (long long)silence_ms);
+    q->silence_ms = silence_ms;
+    return CF_OK;
+}
+
+/* What a watch knows after this round, by id; *from goes along what it knew before. */
+struct round {
+    struct cf_watched *now;
+    size_t n, cap, from;
+};
+
+/* Since when the beat of this worker stands, on our own clock: from the first look on. */
+static enum cf_status look(struct cf_queue *q, struct round *r, const struct cf_sql *s,
+                           enum fate *fate, const char **why, struct cf_error *err)
+{
+    struct cf_watched w = {cf_sql_col_int(s, 0), cf_sql_col_int(s, 7), q->boot_ms()};
+    int64_t now = w.since;
+
+    while (r->from < q->n_watched && q->watched[r->from].worker_id < w.worker_id)
+        r->from++;
+    if (r->from < q->n_watched && q->watched[r->from].worker_id == w.worker_id &&
+        q->watched[r->from].beat == w.beat)
+        w.since = q->watched[r->from].since;
+    CF_TRY(cf_grow(&r->now, &r->cap, r->n + 1, sizeof *r->now, err));
+    r->now[r->n++] = w;
+    if (now - w.since >= q->silence_ms) {
+        *fate = CRASHED;
+        *why = "its worker was silent for too long";
     }
-    return LIVES;
+    return CF_OK;
 }
 
 struct dead {
@@ -213,24 +282,50 @@ struct dead {
 static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self,
                                 struct dead **dead, size_t *n, struct cf_error *err)
 {
+    struct round r = {0};
     size_t cap = 0;
     enum cf_status st;
     struct cf_sql s;
     bool row;
 
-    st = cf_sql_open(&s, q->db,
-                     "SELECT id, host, boot_id, lock_path, slurm_job, slurm_task, restart"
-                     " FROM worker WHERE ended IS NULL ORDER BY id",
-                     err);
+    st = cf_sql_open(&s, q->db, LIVING, err);
     while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
         struct dead d = {.id = cf_sql_col_int(&s, 0)};
 
         d.fate = fate_of(&s, self, &d.why);
-        if (d.fate == LIVES)
+        if (d.fate == UNKNOWN && q->silence_ms)
+            st = look(q, &r, &s, &d.fate, &d.why, err);
+        if (st != CF_OK || d.fate == LIVES || d.fate == UNKNOWN)
             continue;
         st = cf_grow(dead, &cap, *n + 1, sizeof **dead, err);
         if (st == CF_OK)
             (*dead)[(*n)++] = d;
+    }
+    cf_sql_close(&s);
+    if (st == CF_OK) {
+        cf_free(q->watched);
+        q->watched = r.now;
+        q->n_watched = r.n;
+    } else {
+        cf_free(r.now);
+    }
+    return st;
+}
+
+enum cf_status cf_queue_in_use(struct cf_queue *q, const struct cf_worker *self,
+                               bool *in_use, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row;
+
+    *in_use = false;
+    st = cf_sql_open(&s, q->db, LIVING, err);
+    while (st == CF_OK && !*in_use && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
+        const char *path = cf_sql_col_text(&s, 3, NULL);
+
+        *in_use = path && same(cf_sql_col_text(&s, 1, NULL), self->host) &&
+                  !same(path, self->lock_path) && ask_lock(path) == LOCK_HELD;
     }
     cf_sql_close(&s);
     return st;
