@@ -21,7 +21,8 @@
  * States: 0 ready, 1 running, 2 done, 3 failed, 4 delayed, 5 cancelled, 6 held.
  * Facts that hold after every transaction (cf_queue_check proves them):
  *   a running job has a lease; a leased job is running;
- *   a done job has an output; a job with an output is done.
+ *   a done job has an output; a job with an output is done;
+ *   a failed job has a failure, which says why; a job with a failure is failed.
  * Times are Unix milliseconds by the wall clock, for people and for backoff; no decision
  * about who lives is taken from them.
  *
