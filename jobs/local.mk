@@ -2,6 +2,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
 	%D%/audit.c %D%/audit.h \
+	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
 	%D%/db.h \
@@ -12,14 +13,17 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
 	%D%/migrate.c \
+	%D%/manifest.c %D%/manifest.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/recipe.c %D%/recipe.h \
+	%D%/remember.c %D%/remember.h \
 	%D%/row.c %D%/row.h \
 	%D%/sample.c %D%/sample.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/sql.c %D%/sql.h \
+	%D%/shard_later.c %D%/shard.h \
 	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
 	%D%/where.c \

@@ -13,6 +13,7 @@
 #include "config.h"
 #include "pipeline/finish.h"
 #include "pipeline/rerun.h"
+#include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "store/sink.h"
 
@@ -272,7 +273,9 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 {
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
     struct cf_result result = {{0}, "", 0};
+    struct cf_encoded *text[2] = {NULL, NULL};
     struct cf_engine_times times = {0};
+    double encode_ms = 0;
     struct cf_story story = {0};
     struct cf_blob blob = {0};
     enum cf_status st = CF_ENOMEM;
@@ -280,14 +283,16 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 
     if (!plan)
         return st;
-    st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
-                       &result, &times, err);
+    st = cf_single_encode(&a->req, engine, dnn, &stop->cancel, text, &encode_ms, err);
+    if (st == CF_OK)
+        st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
+                           &result, &times, err);
     if (st == CF_OK)
         st = cf_story_make(&story, engine, dnn, &a->req, plan, &a->recipe.webp, &result,
                            NULL, err);
     if (st == CF_OK)
-        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &proved,
-                              &blob, err);
+        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level,
+                              &stop->cancel, &proved, &blob, err);
     if (st == CF_OK)
         st = put(a, &blob, err);
     if (st == CF_OK && story.note)
@@ -297,8 +302,10 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
             stderr,
             "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
             "ms\n",
-            a->output, plan->width, plan->height, blob.size, times.encode, times.generate,
+            a->output, plan->width, plan->height, blob.size, encode_ms, times.generate,
             times.decode);
+    for (int i = 0; i < 2; i++)
+        cf_encoded_drop(text[i]);
     cf_blob_free(&blob);
     cf_story_free(&story);
     cf_result_free(&result);
@@ -409,6 +416,7 @@ int main(int argc, char **argv)
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
     cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
+    cf_finish_date(&err);
     while ((key = cf_cli_next(&cli, &err)) > 0)
         if (set(&a, key, cli.value, &err) != CF_OK)
             break;

@@ -13,6 +13,7 @@
 #include "jobs/detail.h"
 #include "jobs/states.h"
 #include "pipeline/finish.h"
+#include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "store/sink.h"
 
@@ -202,7 +203,7 @@ static enum cf_status read_image(struct original *o, const char *path,
 /* Rows do not say how much metadata their files have: the level that gives the same bytes
  * is the one; where none does, the first is kept. */
 static enum cf_status encode(struct again *a, const struct original *o,
-                             struct cf_error *err)
+                             struct cf_stop *stop, struct cf_error *err)
 {
     struct cf_blob blob = {0};
     bool proved = true;
@@ -211,7 +212,8 @@ static enum cf_status encode(struct again *a, const struct original *o,
         char hex[CF_DIGEST_HEX];
 
         CF_TRY(cf_finish_encode(&a->result.image, &o->settings.webp, &a->story,
-                                (enum cf_meta_level)level, &proved, &blob, err));
+                                (enum cf_meta_level)level, &stop->cancel, &proved, &blob,
+                                err));
         if (cf_digest_mem(blob.data, blob.size, hex, err) != CF_OK) {
             cf_blob_free(&blob);
             return err->status;
@@ -240,17 +242,23 @@ static enum cf_status generate(struct again *a, const struct original *o,
         .negative_len = o->negative_len,
         .seed = o->seed,
     };
+    struct cf_encoded *text[2] = {NULL, NULL};
     enum cf_status st = CF_ENOMEM;
+    double ms;
 
     memcpy(a->model, cf_engine_model(engine)->hash, sizeof a->model);
     if (plan)
+        st = cf_single_encode(&req, engine, dnn, &stop->cancel, text, &ms, err);
+    if (st == CF_OK)
         st = cf_engine_run(engine, &o->settings.params, &req, 1, &stop->cancel, plan,
                            &a->result, NULL, err);
     if (st == CF_OK)
         st = cf_story_make(&a->story, engine, dnn, &req, plan, &o->settings.webp,
                            &a->result, o->key, err);
     if (st == CF_OK)
-        st = encode(a, o, err);
+        st = encode(a, o, stop, err);
+    for (int i = 0; i < 2; i++)
+        cf_encoded_drop(text[i]);
     cf_free(plan);
     return st;
 }

@@ -104,8 +104,21 @@ static enum cf_status encoder_error(WebPEncodingError code, struct cf_error *err
     return cf_fail(err, table[code].status, "webp encoder: %s", table[code].text);
 }
 
+static int goes_on(int percent, const WebPPicture *picture)
+{
+    (void)percent;
+    return cf_cancel_check(picture->user_data, NULL) == CF_OK;
+}
+
 enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp *w,
                               struct cf_blob *out, struct cf_error *err)
+{
+    return cf_webp_encode_until(image, w, NULL, out, err);
+}
+
+enum cf_status cf_webp_encode_until(const struct cf_image *image, const struct cf_webp *w,
+                                    struct cf_cancel *cancel, struct cf_blob *out,
+                                    struct cf_error *err)
 {
     struct sink sink = {.err = err};
     WebPConfig config;
@@ -124,6 +137,8 @@ enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp
     picture.use_argb = config.lossless || config.use_sharp_yuv;
     picture.writer = take;
     picture.custom_ptr = &sink;
+    picture.progress_hook = goes_on;
+    picture.user_data = cancel;
     if (WebPPictureImportRGB(&picture, image->rgb, (int)image->stride) &&
         WebPEncode(&config, &picture)) {
         *out = sink.blob;

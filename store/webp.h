@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/image.h"
 
@@ -29,6 +30,10 @@ enum cf_status cf_webp_check(const struct cf_webp *w, struct cf_error *err);
 /* One thread. CF_ERANGE for a side outside 1..16383; CF_ENOMEM. */
 enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp *w,
                               struct cf_blob *out, struct cf_error *err);
+/* The same, and CF_ECANCEL soon after the flag is set. */
+enum cf_status cf_webp_encode_until(const struct cf_image *image, const struct cf_webp *w,
+                                    struct cf_cancel *cancel, struct cf_blob *out,
+                                    struct cf_error *err);
 
 /* Decode (tests, image input). image->rgb is fresh (cf_free). Refuses more than 2^26
  * pixels. */

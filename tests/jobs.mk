@@ -43,3 +43,10 @@ EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv
 dist_noinst_SCRIPTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
 EXTRA_DIST += %D%/cli/jobs_test_lib.sh
 TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
+
+check_PROGRAMS += %D%/cache_test
+TESTS += %D%/cache_test
+%C%_cache_test_SOURCES = %D%/cache_test.c
+%C%_cache_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_cache_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+%C%_cache_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_fs_shared

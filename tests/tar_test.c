@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "store/owner.h"
 #include "tests/tar_util.h"
 
 /* ---- the way it should go ---- */
@@ -368,6 +369,41 @@ static void one_process_appends_to_one_tar(void **state)
     cf_tar_close(tar);
 }
 
+/* ---- two queues in one directory ---- */
+
+static void a_directory_of_tars_belongs_to_the_queue_that_came_first(void **state)
+{
+    struct cf_error err = {0};
+
+    (void)state;
+    mkdir(root, 0777);
+    assert_int_equal(cf_owner_claim(root, "first", &err), CF_OK);
+    assert_int_equal(cf_owner_claim(root, "first", &err), CF_OK);
+    assert_int_equal(cf_owner_claim(root, "second", &err), CF_ECONFIG);
+    assert_non_null(strstr(err.msg, root));
+    assert_non_null(strstr(err.msg, "first"));
+    assert_int_equal(sh("echo first | cmp - .cfgen-queue"), 0);
+    assert_int_equal(cf_owner_claim(root, "", NULL), CF_EUSAGE);
+    assert_int_equal(cf_owner_claim(root, "a\nb", NULL), CF_EUSAGE);
+}
+
+static void an_owner_that_a_crash_left_unfinished_counts_as_none(void **state)
+{
+    (void)state;
+    mkdir(root, 0777);
+    assert_int_equal(sh("printf fir >.cfgen-queue"), 0);
+    assert_int_equal(cf_owner_claim(root, "2nd", NULL), CF_OK);
+    assert_int_equal(sh("echo 2nd | cmp - .cfgen-queue"), 0);
+    fault_arm("fsync", 2, EIO); /* its name may not be on disk */
+    assert_int_equal(sh("rm .cfgen-queue"), 0);
+    assert_int_equal(cf_owner_claim(root, "2nd", NULL), CF_EIO);
+    assert_int_equal(cf_owner_claim(root, "2nd", NULL), CF_OK);
+    assert_int_equal(fault.seen, 3);
+    fault_arm(NULL, 0, 0);
+    assert_int_equal(sh("ln -sf ../x .cfgen-queue"), 0);
+    assert_int_equal(cf_owner_claim(root, "2nd", NULL), CF_ECREAT);
+}
+
 /* ---- hostile sizes and names ---- */
 
 static void sizes_that_cannot_be_are_refused_before_a_file_is_opened(void **state)
@@ -440,6 +476,8 @@ int main(void)
         TEST(a_tar_without_samples_leaves_no_file),
         TEST(a_full_tar_takes_no_more),
         TEST(one_process_appends_to_one_tar),
+        TEST(a_directory_of_tars_belongs_to_the_queue_that_came_first),
+        TEST(an_owner_that_a_crash_left_unfinished_counts_as_none),
         TEST(sizes_that_cannot_be_are_refused_before_a_file_is_opened),
         TEST(what_is_no_plain_file_is_not_appended_to),
     };
