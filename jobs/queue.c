@@ -381,13 +381,14 @@ void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel)
     q->wait.cancel = cancel;
 }
 
-/* The log is folded back when nobody minds: a reader in the way is not worth a wait. */
+/* The log is folded back when nobody minds: a reader in the way is not worth a wait, and
+ * none at all to who was told to stop or has waited in vain. */
 void cf_queue_close(struct cf_queue *q)
 {
     if (!q)
         return;
     if (q->db && q->writable && !q->shard) {
-        q->wait = (struct cf_sql_wait){.ms = CLOSE_TIMEOUT_MS};
+        q->wait.ms = q->wait.ms < CLOSE_TIMEOUT_MS ? q->wait.ms : CLOSE_TIMEOUT_MS;
         sqlite3_exec(q->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
     sqlite3_close(q->db);
