@@ -12,9 +12,8 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
-	%D%/migrate.c \
-	%D%/manifest.c %D%/manifest.h \
 	%D%/merge.c \
+	%D%/migrate.c \
 	%D%/plan.c \
 	%D%/queue.c %D%/queue.h \
 	%D%/rank.c \

@@ -207,6 +207,7 @@ static void a_job_that_cannot_be_read_fails_alone(void **state)
         assert_int_equal(cf_sql_exec(q->db, spoil[i], &err), CF_OK);
     assert_int_equal(cf_queue_claim(q, w, 6, &jobs, &err), CF_OK);
     assert_int_equal(jobs.n, 2);
+    assert_int_equal(jobs.damaged, 4);
     assert_int_equal(jobs.job[0].id, 2);
     assert_int_equal(jobs.job[1].id, 5);
     assert_int_equal(err.status, CF_OK);
