@@ -14,6 +14,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
+	%D%/manifest.c %D%/manifest.h \
 	%D%/merge.c \
 	%D%/migrate.c \
 	%D%/plan.c \

@@ -172,7 +172,8 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     b->shift.root = b->root;
     CF_TRY(cf_arrange_layout(b->queue, o->layout, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
-    return cf_sink_open(&b->shift.sink, b->root, err);
+    CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
+    return b->shift.in_tars ? cf_arrange_owner(b->queue, b->root, err) : CF_OK;
 }
 
 static enum cf_status open_model(struct batch *b, struct cf_error *err)

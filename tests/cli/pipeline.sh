@@ -25,7 +25,7 @@ first_tars() {
         [ "$(sqlite3 one.sqlite 'SELECT group_concat(members) FROM tar WHERE closed')" = 10,10,5 ] &&
         [ "$(tar tf one/00001.tar | head -3 | tr '\n' ' ')" = "000010000.json 000010000.txt 000010000.webp " ]
 }
-same_tars() { tars "$@" && diff -r one "$1"; }
+same_tars() { tars "$@" && diff -r -x .cfgen-queue one "$1"; } # each directory names its queue
 rows_point() { # every row's bytes are at its offset, and are the file it says
     local path offset bytes sha n=0
     while IFS='|' read -r path offset bytes sha; do
@@ -55,7 +55,7 @@ stopped_tar() {
     work --db=part.sqlite --output=part --layout=tar --samples-per-shard=10 --max-jobs=4 &&
         [ -f part/00000.tar.part ] && [ ! -f part/00000.tar ] || return 1
     work --db=part.sqlite --output=part --samples-per-shard=10 --max-jobs=9 && [ -f part/00001.tar.part ] &&
-        work --db=part.sqlite --output=part --samples-per-shard=10 && diff -r one part
+        work --db=part.sqlite --output=part --samples-per-shard=10 && diff -r -x .cfgen-queue one part
 }
 killed_tar() { # kill -9 again and again: no sample twice, none missing
     local i pid kills=0
@@ -124,6 +124,25 @@ case_ "a bad condition is refused" says 'condition .colour=red' 64 work --db=b.s
 bad_date() { SOURCE_DATE_EPOCH=$1 says 'SOURCE_DATE_EPOCH' 64 work --db=b.sqlite --output=b; }
 case_ "a SOURCE_DATE_EPOCH that is no number is refused" bad_date soon
 case_ "a SOURCE_DATE_EPOCH that is no date is refused" bad_date 9000000000000000000
+
+# ---- shards of a plan ----
+
+sharded() {
+    cfgen-jobs init --db=q.sqlite && cp q.sqlite whole.sqlite && numbered 1 12 >q.txt &&
+        cfgen-jobs add --db=q.sqlite --format=text --seeds=1,2 q.txt &&
+        cfgen-jobs add --db=whole.sqlite --format=text --seeds=1,2 q.txt &&
+        cfgen-jobs plan --db=q.sqlite --shards=3 --out=q.plan || return 1
+    work --db=q.plan --shard=0/3 --output=q && work --db=q.plan --shard=1 --results=r1.sqlite --output=q &&
+        SLURM_ARRAY_TASK_ID=2 work --db=q.plan --shard=auto --output=q &&
+        cfgen-jobs merge --db=q.sqlite q.plan-00000.results.sqlite r1.sqlite q.plan-00002.results.sqlite &&
+        work --db=whole.sqlite --output=whole && diff -r q whole && sound q.sqlite &&
+        manifest q.sqlite >q.jsonl && manifest whole.sqlite >whole.jsonl && cmp q.jsonl whole.jsonl
+}
+case_ "three shards, merged, are what one queue comes to" sharded
+case_ "a plan without a shard is refused, and the message says how to name one" says '--shard=0 to --shard=2' 78 work --db=q.plan --output=q
+case_ "another number of shards than the plan's is refused" says 'has 3 shards' 78 work --db=q.plan --shard=1/4 --output=q
+case_ "a shard that the plan does not have is refused" says 'shards 0..2' 65 work --db=q.plan --shard=3 --output=q
+case_ "results without a shard make no sense" says 'needs --shard' 64 work --db=q.sqlite --results=x
 
 # ---- told to stop ----
 
