@@ -42,15 +42,22 @@ free_ports()
     return 1
 }
 
-# The processes that belong to the cluster: their environment names its configuration.
-cluster_processes()
+# The processes that have a file below the directory open (daemons, and slurmstepd, which
+# writes its title over its environment), or that were told of the configuration (jobs).
+# With the name of a node: those of this node.
+cluster_processes() # [NODE]
 {
-    local file
-    # shellcheck disable=SC2013 # no blank in these names
-    for file in $(env -u SLURM_CONF grep -lsz "^SLURM_CONF=$cluster_dir/slurm.conf\$" /proc/[0-9]*/environ); do
-        file=${file#/proc/}
-        echo "${file%/environ}"
-    done
+    local pid file log='*' word="SLURM_CONF=$cluster_dir/slurm.conf"
+    [ $# = 0 ] || log=slurmd-$1.log
+    {
+        find /proc/[0-9]*/fd -lname "$cluster_dir/$log" 2>/dev/null
+        env -u SLURM_CONF grep -lsz "^$word\$" /proc/[0-9]*/environ
+    } >"$cluster_dir.found"
+    while IFS=/ read -r _ _ pid file; do
+        [ "$file" != environ ] || [ $# = 0 ] ||
+            env -u SLURM_CONF grep -qsz "^SLURMD_NODENAME=$1\$" "/proc/$pid/environ" || continue
+        echo "$pid"
+    done <"$cluster_dir.found" | env -u SLURM_CONF sort -u
 }
 
 # daemon NAME COMMAND...: in the background, its words in a file, dead when this shell dies.
@@ -150,16 +157,13 @@ node_start()
     daemon "$1" slurmd -D -N "$1"
 }
 
-# The steps of a node are children of nobody; they carry its name.
+# All at once, lest one live to report the death of another.
 node_kill()
 {
-    local pid
-    kill -KILL "${cluster_pid[$1]}"
-    for pid in $(cluster_processes); do
-        if tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qx "SLURMD_NODENAME=$1"; then
-            kill -KILL "$pid" 2>/dev/null
-        fi
-    done
+    # shellcheck disable=SC2046 # one word a process
+    kill -KILL $(cluster_processes "$1")
+    wait "${cluster_pid[$1]}" 2>/dev/null
+    return 0
 }
 
 cluster_stop()
@@ -173,6 +177,12 @@ cluster_stop()
         kill -KILL "$pid" 2>/dev/null
     done
     await 10 cluster_gone
+}
+
+# Why it did not start: the last words of its daemons.
+cluster_why()
+{
+    grep -hiE 'fatal|error' "$cluster_dir"/*.out 2>/dev/null | grep -v pmix || tail -qn 1 "$cluster_dir"/*.out
 }
 
 cluster_gone()
