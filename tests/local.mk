@@ -27,4 +27,5 @@ include tests/models.mk
 include tests/jobs.mk
 include tests/store.mk
 include tests/pipeline.mk
+include tests/slurm.mk
 include tests/pkg.mk
