@@ -3,17 +3,23 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/adder.c %D%/adder.h \
 	%D%/check.c \
 	%D%/claim.c \
+	%D%/copy.c %D%/copy.h \
 	%D%/db.h \
 	%D%/fs.c %D%/fs.h \
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
+	%D%/merge.c \
+	%D%/plan.c \
 	%D%/queue.c %D%/queue.h \
+	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
+	%D%/shard.c %D%/shard.h \
+	%D%/lock.h \
 	%D%/sql.c %D%/sql.h \
 	%D%/worker.c
 
@@ -25,7 +31,9 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \
 	%D%/cmd_list.c \
+	%D%/cmd_merge.c \
 	%D%/cmd_move.c \
+	%D%/cmd_plan.c \
 	%D%/cmd_reap.c \
 	%D%/cmd_status.c \
 	%D%/detail.c %D%/detail.h

@@ -63,7 +63,7 @@ static enum cf_status resolve(struct cf_queue *q, const char *path, struct cf_er
  * foreign file is never written to, not even to roll back its journal. Read through
  * SQLite's own file handle, since closing a descriptor of our own would drop the locks
  * that another connection of this process holds on the file. */
-static enum cf_status probe(const char *path, struct cf_error *err)
+enum cf_status cf_db_probe(const char *path, struct cf_error *err)
 {
     unsigned char head[100];
     sqlite3 *db = NULL;
@@ -94,10 +94,9 @@ static enum cf_status probe(const char *path, struct cf_error *err)
     return st;
 }
 
-/* file:PATH?immutable=1 with everything escaped that a URI could misread. */
-static char *immutable_uri(const char *path, struct cf_error *err)
+char *cf_db_uri(const char *path, const char *query, struct cf_error *err)
 {
-    char *uri = cf_alloc(strlen(path) + 8, 3, err), *p = uri;
+    char *uri = cf_alloc(strlen(path) + strlen(query) + 8, 3, err), *p = uri;
 
     if (!uri)
         return NULL;
@@ -107,7 +106,7 @@ static char *immutable_uri(const char *path, struct cf_error *err)
 
         p += sprintf(p, plain ? "%c" : "%%%02X", (unsigned char)*path);
     }
-    sprintf(p, "?immutable=1");
+    sprintf(p, "?%s", query);
     return uri;
 }
 
@@ -125,15 +124,21 @@ static bool read_as_it_is(const struct cf_queue *q)
     return quiet && !q->writable && access(q->dir, W_OK) != 0;
 }
 
+char *cf_queue_read_uri(const struct cf_queue *q, struct cf_error *err)
+{
+    return cf_db_uri(q->path, read_as_it_is(q) ? "immutable=1" : "mode=ro", err);
+}
+
 static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *err)
 {
     bool as_it_is = read_as_it_is(q);
-    char *name = as_it_is ? immutable_uri(q->path, err) : cf_strdup(q->path, err);
+    char *name =
+        as_it_is ? cf_db_uri(q->path, "immutable=1", err) : cf_strdup(q->path, err);
     int flags = q->writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
 
     if (!name)
         return CF_ENOMEM;
-    flags |= as_it_is ? SQLITE_OPEN_URI : 0;
+    flags |= SQLITE_OPEN_URI; /* for ATTACH too; a plain name begins with a slash */
     flags |= fresh ? SQLITE_OPEN_CREATE : 0;
     rc = sqlite3_open_v2(name, &q->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
     cf_free(name);
@@ -176,6 +181,7 @@ static enum cf_status create(struct cf_queue *q, struct cf_error *err)
             st = cf_sql_exec(q->db,
                              "INSERT INTO meta(key, value) VALUES"
                              "('created_by', 'cfgen'),"
+                             "('queue_id', lower(hex(randomblob(16)))),"
                              "('created_at', strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
                              err);
     }
@@ -237,6 +243,21 @@ static enum cf_status cut_off(struct cf_queue *q, bool *empty, struct cf_error *
     return CF_OK;
 }
 
+/* Whoever runs a shard of a plan only reads it. */
+static enum cf_status no_plan(struct cf_queue *q, struct cf_error *err)
+{
+    int64_t plan;
+
+    CF_TRY(cf_sql_int64(q->db,
+                        "SELECT count(*) FROM meta WHERE key = 'plan_id' AND NOT EXISTS"
+                        " (SELECT 1 FROM meta WHERE key = 'plan_shard')",
+                        &plan, err));
+    return plan ? cf_fail(err, CF_ECONFIG,
+                          "a plan, which nobody writes to: run a shard of it, or use the "
+                          "queue it was made from")
+                : CF_OK;
+}
+
 static enum cf_status connect_to(struct cf_queue *q, bool may_create,
                                  struct cf_error *err)
 {
@@ -254,7 +275,7 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create,
     if (fresh && !may_create)
         return cf_fail(err, CF_EFORMAT, "an empty file, not a database");
     if (!fresh)
-        CF_TRY(probe(q->path, err));
+        CF_TRY(cf_db_probe(q->path, err));
     CF_TRY(open_db(q, fresh, err));
     CF_TRY(set_up(q, err));
     if (!fresh && may_create)
@@ -262,6 +283,8 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create,
     if (fresh)
         CF_TRY(create(q, err));
     CF_TRY(check_version(q, err));
+    if (q->writable)
+        CF_TRY(no_plan(q, err));
     return q->writable ? use_wal(q, err) : CF_OK;
 }
 

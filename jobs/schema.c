@@ -196,7 +196,8 @@ static const char version_1001[] =
     "  members INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0,"
     "  manifest_bytes INTEGER NOT NULL DEFAULT 0,"
-    "  closed INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "  closed INTEGER NOT NULL DEFAULT 0,"
+    "  origin TEXT) STRICT;" /* PLAN_ID/SHARD it was merged from; NULL: made here */
     "CREATE INDEX tar_open ON tar(number) WHERE closed = 0;"
 
     /* Claims and lists of one batch among many. */
