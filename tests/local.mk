@@ -28,4 +28,5 @@ include tests/jobs.mk
 include tests/store.mk
 include tests/pipeline.mk
 include tests/fault.mk
+include tests/slurm.mk
 include tests/pkg.mk
