@@ -18,7 +18,6 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/merge.c \
 	%D%/migrate.c \
 	%D%/plan.c \
-	%D%/manifest.c %D%/manifest.h \
 	%D%/queue.c %D%/queue.h \
 	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
