@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
+	%D%/copy.c %D%/copy.h \
 	%D%/db.h \
 	%D%/detail.c %D%/detail.h \
 	%D%/finish.c \
@@ -12,17 +13,21 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
-	%D%/migrate.c \
 	%D%/manifest.c %D%/manifest.h \
+	%D%/merge.c \
+	%D%/migrate.c \
+	%D%/plan.c \
 	%D%/queue.c %D%/queue.h \
+	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/remember.c %D%/remember.h \
 	%D%/row.c %D%/row.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
+	%D%/shard.c %D%/shard.h \
+	%D%/lock.h \
 	%D%/sql.c %D%/sql.h \
-	%D%/shard_later.c %D%/shard.h \
 	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
 	%D%/where.c \
@@ -36,7 +41,9 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \
 	%D%/cmd_list.c \
+	%D%/cmd_merge.c \
 	%D%/cmd_move.c \
+	%D%/cmd_plan.c \
 	%D%/cmd_reap.c \
 	%D%/cmd_status.c
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

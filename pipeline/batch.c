@@ -24,7 +24,7 @@
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
 
-enum { LOTS = 1, IMAGES = 32, FILES = 64, LATE_MS = 1000 };
+enum { LOTS = 1, IMAGES = 32, FILES = 64, LATE_MS = 500 };
 
 struct batch {
     struct cf_shift shift; /* first what all stages see */
@@ -172,7 +172,8 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     b->shift.root = b->root;
     CF_TRY(cf_arrange_layout(b->queue, o->layout, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
-    return cf_sink_open(&b->shift.sink, b->root, err);
+    CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
+    return b->shift.in_tars ? cf_arrange_owner(b->queue, b->root, err) : CF_OK;
 }
 
 static enum cf_status open_model(struct batch *b, struct cf_error *err)
@@ -340,9 +341,11 @@ static void unregister(struct batch *b)
     cf_queue_cancel(b->queue, NULL);
     if (cf_stop_asked(&b->shift.stop))
         cf_queue_timeout(b->queue, LATE_MS);
-    if (cf_queue_unregister(b->queue, b->shift.worker_id, &err) != CF_OK)
-        cf_log(b->shift.log, CF_LOG_WARN, "jobs not given back; the next worker will",
-               "error=\"%s\"", err.msg);
+    if (cf_queue_unregister(b->queue, b->shift.worker_id, &err) == CF_OK)
+        return;
+    cf_log(b->shift.log, CF_LOG_WARN, "jobs not given back; the next worker will",
+           "error=\"%s\"", err.msg);
+    cf_queue_timeout(b->queue, 0);
 }
 
 static void tear_down(struct batch *b)

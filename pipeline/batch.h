@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "dnn/dnn.h"
 #include "jobs/queue.h"
+#include "pipeline/arrange.h"
 #include "pipeline/progress.h"
-#include "store/layout.h"
 #include "store/meta.h"
 
 struct cf_crew_share;

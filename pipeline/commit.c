@@ -10,7 +10,7 @@
 #include "base/utf8.h"
 #include "pipeline/tarout.h"
 
-enum { LATE_MS = 1000 /* for a locked queue, once told to stop */ };
+enum { LATE_MS = 500 /* for a locked queue, once told to stop */ };
 
 /* What goes into one transaction. */
 struct parcel {
@@ -71,21 +71,27 @@ static void fill_row(struct cf_commit *c, int i)
     };
 }
 
-/* A queue that somebody else has locked is waited for until we are told to stop; then for
- * a second more. */
+/* A queue that somebody else has locked is waited for until we are told to stop; then a
+ * little longer, once. CF_ECANCEL after that. */
 static enum cf_status finish_rows(struct cf_commit *c, const struct cf_tar_mark *mark,
                                   struct cf_error *err)
 {
+    struct cf_finished *row = c->parcel.row;
     struct cf_error why = {0};
 
-    if (cf_queue_finish_many(c->queue, c->parcel.row, c->parcel.n, mark, &why) == CF_OK)
-        return CF_OK;
-    if (why.status != CF_ECANCEL || c->late)
-        return cf_fail(err, why.status, "%s", why.msg);
-    c->late = true;
-    cf_queue_cancel(c->queue, NULL);
-    cf_queue_timeout(c->queue, LATE_MS);
-    return cf_queue_finish_many(c->queue, c->parcel.row, c->parcel.n, mark, err);
+    if (cf_queue_finish_many(c->queue, row, c->parcel.n, mark, &why) == CF_ECANCEL &&
+        !c->late) {
+        c->late = true;
+        cf_queue_cancel(c->queue, NULL);
+        cf_queue_timeout(c->queue, LATE_MS);
+        why = (struct cf_error){0};
+        cf_queue_finish_many(c->queue, row, c->parcel.n, mark, &why);
+    }
+    if (c->late && why.status == CF_EBUSY) {
+        cf_queue_timeout(c->queue, 0);
+        why.status = CF_ECANCEL;
+    }
+    return why.status == CF_OK ? CF_OK : cf_fail(err, why.status, "%s", why.msg);
 }
 
 static void tell(struct cf_commit *c, const struct cf_piece *p, const char *path,

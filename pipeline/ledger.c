@@ -179,8 +179,7 @@ void cf_ledger_release(struct cf_ledger *l, struct cf_queue *q, const struct cf_
 {
     struct cf_error err = {0};
 
-    if (cf_queue_release(q, job, why, &err) != CF_OK && err.status != CF_ELOST &&
-        err.status != CF_ECANCEL) /* then unregistering the worker does it */
+    if (cf_queue_release(q, job, why, &err) != CF_OK && err.status != CF_ELOST)
         cf_log(l->log, CF_LOG_WARN, "not released", "job=%lld why=\"%s\"",
                (long long)job->id, err.msg);
     cf_ledger_ended(l, 1, &(struct cf_tally){.released = 1});
@@ -191,8 +190,8 @@ void cf_ledger_error(struct cf_ledger *l, struct cf_queue *q, const struct cf_jo
 {
     if (why->status == CF_ELOST) {
         lost(l, job);
-    } else if (why->status == CF_ECANCEL) {
-        cf_ledger_release(l, q, job, "stopped");
+    } else if (why->status == CF_ECANCEL) { /* told to stop */
+        cf_ledger_ended(l, 1, NULL);
     } else if (cf_status_environment(why->status)) {
         cf_ledger_fatal(l, why);
         cf_ledger_release(l, q, job, why->msg);

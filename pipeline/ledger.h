@@ -66,7 +66,8 @@ void cf_ledger_success(struct cf_ledger *l);
 void cf_ledger_release(struct cf_ledger *l, struct cf_queue *q, const struct cf_job *job,
                        const char *why);
 
-/* The job is at fault, or the surroundings are: charge it, or give it back and stop. */
+/* The job is at fault, or the surroundings are: charge it, or give it back and stop. With
+ * CF_ECANCEL it stays leased: unregistering the worker gives all back in one step. */
 void cf_ledger_error(struct cf_ledger *l, struct cf_queue *q, const struct cf_job *job,
                      const struct cf_error *why, bool suspect);
 

@@ -12,6 +12,8 @@
  *
  *     open -> (add, line)* -> sync -> the caller commits the size -> ... -> finish -> row
  *
+ * Numbers are a queue's own: store/owner.h keeps two queues out of one directory.
+ *
  * What counts is the size that the caller has committed, never the length of the file:
  * whatever lies beyond it when the tar is opened again is cut off, byte by byte wherever
  * a crash left it. Finish writes the end, syncs, renames the manifest and then the tar:

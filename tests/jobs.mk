@@ -16,6 +16,26 @@ TESTS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
 %C%_reap_test_SOURCES = %D%/reap_test.c
 %C%_reap_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_reap_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+check_PROGRAMS += %D%/queue_where_test %D%/queue_tars_test %D%/queue_wait_test \
+	%D%/queue_migrate_test %D%/claimers_test
+TESTS += %D%/queue_where_test %D%/queue_tars_test %D%/queue_wait_test \
+	%D%/queue_migrate_test %D%/claimers_test
+%C%_queue_where_test_SOURCES = %D%/queue_where_test.c
+%C%_queue_where_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_where_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_tars_test_SOURCES = %D%/queue_tars_test.c
+%C%_queue_tars_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_tars_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_wait_test_SOURCES = %D%/queue_wait_test.c
+%C%_queue_wait_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_wait_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_migrate_test_SOURCES = %D%/queue_migrate_test.c
+%C%_queue_migrate_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_migrate_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_claimers_test_SOURCES = %D%/claimers_test.c
+%C%_claimers_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_claimers_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+EXTRA_DIST += %D%/data/queue-1000.sql
 %C%_import_test_SOURCES = %D%/import_test.c
 %C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
