@@ -217,8 +217,9 @@ static bool same(const char *a, const char *b)
     "SELECT id, host, boot_id, lock_path, slurm_job, slurm_task, restart, beat"          \
     " FROM worker WHERE ended IS NULL ORDER BY id"
 
-static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
-                         const char **why)
+/* The result file of a shard is one host's at a time, and now it is ours. */
+static enum fate fate_of(const struct cf_queue *q, const struct cf_sql *s,
+                         const struct cf_worker *self, const char **why)
 {
     const char *lock_path = cf_sql_col_text(s, 3, NULL);
     enum lock lock;
@@ -229,8 +230,10 @@ static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
         *why = "Slurm started its task again";
         return TAKEN_DOWN;
     }
-    if (!same(cf_sql_col_text(s, 1, NULL), self->host))
-        return UNKNOWN;
+    if (!same(cf_sql_col_text(s, 1, NULL), self->host)) {
+        *why = "its host let go of the shard";
+        return q->shard ? CRASHED : UNKNOWN;
+    }
     if (self->boot_id && *self->boot_id &&
         !same(cf_sql_col_text(s, 2, NULL), self->boot_id)) {
         *why = "its host was booted again";
@@ -297,7 +300,7 @@ static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self
     while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
         struct dead d = {.id = cf_sql_col_int(&s, 0)};
 
-        d.fate = fate_of(&s, self, &d.why);
+        d.fate = fate_of(q, &s, self, &d.why);
         if (d.fate == UNKNOWN && q->silence_ms)
             st = look(q, &r, &s, &d.fate, &d.why, err);
         if (st != CF_OK || d.fate == LIVES || d.fate == UNKNOWN)
