@@ -9,6 +9,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/digest.c %D%/digest.h \
 	%D%/duration.c %D%/duration.h \
 	%D%/error.c %D%/error.h \
+	%D%/fault.c %D%/fault.h \
 	%D%/file.c %D%/file.h \
 	%D%/image.h \
 	%D%/json.c %D%/json.h \

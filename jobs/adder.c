@@ -14,6 +14,11 @@ struct cf_adder {
     int64_t added;     /* jobs of this batch */
     int64_t recipe_id; /* of recipe, the last one used */
     char *recipe;
+    struct text {
+        char *bytes; /* the last one used; len of it */
+        size_t len, cap;
+        int64_t id; /* -1: none */
+    } prompt, negative;
     int rows; /* in this transaction */
     bool open;
     struct cf_sql find_prompt, add_prompt, add_job, find_job;
@@ -41,6 +46,19 @@ static enum cf_status add_batch(struct cf_adder *a, struct cf_error *err)
     return st;
 }
 
+/* Hashes fall anywhere in the index of prompts. With the default cache of 2 MiB each page
+ * would go to the log and come back many times within one transaction, and with the
+ * default log of 4 MiB be copied into the file once per transaction. Memory stays
+ * bounded whatever is read. */
+static enum cf_status tune(sqlite3 *db, bool import, struct cf_error *err)
+{
+    return cf_sql_exec(
+        db,
+        import ? "PRAGMA cache_size = -262144; PRAGMA wal_autocheckpoint = 65536;"
+               : "PRAGMA cache_size = -2000; PRAGMA wal_autocheckpoint = 1000;",
+        err);
+}
+
 /* A transaction with a batch row: only one that added jobs is committed, so that
  * repeating an import leaves no trace. */
 static enum cf_status begin(struct cf_adder *a, struct cf_error *err)
@@ -56,8 +74,9 @@ static enum cf_status end(struct cf_adder *a, enum cf_status st, struct cf_error
     bool keep = st == CF_OK && a->added;
 
     a->open = false;
-    cf_free(a->recipe); /* its row may be rolled back */
+    cf_free(a->recipe); /* what is remembered may be rolled back */
     a->recipe = NULL;
+    a->prompt.id = a->negative.id = -1;
     if (keep)
         return cf_sql_end(a->q->db, st, err);
     if (!a->added)
@@ -100,7 +119,10 @@ enum cf_status cf_adder_open(struct cf_adder **out, struct cf_queue *q,
         return CF_ENOMEM;
     a->q = q;
     a->batch = *batch;
-    st = prepare(a, err);
+    a->prompt.id = a->negative.id = -1;
+    st = tune(q->db, true, err);
+    if (st == CF_OK)
+        st = prepare(a, err);
     if (st != CF_OK) {
         cf_adder_close(a, false, NULL, NULL);
         return st;
@@ -144,8 +166,8 @@ static unsigned hex_digit(char c)
     return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-static enum cf_status prompt_id(struct cf_adder *a, const char *text, size_t len,
-                                int64_t *id, struct cf_error *err)
+static enum cf_status text_id(struct cf_adder *a, const char *text, size_t len,
+                              int64_t *id, struct cf_error *err)
 {
     char hex[CF_DIGEST_HEX];
     unsigned char raw[32];
@@ -161,6 +183,21 @@ static enum cf_status prompt_id(struct cf_adder *a, const char *text, size_t len
     cf_sql_text(&a->add_prompt, 2, text, len);
     CF_TRY(cf_sql_run(&a->add_prompt, NULL, err));
     *id = sqlite3_last_insert_rowid(a->q->db);
+    return CF_OK;
+}
+
+/* The same, but the variants of a row, side by side, are hashed and looked up once. */
+static enum cf_status prompt_id(struct cf_adder *a, struct text *last, const char *text,
+                                size_t len, int64_t *id, struct cf_error *err)
+{
+    if (last->id < 0 || last->len != len || memcmp(last->bytes, text, len) != 0) {
+        last->id = -1;
+        CF_TRY(cf_grow(&last->bytes, &last->cap, len, 1, err));
+        CF_TRY(text_id(a, text, len, &last->id, err));
+        memcpy(last->bytes, text, len);
+        last->len = len;
+    }
+    *id = last->id;
     return CF_OK;
 }
 
@@ -222,9 +259,11 @@ static enum cf_status insert(struct cf_adder *a, const struct cf_new_job *job,
     int n;
 
     CF_TRY(recipe_id(a, job->spec.recipe, err));
-    CF_TRY(prompt_id(a, job->spec.prompt, job->spec.prompt_len, &prompt, err));
+    CF_TRY(
+        prompt_id(a, &a->prompt, job->spec.prompt, job->spec.prompt_len, &prompt, err));
     if (job->spec.negative)
-        CF_TRY(prompt_id(a, job->spec.negative, job->spec.negative_len, &negative, err));
+        CF_TRY(prompt_id(a, &a->negative, job->spec.negative, job->spec.negative_len,
+                         &negative, err));
     bind_spec(&a->add_job, prompt, negative, a->recipe_id, &job->spec);
     cf_sql_int(&a->add_job, 7, job->priority);
     cf_sql_int(&a->add_job, 8, a->batch_id);
@@ -301,7 +340,10 @@ enum cf_status cf_adder_close(struct cf_adder *a, bool keep, const char *sha256,
     cf_sql_close(&a->add_prompt);
     cf_sql_close(&a->add_job);
     cf_sql_close(&a->find_job);
+    (void)tune(a->q->db, false, NULL);
     cf_free(a->recipe);
+    cf_free(a->prompt.bytes);
+    cf_free(a->negative.bytes);
     cf_free(a);
     return keep ? st : CF_OK;
 }

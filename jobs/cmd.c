@@ -74,6 +74,11 @@ void cf_cmd_print(const char *text, size_t len, size_t max)
 
 void cf_cmd_quote(const char *text)
 {
+    cf_cmd_quote_to(stdout, text);
+}
+
+void cf_cmd_quote_to(FILE *to, const char *text)
+{
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "0123456789_./,:@%+-";
     char *shown = cf_utf8_printable(text, strlen(text), SIZE_MAX, NULL);
@@ -81,16 +86,16 @@ void cf_cmd_quote(const char *text)
 
     cf_free(shown);
     if (*text && text[strspn(text, safe)] == '\0') {
-        fputs(text, stdout);
+        fputs(text, to);
         return;
     }
-    fputs(harmless ? "'" : "$'", stdout);
+    fputs(harmless ? "'" : "$'", to);
     for (; *text; text++)
         if (*text == '\'')
-            fputs(harmless ? "'\\''" : "\\'", stdout);
+            fputs(harmless ? "'\\''" : "\\'", to);
         else if (!harmless && !(*text >= ' ' && *text <= '~' && *text != '\\'))
-            printf("\\%03o", (unsigned char)*text);
+            fprintf(to, "\\%03o", (unsigned char)*text);
         else
-            putchar(*text);
-    putchar('\'');
+            putc(*text, to);
+    putc('\'', to);
 }

@@ -1,11 +1,14 @@
 /* cmd.h - what the commands of cfgen-jobs share: the call, the queue it opens, its end.
  *
- * A command is one const struct cf_cmd with a table of options (base/cli.h). */
+ * A command is one const struct cf_cmd with a table of options (base/cli.h). Commands
+ * that need nothing but the queue are in jobs/; the program and those that look at the
+ * images too are in pipeline/. */
 #ifndef CF_JOBS_CMD_H
 #define CF_JOBS_CMD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/cli.h"
 #include "jobs/queue.h"
@@ -57,9 +60,12 @@ void cf_cmd_print(const char *text, size_t len, size_t max);
 /* The same as one word of a shell: plain, in '', or in $'' where it holds bytes that
  * could harm a terminal. */
 void cf_cmd_quote(const char *text);
+void cf_cmd_quote_to(FILE *to, const char *text);
 
 extern const struct cf_cmd cf_cmd_init, cf_cmd_add, cf_cmd_status, cf_cmd_list,
     cf_cmd_show, cf_cmd_retry, cf_cmd_cancel, cf_cmd_hold, cf_cmd_release, cf_cmd_reap,
     cf_cmd_check, cf_cmd_export, cf_cmd_plan, cf_cmd_merge;
+/* Of pipeline/: */
+extern const struct cf_cmd cf_cmd_verify, cf_cmd_gallery, cf_cmd_rerun;
 
 #endif

@@ -113,4 +113,8 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
                                   const char *why, const struct cf_retry *retry,
                                   struct cf_reaped *reaped, struct cf_error *err);
 
+/* Whether the lock file of a worker of this host has no owner any more. An unreadable
+ * file says nothing, and then the worker is taken to live. */
+bool cf_lock_is_free(const char *path);
+
 #endif

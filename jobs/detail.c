@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "jobs/key.h"
 #include "jobs/states.h"
 
@@ -12,7 +13,7 @@
     "SELECT j.id, j.state, p.text, j.negative_id, n.text, r.json, j.user_key, j.extra,"  \
     " j.seed, j.width, j.height, j.priority, j.attempts, j.crashes, j.releases,"         \
     " o.path, o.file_sha256, o.pixel_sha256, o.build, o.isa, m.sha256, o.stage_ms,"      \
-    " o.note, o.bytes, o.ended, o.width, o.height, o.threads"                            \
+    " o.note, o.bytes, o.ended, o.width, o.height, o.threads, o.offset"                  \
     " FROM job j JOIN prompt p ON p.id = j.prompt_id"                                    \
     " JOIN prompt n ON n.id = j.negative_id JOIN recipe r ON r.id = j.recipe_id"         \
     " LEFT JOIN output o ON o.job_id = j.id LEFT JOIN model m ON m.id = o.model_id"
@@ -27,6 +28,27 @@ enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int st
     cf_sql_int(&it->s, 1, limit);
     if (state >= 0)
         cf_sql_int(&it->s, 2, state);
+    return CF_OK;
+}
+
+/* With the state as a literal the index of failed jobs is used. */
+#define PAGE                                                                             \
+    "j.id > ?1 AND (?3 IS NULL OR j.batch_id IN"                                         \
+    " (SELECT b.id FROM batch b WHERE b.name = ?3)) ORDER BY j.id LIMIT ?4"
+
+enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,
+                               const struct cf_pick *pick, struct cf_error *err)
+{
+    CF_TRY(cf_sql_open(&it->s, q->db,
+                       pick->state == CF_JOB_FAILED
+                           ? SELECT " WHERE j.state = 3 AND " PAGE
+                           : SELECT " WHERE (?2 < 0 OR j.state = ?2) AND " PAGE,
+                       err));
+    cf_sql_int(&it->s, 1, pick->after);
+    if (pick->state != CF_JOB_FAILED)
+        cf_sql_int(&it->s, 2, pick->state);
+    cf_sql_str(&it->s, 3, pick->batch);
+    cf_sql_int(&it->s, 4, pick->limit);
     return CF_OK;
 }
 
@@ -96,7 +118,34 @@ enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool 
     d->out_width = (int)cf_sql_col_int(s, 25);
     d->out_height = (int)cf_sql_col_int(s, 26);
     d->threads = (int)cf_sql_col_int(s, 27);
+    d->offset = cf_sql_col_int(s, 28);
     return make_key(d, err);
+}
+
+enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,
+                                 char **message, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row = false;
+
+    *code = *message = NULL;
+    st = cf_sql_open(&s, q->db, "SELECT code, message FROM failure WHERE job_id = ?1",
+                     err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, id);
+        st = cf_sql_step(&s, &row, err);
+    }
+    if (st == CF_OK && row)
+        st = cf_sql_col_dup(&s, 0, code, NULL, err);
+    if (st == CF_OK && row)
+        st = cf_sql_col_dup(&s, 1, message, NULL, err);
+    cf_sql_close(&s);
+    if (st == CF_OK && !*code)
+        st = (*code = cf_strdup("UNKNOWN", err)) ? CF_OK : CF_ENOMEM;
+    if (st == CF_OK && !*message)
+        st = (*message = cf_strdup("", err)) ? CF_OK : CF_ENOMEM;
+    return st;
 }
 
 static int put(json_t *obj, const char *key, json_t *v)

@@ -1,6 +1,7 @@
 noinst_LIBRARIES += %D%/libjobs.a
 %C%_libjobs_a_SOURCES = \
 	%D%/adder.c %D%/adder.h \
+	%D%/audit.c %D%/audit.h \
 	%D%/cache.c %D%/cache.h \
 	%D%/check.c \
 	%D%/claim.c \
@@ -21,7 +22,9 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/rank.c \
 	%D%/recipe.c %D%/recipe.h \
 	%D%/remember.c %D%/remember.h \
+	%D%/report.c %D%/report.h \
 	%D%/row.c %D%/row.h \
+	%D%/sample.c %D%/sample.h \
 	%D%/schema.c %D%/schema.h \
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
@@ -33,9 +36,9 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/where.c \
 	%D%/worker.c
 
-bin_PROGRAMS += cfgen-jobs
-cfgen_jobs_SOURCES = \
-	%D%/cfgen-jobs.c \
+# The commands that need nothing but the queue. The program is pipeline/cfgen-jobs.c: other
+# commands of it look at the images too.
+CF_JOBS_COMMANDS = \
 	%D%/cmd.c %D%/cmd.h \
 	%D%/cmd_add.c \
 	%D%/cmd_export.c \
@@ -46,4 +49,3 @@ cfgen_jobs_SOURCES = \
 	%D%/cmd_plan.c \
 	%D%/cmd_reap.c \
 	%D%/cmd_status.c
-cfgen_jobs_LDADD = $(CF_JOBS_LIBS)

@@ -200,6 +200,11 @@ static enum lock ask_lock(const char *path)
     return answer;
 }
 
+bool cf_lock_is_free(const char *path)
+{
+    return ask_lock(path) == LOCK_FREE;
+}
+
 enum fate { LIVES, UNKNOWN, CRASHED, TAKEN_DOWN };
 
 static bool same(const char *a, const char *b)

@@ -1,3 +1,2 @@
 # manual pages
-dist_man_MANS += %D%/cfgen.1 %D%/cfgen-batch.1 %D%/cfgen-jobs.1 \
-	%D%/cfgen-manifest.5
+dist_man_MANS += %D%/cfgen.1 %D%/cfgen-batch.1 %D%/cfgen-jobs.1 %D%/cfgen-manifest.5 %D%/cfgen-hpc.7

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 
 struct cf_engine {
     struct cf_dnn *dnn; /* borrowed */
@@ -198,10 +199,13 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
     if (st != CF_OK || (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL,
                                            &state, err)) != CF_OK)
         goto out;
-    for (int k = 0; k < plan->n_step && st == CF_OK; k++) /* coarse to fine */
+    for (int k = 0; k < plan->n_step && st == CF_OK; k++) { /* coarse to fine */
+        cf_fault_point("scale", k);
         if ((st = cf_cancel_check(cancel, err)) == CF_OK)
             st = e->ops->step(state, k, err);
+    }
     t1 = 1e3 * cf_clock();
+    cf_fault_point("decode", 0);
     for (int i = 0; i < n && st == CF_OK; i++)
         if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
             out[i].truncated = item[i].cond->truncated;

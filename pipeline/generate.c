@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 
 struct generator {
     struct cf_shift *shift;
@@ -129,6 +130,8 @@ static void run_group(struct generator *g, struct cf_slot *const *s, int n)
     struct cf_error why = {0};
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, &why);
 
+    for (int i = 0; i < n; i++)
+        cf_fault_point("job", s[i]->job->id);
     atomic_store(&shift->stop.busy_until,
                  cf_clock_ms() + n * atomic_load(&shift->image_us) / 1000);
     if (plan && work(g, s, n, req, plan, result, &times, &why) == CF_OK) {

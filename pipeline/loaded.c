@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/utf8.h"
 
 struct cf_loaded {
@@ -133,6 +134,7 @@ static enum cf_status load(struct cf_loaded *l, char *dir, const char *name,
     enum cf_status st;
 
     unload(l);
+    cf_fault_point("load", 0);
     st = cf_pool_load(l->pool, dir, err);
     if (st == CF_OK)
         st = open_texts(l, &texts, err);

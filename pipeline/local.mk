@@ -19,6 +19,8 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/pool.c %D%/pool.h \
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
+	%D%/rerun.c %D%/rerun.h \
+	%D%/single.c %D%/single.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
 	%D%/source.c %D%/source.h \
@@ -37,3 +39,16 @@ nodist_EXTRA_cfgen_SOURCES = dummy.cxx
 cfgen_batch_SOURCES = %D%/cfgen-batch.c
 cfgen_batch_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_batch_SOURCES = dummy.cxx
+
+# The queue and the images, never the engine: these libraries are the proof of it.
+bin_PROGRAMS += cfgen-jobs
+cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
+	%D%/cfgen-jobs.c \
+	%D%/checks.c %D%/checks.h \
+	%D%/cmd_gallery.c \
+	%D%/cmd_rerun.c \
+	%D%/cmd_verify.c \
+	%D%/gallery.c %D%/gallery.h \
+	%D%/gallery_html.c %D%/gallery_html.h \
+	%D%/gallery_thumb.c %D%/gallery_thumb.h
+cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)

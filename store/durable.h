@@ -51,6 +51,11 @@ enum cf_status cf_durable_sync(int dirfd, const char *where, struct cf_error *er
 /* True where name is ".tmp-PID-N-STEM"; *pid is its number. */
 bool cf_temp_parse(const char *name, pid_t *pid);
 
+/* True where name is such a file and its writer is surely gone: no process of this host
+ * has the number and nobody holds the lock; without locks on this file system, it is
+ * older than an hour. */
+bool cf_temp_abandoned(int dirfd, const char *name);
+
 /* As cf_fail_errno, but a missing directory is CF_ECREAT: not the job's fault. */
 enum cf_status cf_create_error(struct cf_error *err, int errnum, const char *what,
                                const char *where);

@@ -72,7 +72,7 @@ static enum cf_status read_file(int root, const char *path, int64_t bytes,
     if (st == CF_OK && size != bytes)
         st = cf_fail(err, CF_EMISMATCH, "%s: %" PRId64 " bytes, expected %" PRId64, path,
                      size, bytes);
-    if (st == CF_OK)
+    if (st == CF_OK && blob)
         st = cf_plain_blob(fd, 0, bytes, path, blob, err);
     if (fd >= 0)
         close(fd);
@@ -137,7 +137,7 @@ static enum cf_status read_member(int root, const char *path, int64_t offset,
                      size, bytes, offset);
     else
         st = check_member(fd, path, offset, bytes, err);
-    if (st == CF_OK)
+    if (st == CF_OK && blob)
         st = cf_plain_blob(fd, offset, bytes, path, blob, err);
     close(fd);
     return st;
@@ -145,14 +145,14 @@ static enum cf_status read_member(int root, const char *path, int64_t offset,
 
 /* ---- both ---- */
 
-enum cf_status cf_image_read(const char *root, const char *path, int64_t offset,
-                             int64_t bytes, struct cf_blob *blob, struct cf_error *err)
+/* blob NULL: a look is enough. */
+static enum cf_status find(const char *root, const char *path, int64_t offset,
+                           int64_t bytes, struct cf_blob *blob, struct cf_error *err)
 {
     bool tar = is_tar_path(path);
     enum cf_status st;
     int fd;
 
-    *blob = (struct cf_blob){0};
     if (!tar && !is_file_path(path))
         return cf_fail(err, CF_EFORMAT,
                        "path '%.80s': expected ab/cd/STEM.webp or NNNNN.tar", path);
@@ -169,6 +169,19 @@ enum cf_status cf_image_read(const char *root, const char *path, int64_t offset,
     if (st != CF_OK)
         cf_wrap(err, "%s", root);
     return st;
+}
+
+enum cf_status cf_image_read(const char *root, const char *path, int64_t offset,
+                             int64_t bytes, struct cf_blob *blob, struct cf_error *err)
+{
+    *blob = (struct cf_blob){0};
+    return find(root, path, offset, bytes, blob, err);
+}
+
+enum cf_status cf_image_look(const char *root, const char *path, int64_t offset,
+                             int64_t bytes, struct cf_error *err)
+{
+    return find(root, path, offset, bytes, NULL, err);
 }
 
 enum cf_status cf_tar_read(const char *root, const char *path, int64_t offset,

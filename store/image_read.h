@@ -24,4 +24,8 @@ enum { CF_IMAGE_BYTES_MAX = 1 << 30 };
 enum cf_status cf_image_read(const char *root, const char *path, int64_t offset,
                              int64_t bytes, struct cf_blob *blob, struct cf_error *err);
 
+/* The same, but the image itself is not read: is it there, with that size? */
+enum cf_status cf_image_look(const char *root, const char *path, int64_t offset,
+                             int64_t bytes, struct cf_error *err);
+
 #endif

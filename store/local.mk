@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libstore.a
 	%D%/exif.c %D%/exif.h \
 	%D%/fields.c %D%/fields.h \
 	%D%/image_read.c %D%/image_read.h \
+	%D%/layout.c %D%/layout.h \
 	%D%/meta.c %D%/meta.h \
 	%D%/owner.c %D%/owner.h \
 	%D%/params.c %D%/params.h \

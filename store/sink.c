@@ -4,13 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -19,7 +16,7 @@
 #include "store/plain.h"
 
 /* Directories by number: "ab/cd" is 0xabcd, "ab" LEVEL2 + 0xab, then the root. */
-enum { LEVEL1 = 256, LEVEL2 = 65536, ROOT = LEVEL2 + LEVEL1, DIRS, STALE_SECONDS = 3600 };
+enum { LEVEL1 = 256, LEVEL2 = 65536, ROOT = LEVEL2 + LEVEL1, DIRS };
 
 struct dir_list {
     int n;
@@ -338,38 +335,9 @@ enum cf_status cf_file_put(const char *path, const void *data, size_t size,
 
 /* ---- sweep ---- */
 
-static bool process_lives(pid_t pid)
-{
-    return kill(pid, 0) == 0 || errno != ESRCH;
-}
-
-/* Whether the file's writer is surely gone: we get its lock, or there are no locks here
- * and the file is old. */
-static bool is_abandoned(int dirfd, const char *name)
-{
-    struct stat st;
-    bool gone = false;
-    /* For writing: NFS makes a flock a lock that only writers may have. */
-    int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-
-    if (fd < 0)
-        return false;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-            gone = true;
-        else if (errno != EWOULDBLOCK && errno != EINTR)
-            gone = st.st_mtime < time(NULL) - STALE_SECONDS;
-    }
-    close(fd);
-    return gone;
-}
-
 static void sweep_entry(int dirfd, const char *name, int *n)
 {
-    pid_t pid;
-
-    if (cf_temp_parse(name, &pid) && !process_lives(pid) && is_abandoned(dirfd, name) &&
-        unlinkat(dirfd, name, 0) == 0)
+    if (cf_temp_abandoned(dirfd, name) && unlinkat(dirfd, name, 0) == 0)
         ++*n;
 }
 

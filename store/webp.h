@@ -40,6 +40,19 @@ enum cf_status cf_webp_encode_until(const struct cf_image *image, const struct c
 enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
                               struct cf_error *err);
 
+/* What the head of a WebP file says. */
+struct cf_webp_info {
+    int w, h;
+    bool lossless;
+};
+enum cf_status cf_webp_info(const void *data, size_t size, struct cf_webp_info *info,
+                            struct cf_error *err);
+
+/* As cf_webp_decode, but scaled down while decoding so that no side is above `side`; an
+ * image that fits is not scaled. */
+enum cf_status cf_webp_decode_fit(const void *data, size_t size, int side,
+                                  struct cf_image *image, struct cf_error *err);
+
 /* Decodes blob and compares it with the image it was made from: a broken library or
  * memory must not spoil a data set in silence. Lossless only; worth one call per process.
  * CF_EMISMATCH names the first pixel that differs. */

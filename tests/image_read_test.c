@@ -15,6 +15,8 @@ static enum cf_status image(const char *path, int64_t offset, int64_t bytes,
     enum cf_status st = cf_image_read(root, path, offset, bytes, blob, &err);
 
     assert_int_equal(blob->data == NULL, st != CF_OK);
+    /* A look finds what reading finds. */
+    assert_int_equal(cf_image_look(root, path, offset, bytes, NULL), st);
     return st;
 }
 

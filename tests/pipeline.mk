@@ -1,6 +1,6 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
-	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh
+	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
@@ -35,3 +35,10 @@ TESTS += %D%/crew_test
 %C%_crew_test_SOURCES = %D%/crew_test.c
 %C%_crew_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_crew_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lpthread
+
+check_PROGRAMS += %D%/stages_test
+TESTS += %D%/stages_test
+%C%_stages_test_SOURCES = %D%/stages_test.c
+%C%_stages_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_stages_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_stages_test_SOURCES = dummy.cxx
