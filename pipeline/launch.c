@@ -56,8 +56,12 @@ static void on_stop(void (*handler)(int))
 {
     static const int list[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU};
 
+    struct sigaction hup;
+
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         signal(list[i], handler);
+    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+        signal(SIGHUP, handler);
 }
 
 static enum cf_status load(struct launch *l, struct cf_error *err)
@@ -170,8 +174,12 @@ static void take_back(struct launch *l)
         cf_queue_close(q);
         cf_self_close(&self);
     }
-    cf_log(l->log, err.status == CF_OK ? CF_LOG_INFO : CF_LOG_WARN,
-           "cleaned up after dead workers", "jobs=%d error=\"%s\"", reaped.jobs, err.msg);
+    if (err.status == CF_OK)
+        cf_log(l->log, CF_LOG_INFO, "cleaned up after dead workers", "jobs=%d",
+               reaped.jobs);
+    else
+        cf_log(l->log, CF_LOG_WARN, "jobs not given back; the next worker will",
+               "error=\"%s\"", err.msg);
 }
 
 static enum cf_status man(struct launch *l, int *status, struct cf_error *err)
