@@ -27,11 +27,14 @@ cfgen_jobs_SOURCES = \
 	%D%/cfgen-jobs.c \
 	%D%/cmd.c %D%/cmd.h \
 	%D%/cmd_add.c \
+	%D%/cmd_backup.c \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \
 	%D%/cmd_list.c \
 	%D%/cmd_move.c \
+	%D%/cmd_prune.c \
 	%D%/cmd_reap.c \
 	%D%/cmd_status.c \
-	%D%/detail.c %D%/detail.h
+	%D%/detail.c %D%/detail.h \
+	%D%/part.c %D%/part.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS)
