@@ -16,13 +16,14 @@ struct cf_detail {
     int64_t id;
     int state;
     char key[CF_DIGEST_HEX];
-    const char *prompt, *negative, *recipe, *user_key, *extra;
+    const char *prompt, *negative, *recipe, *user_key, *extra, *batch;
     size_t prompt_len, negative_len;
     uint64_t seed;
     int width, height, priority, attempts, crashes, releases;
     /* of the output; path NULL: none yet */
     const char *path, *file_sha256, *pixel_sha256, *build, *isa, *model_sha256, *stage_ms,
         *note;
+    int64_t offset; /* of the image in the tar at path; 0: path is the image */
     int64_t bytes, ended;
     int out_width, out_height, threads;
 };
@@ -30,6 +31,16 @@ struct cf_detail {
 struct cf_details {
     struct cf_sql s;
 };
+
+/* Which jobs, in the order of their numbers. Zeroed but for state: all. */
+struct cf_detail_filter {
+    int state;         /* -1: any */
+    const char *batch; /* of the batches of this name; NULL: any */
+    const char *code;  /* failed for this cause; NULL: any */
+    int64_t limit;     /* 0: no limit */
+};
+enum cf_status cf_details_where(struct cf_details *it, struct cf_queue *q,
+                                const struct cf_detail_filter *f, struct cf_error *err);
 
 /* state -1: any. limit -1: all. */
 enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int state,

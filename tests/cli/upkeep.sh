@@ -62,6 +62,17 @@ is "prune workers" run 0 prune --workers
 is "takes the one without jobs" has out "1 workers"
 
 fill 10
+is "export to SQLite" run 0 export --format=sqlite --output=e.db
+is "has a row an image" test "$(ask 'SELECT count(*) FROM image' e.db)" = 28
+is "with the values of the JSON" sh -c '"$0" export | sed -n 1p >one.json; sqlite3 e.db "SELECT json_object('"'id', id, 'key', key, 'user_key', user_key, 'prompt', prompt, 'negative', negative, 'seed', seed, 'width', width, 'height', height, 'recipe', json(recipe), 'path', path, 'file_sha256', file_sha256, 'pixel_sha256', pixel_sha256, 'bytes', bytes, 'offset', offset"') FROM image ORDER BY id LIMIT 1" | cmp -s - one.json' "$jobs"
+is "and is sound" test "$(ask 'PRAGMA integrity_check' e.db)" = ok
+is "export to SQLite without a file is 64" run 64 export --format=sqlite
+is "export of a batch that is not there is empty" sh -c '"$0" export --batch=none >out && ! [ -s out ]' "$jobs"
+is "export of a batch" sh -c '[ "$("$0" export --batch=weeks | wc -l)" -eq 28 ]' "$jobs"
+is "list of a cause" sh -c '[ "$("$0" list --code=ENOMEM --json | grep -c "\"state\":\"failed\"")" -eq "$("$0" list --code=ENOMEM | wc -l)" ] && "$0" list --code=ENOMEM | grep -q failed' "$jobs"
+is "list of a batch and state" sh -c '[ "$("$0" list --batch=weeks --state=running | wc -l)" -eq 2 ]' "$jobs"
+ask "UPDATE output SET path = '00007.tar', offset = 512 WHERE job_id = 4"
+is "show tells where in a tar" sh -c '"$0" show 4 | grep -A1 "00007.tar" | grep -q "byte 512 of that tar"' "$jobs"
 is "migrate a queue of today" run 0 migrate
 is "has nothing to do" has out "already"
 is "migrate of a missing queue is 66" run 66 migrate --db=none.db
