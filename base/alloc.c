@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/fault.h"
 
 void *cf_alloc(size_t count, size_t size, struct cf_error *err)
 {
@@ -20,7 +21,7 @@ void *cf_alloc(size_t count, size_t size, struct cf_error *err)
         return NULL;
     }
     want = (want + CF_ALIGN - 1) & ~(size_t)(CF_ALIGN - 1);
-    p = aligned_alloc(CF_ALIGN, want ? want : CF_ALIGN);
+    p = cf_fault_turn("memory") ? NULL : aligned_alloc(CF_ALIGN, want ? want : CF_ALIGN);
     if (!p)
         cf_fail(err, CF_ENOMEM, "memory: %zu bytes wanted, not available", want);
     return p;

@@ -1,11 +1,17 @@
 /* fault.h - places where a test makes something go wrong; empty in a normal build.
  *
- * configure --enable-faults compiles them in, and only then does the environment variable
- * CFGEN_FAULT mean anything: "ACTION:PLACE" or "ACTION:PLACE=N", several divided by
- * commas. PLACE is the name given here, N the number given here (a job's id, a scale;
- * without =N any). Actions: pause (stop there until the process is told to stop or for a
- * minute), segv, abort, exit, nan (the caller asks with cf_fault_hit and spoils its
- * data), fail (likewise: the caller fails). */
+ * configure --enable-faults compiles them in, and only then do these environment
+ * variables mean anything:
+ *
+ *   CFGEN_FAULT       "ACTION:PLACE" or "ACTION:PLACE=N", several divided by commas.
+ *                     PLACE is the name given here; N the number given here (a job's id,
+ *                     a scale, the count of a call), without =N any.
+ *   CFGEN_FAULT_FILE  pause makes this file, then waits until somebody removes it, a
+ *                     minute at most and once in the life of the process: so a test
+ *                     knows that the place is reached, does what it wants, and lets go.
+ *
+ * Actions of a point: pause, segv, abort, exit (status 3, at once). Other actions are
+ * words that a caller asks for and acts upon: nan (spoil the data), fail (refuse). */
 #ifndef CF_BASE_FAULT_H
 #define CF_BASE_FAULT_H
 
@@ -14,6 +20,8 @@
 #ifdef CF_FAULTS
 void cf_fault_point(const char *place, long long n);
 bool cf_fault_hit(const char *action, const char *place, long long n);
+/* "fail:PLACE=N" is hit by the Nth call of the process, whatever its place. */
+bool cf_fault_turn(const char *place);
 #else
 static inline void cf_fault_point(const char *place, long long n)
 {
@@ -25,6 +33,11 @@ static inline bool cf_fault_hit(const char *action, const char *place, long long
     (void)action;
     (void)place;
     (void)n;
+    return false;
+}
+static inline bool cf_fault_turn(const char *place)
+{
+    (void)place;
     return false;
 }
 #endif

@@ -7,7 +7,9 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/cli.c %D%/cli.h \
 	%D%/clock.c %D%/clock.h \
 	%D%/digest.c %D%/digest.h \
+	%D%/duration.c %D%/duration.h \
 	%D%/error.c %D%/error.h \
+	%D%/fault.c %D%/fault.h \
 	%D%/file.c %D%/file.h \
 	%D%/image.h \
 	%D%/json.c %D%/json.h \

@@ -64,6 +64,27 @@ enum cf_status cf_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out,
     return CF_OK;
 }
 
+enum cf_status cf_parse_bytes(const char *s, int64_t lo, int64_t hi, int64_t *out,
+                              const char *what, struct cf_error *err)
+{
+    static const char unit[] = "KMG";
+    struct cf_scan scan = whole(s);
+    bool fits = cf_scan_i64(&scan, out);
+
+    for (int i = 0; fits && scan.p < scan.end && i < 3; i++)
+        if (*scan.p == unit[i]) {
+            fits = !__builtin_mul_overflow(*out, (int64_t)1024 << 10 * i, out);
+            scan.p++;
+            break;
+        }
+    if (!fits || scan.p != scan.end || *out < lo || *out > hi)
+        return cf_fail(err, CF_EUSAGE,
+                       "%s: found '%.80s', expected %" PRId64 "..%" PRId64
+                       " bytes, as a whole number and perhaps K, M or G",
+                       what, s, lo, hi);
+    return CF_OK;
+}
+
 enum cf_status cf_parse_int(const char *s, int lo, int hi, int *out, const char *what,
                             struct cf_error *err)
 {

@@ -19,6 +19,9 @@ enum cf_status cf_parse_auto(const char *s, int hi, int *out, const char *what,
                              struct cf_error *err);
 enum cf_status cf_parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out,
                             const char *what, struct cf_error *err);
+/* Bytes, also with K, M or G after the number (powers of 1024). */
+enum cf_status cf_parse_bytes(const char *s, int64_t lo, int64_t hi, int64_t *out,
+                              const char *what, struct cf_error *err);
 enum cf_status cf_parse_u64(const char *s, uint64_t *out, const char *what,
                             struct cf_error *err);
 /* C locale, finite, lo <= x <= hi. */

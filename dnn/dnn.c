@@ -146,27 +146,41 @@ static enum cf_status try_threads(int n, struct cf_error *err)
                             n + 1, made + 1, strerror(e));
 }
 
+enum cf_status cf_dnn_set_threads(struct cf_dnn *dnn, int threads, struct cf_error *err)
+{
+    char *scratch;
+
+    if (threads < 1 || threads > CF_MAX_THREADS)
+        return cf_fail(err, CF_EUSAGE, "threads: %d, expected 1..%d", threads,
+                       CF_MAX_THREADS);
+    if (threads == dnn->threads)
+        return CF_OK;
+    if (threads > 1)
+        CF_TRY(try_threads(threads - 1, err));
+    scratch = cf_alloc((size_t)threads, CF_THREAD_SCRATCH, err);
+    if (!scratch)
+        return CF_ENOMEM;
+    cf_free(dnn->scratch);
+    dnn->scratch = scratch;
+    dnn->threads = threads;
+    return CF_OK;
+}
+
 enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
                            struct cf_error *err)
 {
     struct cf_dnn *dnn;
 
     *out = NULL;
-    if (threads < 1 || threads > CF_MAX_THREADS)
-        return cf_fail(err, CF_EUSAGE, "threads: %d, expected 1..%d", threads,
-                       CF_MAX_THREADS);
     CF_TRY(cf_cpu_resolve(&level, err));
-    if (threads > 1)
-        CF_TRY(try_threads(threads - 1, err));
     dnn = cf_calloc(1, sizeof *dnn, err);
     if (!dnn)
         return CF_ENOMEM;
     dnn->level = level;
-    dnn->threads = threads;
     choose_kernels(dnn);
-    dnn->scratch = cf_alloc((size_t)threads, CF_THREAD_SCRATCH, err);
     dnn->shared = cf_alloc(1, CF_SHARED_SCRATCH, err);
-    if (!dnn->scratch || !dnn->shared || cf_one_open(&dnn->one, level, err)) {
+    if (!dnn->shared || cf_dnn_set_threads(dnn, threads, err) ||
+        cf_one_open(&dnn->one, level, err)) {
         cf_dnn_close(dnn);
         return err ? err->status : CF_ENOMEM;
     }

@@ -24,6 +24,11 @@ enum cf_status cf_dnn_open(struct cf_dnn **dnn, enum cf_cpu level, int threads,
 void cf_dnn_close(struct cf_dnn *dnn);
 
 int cf_dnn_threads(const struct cf_dnn *dnn);
+/* Another number of threads for all that follows; layers that are open stay open and give
+ * the same bytes. A process that means to fork opens its machine and layers with one
+ * thread, so that there is no team which the child would wait for in vain, and the child
+ * asks for more. On failure the number stays as it was. */
+enum cf_status cf_dnn_set_threads(struct cf_dnn *dnn, int threads, struct cf_error *err);
 enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn);
 
 /* "c", "avx2", "avx512" (NULL or "" : auto). CF_EUSAGE for another word. */

@@ -207,6 +207,28 @@ static enum cf_status read_ready(struct cf_queue *q, int k, struct cf_jobs *jobs
     return st;
 }
 
+enum cf_status cf_queue_suspect(struct cf_queue *q, bool *suspect, struct cf_error *err)
+{
+    char *text = ready_sql(q, err);
+    enum cf_status st = CF_ENOMEM;
+    struct cf_sql s = {0};
+    bool row = false;
+
+    *suspect = false;
+    if (text)
+        st = cf_sql_open(&s, q->db, text, err);
+    cf_free(text);
+    if (st == CF_OK) {
+        cf_where_bind(q, &s);
+        cf_sql_int(&s, 1, 1);
+        st = cf_sql_step(&s, &row, err);
+    }
+    if (st == CF_OK && row)
+        *suspect = cf_sql_col_int(&s, 10) > 0;
+    cf_sql_close(&s);
+    return st;
+}
+
 static enum cf_status attempt_failed(struct cf_queue *q, int64_t worker_id,
                                      const struct cf_job *job, const char *code,
                                      const char *message, struct cf_error *err)
@@ -263,6 +285,7 @@ static enum cf_status find_jobs(struct cf_queue *q, int64_t worker_id, int k,
             st = condemn(q, worker_id, &jobs->job[0], &why, err);
             cf_job_free(&jobs->job[0]);
             jobs->n = 0;
+            jobs->damaged++;
         }
     } while (st == CF_OK && bad);
     return st;
@@ -330,6 +353,25 @@ enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
         st = cf_sql_end(q->db, st, err);
     }
     if (st != CF_OK)
+        cf_jobs_free(jobs);
+    return st;
+}
+
+enum cf_status cf_queue_peek(struct cf_queue *q, int k, struct cf_jobs *jobs,
+                             struct cf_error *err)
+{
+    struct cf_error why = {0};
+    enum cf_status st;
+    bool bad;
+
+    memset(jobs, 0, sizeof *jobs);
+    if (k < 1 || k > CLAIM_MAX)
+        return cf_fail(err, CF_ERANGE, "look at %d jobs, expected 1..%d", k, CLAIM_MAX);
+    jobs->job = cf_calloc((size_t)k, sizeof *jobs->job, err);
+    if (!jobs->job)
+        return CF_ENOMEM;
+    st = read_ready(q, k, jobs, &bad, &why, err);
+    if (st != CF_OK || bad)
         cf_jobs_free(jobs);
     return st;
 }

@@ -74,6 +74,11 @@ void cf_cmd_print(const char *text, size_t len, size_t max)
 
 void cf_cmd_quote(const char *text)
 {
+    cf_cmd_quote_to(stdout, text);
+}
+
+void cf_cmd_quote_to(FILE *to, const char *text)
+{
     static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                "0123456789_./,:@%+-";
     char *shown = cf_utf8_printable(text, strlen(text), SIZE_MAX, NULL);
@@ -81,33 +86,16 @@ void cf_cmd_quote(const char *text)
 
     cf_free(shown);
     if (*text && text[strspn(text, safe)] == '\0') {
-        fputs(text, stdout);
+        fputs(text, to);
         return;
     }
-    fputs(harmless ? "'" : "$'", stdout);
+    fputs(harmless ? "'" : "$'", to);
     for (; *text; text++)
         if (*text == '\'')
-            fputs(harmless ? "'\\''" : "\\'", stdout);
+            fputs(harmless ? "'\\''" : "\\'", to);
         else if (!harmless && !(*text >= ' ' && *text <= '~' && *text != '\\'))
-            printf("\\%03o", (unsigned char)*text);
+            fprintf(to, "\\%03o", (unsigned char)*text);
         else
-            putchar(*text);
-    putchar('\'');
-}
-
-static const char *const state_name[CF_NJOBSTATE] = {
-    "ready", "running", "done", "failed", "delayed", "cancelled", "held",
-};
-
-const char *cf_state_name(int state)
-{
-    return state >= 0 && state < CF_NJOBSTATE ? state_name[state] : "unknown";
-}
-
-int cf_state_of(const char *name)
-{
-    for (int i = 0; i < CF_NJOBSTATE; i++)
-        if (strcmp(name, state_name[i]) == 0)
-            return i;
-    return -1;
+            putc(*text, to);
+    putc('\'', to);
 }

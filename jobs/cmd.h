@@ -1,14 +1,18 @@
 /* cmd.h - what the commands of cfgen-jobs share: the call, the queue it opens, its end.
  *
- * A command is one const struct cf_cmd with a table of options (base/cli.h). */
+ * A command is one const struct cf_cmd with a table of options (base/cli.h). Commands
+ * that need nothing but the queue are in jobs/; the program and those that look at the
+ * images too are in pipeline/. */
 #ifndef CF_JOBS_CMD_H
 #define CF_JOBS_CMD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "base/cli.h"
 #include "jobs/queue.h"
+#include "jobs/states.h"
 
 /* The options that every command has; first in each table. A command numbers its own long
  * options from CF_CMD_OWN on. */
@@ -56,14 +60,13 @@ void cf_cmd_print(const char *text, size_t len, size_t max);
 /* The same as one word of a shell: plain, in '', or in $'' where it holds bytes that
  * could harm a terminal. */
 void cf_cmd_quote(const char *text);
-
-/* "ready", "running", ...; "unknown" for no state. */
-const char *cf_state_name(int state);
-/* -1 for another name. */
-int cf_state_of(const char *name);
+void cf_cmd_quote_to(FILE *to, const char *text);
 
 extern const struct cf_cmd cf_cmd_init, cf_cmd_add, cf_cmd_status, cf_cmd_list,
     cf_cmd_show, cf_cmd_retry, cf_cmd_cancel, cf_cmd_hold, cf_cmd_release, cf_cmd_reap,
-    cf_cmd_check, cf_cmd_export, cf_cmd_backup, cf_cmd_prune, cf_cmd_migrate;
+    cf_cmd_check, cf_cmd_export, cf_cmd_plan, cf_cmd_merge, cf_cmd_backup, cf_cmd_prune,
+    cf_cmd_migrate;
+/* Of pipeline/: */
+extern const struct cf_cmd cf_cmd_verify, cf_cmd_gallery, cf_cmd_rerun;
 
 #endif

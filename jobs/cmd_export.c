@@ -25,7 +25,7 @@ static const struct cf_option options[] = {
 struct args {
     enum form form;
     enum cf_detail_level level;
-    struct cf_detail_filter filter;
+    struct cf_pick pick;
     const char *output;
 };
 
@@ -107,7 +107,7 @@ static enum cf_status export_all(struct cf_queue *q, const struct args *a, FILE 
     enum cf_status st;
     bool row;
 
-    st = cf_details_where(&it, q, &a->filter, err);
+    st = cf_details_pick(&it, q, &a->pick, err);
     if (st == CF_OK && a->form == CSV)
         st = csv_names(to, a, err);
     while (st == CF_OK && (st = cf_details_next(&it, &d, &row, err)) == CF_OK && row)
@@ -213,7 +213,7 @@ static enum cf_status insert_all(struct cf_queue *q, const struct args *a, sqlit
 
     st = table(db, a, &insert, err);
     if (st == CF_OK)
-        st = cf_details_where(&it, q, &a->filter, err);
+        st = cf_details_pick(&it, q, &a->pick, err);
     while (st == CF_OK && (st = cf_details_next(&it, &d, &row, err)) == CF_OK && row)
         st = insert_job(&insert, &d, a, err);
     cf_details_close(&it);
@@ -266,12 +266,12 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
         a->form = (enum form)n;
         return CF_OK;
     case 's':
-        a->filter.state = cf_state_of(value);
-        if (a->filter.state < 0 && strcmp(value, "all") != 0)
+        a->pick.state = cf_state_of(value);
+        if (a->pick.state < 0 && strcmp(value, "all") != 0)
             return cf_fail(err, CF_EUSAGE, "--state: there is no state '%.80s'", value);
         return CF_OK;
     case BATCH:
-        a->filter.batch = value;
+        a->pick.batch = value;
         return CF_OK;
     case 'o':
         a->output = value;
@@ -284,7 +284,7 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
 
 static int run(struct cf_call *call)
 {
-    struct args a = {.filter.state = CF_JOB_DONE};
+    struct args a = {.pick = {.state = CF_JOB_DONE, .limit = -1}};
     const char *value;
     enum cf_status st = CF_OK;
     int o = 0;

@@ -34,12 +34,14 @@ static void list_line(const struct cf_detail *d)
     putchar('\n');
 }
 
-static enum cf_status set_filter(struct cf_detail_filter *f, int o, const char *value,
+static enum cf_status set_filter(struct cf_pick *f, int o, const char *value,
                                  struct cf_error *err)
 {
     switch (o) {
     case 'n':
-        return cf_parse_i64(value, 0, INT64_MAX, &f->limit, "--limit", err);
+        CF_TRY(cf_parse_i64(value, 0, INT64_MAX, &f->limit, "--limit", err));
+        f->limit = f->limit ? f->limit : -1;
+        return CF_OK;
     case 's':
         f->state = cf_state_of(value);
         if (f->state < 0)
@@ -58,7 +60,7 @@ static enum cf_status set_filter(struct cf_detail_filter *f, int o, const char *
 
 static int list(struct cf_call *call)
 {
-    struct cf_detail_filter f = {.state = -1, .limit = 100};
+    struct cf_pick f = {.state = -1, .limit = 100};
     struct cf_details it;
     struct cf_detail d;
     const char *value;
@@ -72,7 +74,7 @@ static int list(struct cf_call *call)
     }
     if (o != 0 || cf_cmd_open(call, CF_QUEUE_READ, 0, 0) != CF_OK)
         return cf_cmd_end(call);
-    st = cf_details_where(&it, call->q, &f, &call->err);
+    st = cf_details_pick(&it, call->q, &f, &call->err);
     while (st == CF_OK && (st = cf_details_next(&it, &d, &row, &call->err)) == CF_OK &&
            row) {
         if (!json)

@@ -53,6 +53,29 @@ int cf_where_batch(const struct cf_queue *q);
  * already, then one transaction. */
 enum cf_status cf_migrate(struct cf_queue *q, int version, struct cf_error *err);
 
+/* Whether the file at path says that it is ours, read before SQLite may touch it:
+ * CF_EFORMAT (no database), CF_ECONFIG (of another program). */
+enum cf_status cf_db_probe(const char *path, struct cf_error *err);
+
+/* file:PATH?QUERY with everything escaped that a URI could misread; cf_free. */
+char *cf_db_uri(const char *path, const char *query, struct cf_error *err);
+
+/* A connection of its own, by cf_db_uri(path, query), to a file of a schema that we can
+ * read; sqlite3_close, also after a failure. */
+enum cf_status cf_db_look(sqlite3 **db, const char *path, const char *query, int flags,
+                          struct cf_error *err);
+
+/* A row of meta in the database that is attached as schema; "" where there is none. */
+enum cf_status cf_db_meta(sqlite3 *db, const char *schema, const char *key, char *value,
+                          size_t size, struct cf_error *err);
+/* The same as a number in lo..hi: CF_EFORMAT for none. */
+enum cf_status cf_db_meta_int(sqlite3 *db, const char *schema, const char *key,
+                              int64_t lo, int64_t hi, int64_t *value,
+                              struct cf_error *err);
+
+/* The URI by which another connection may read q as it does itself; cf_free. */
+char *cf_queue_read_uri(const struct cf_queue *q, struct cf_error *err);
+
 /* CF_EPERM when the queue was opened to read. */
 enum cf_status cf_queue_writable(const struct cf_queue *q, struct cf_error *err);
 

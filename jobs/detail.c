@@ -4,8 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "jobs/cmd.h"
+#include "base/alloc.h"
 #include "jobs/key.h"
+#include "jobs/states.h"
 
 /* In the order of the columns that next reads. */
 #define SELECT                                                                           \
@@ -18,33 +19,34 @@
     " LEFT JOIN output o ON o.job_id = j.id LEFT JOIN model m ON m.id = o.model_id"      \
     " LEFT JOIN batch b ON b.id = j.batch_id"
 
-/* One text for each filter that is there, so that an index can serve it. */
-enum cf_status cf_details_where(struct cf_details *it, struct cf_queue *q,
-                                const struct cf_detail_filter *f, struct cf_error *err)
+/* With what is asked for, and the state as a literal, in the text, indexes serve it. */
+enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,
+                               const struct cf_pick *pick, struct cf_error *err)
 {
-    char text[1600];
+    char text[1600], state[32] = "";
 
-    snprintf(text, sizeof text, SELECT " WHERE 1%s%s%s ORDER BY j.id LIMIT ?1",
-             f->state >= 0 ? " AND j.state = ?2" : "",
-             f->batch ? " AND j.batch_id IN (SELECT id FROM batch WHERE name = ?3)" : "",
-             f->code ? " AND j.id IN (SELECT job_id FROM failure WHERE code = ?4)" : "");
+    if (pick->state >= 0)
+        snprintf(state, sizeof state, " AND j.state = %d", pick->state);
+    snprintf(
+        text, sizeof text, SELECT " WHERE j.id > ?1%s%s%s ORDER BY j.id LIMIT ?2", state,
+        pick->batch ? " AND j.batch_id IN (SELECT id FROM batch WHERE name = ?3)" : "",
+        pick->code ? " AND j.id IN (SELECT job_id FROM failure WHERE code = ?4)" : "");
     CF_TRY(cf_sql_open(&it->s, q->db, text, err));
-    cf_sql_int(&it->s, 1, f->limit ? f->limit : -1);
-    if (f->state >= 0)
-        cf_sql_int(&it->s, 2, f->state);
-    if (f->batch)
-        cf_sql_str(&it->s, 3, f->batch);
-    if (f->code)
-        cf_sql_str(&it->s, 4, f->code);
+    cf_sql_int(&it->s, 1, pick->after);
+    cf_sql_int(&it->s, 2, pick->limit);
+    if (pick->batch)
+        cf_sql_str(&it->s, 3, pick->batch);
+    if (pick->code)
+        cf_sql_str(&it->s, 4, pick->code);
     return CF_OK;
 }
 
 enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int state,
                                int64_t limit, struct cf_error *err)
 {
-    struct cf_detail_filter f = {.state = state, .limit = limit > 0 ? limit : 0};
+    struct cf_pick pick = {.state = state, .limit = limit};
 
-    return cf_details_where(it, q, &f, err);
+    return cf_details_pick(it, q, &pick, err);
 }
 
 enum cf_status cf_details_one(struct cf_details *it, struct cf_queue *q, int64_t id,
@@ -116,6 +118,32 @@ enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool 
     d->offset = cf_sql_col_int(s, 28);
     d->batch = cf_sql_col_text(s, 29, NULL);
     return make_key(d, err);
+}
+
+enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,
+                                 char **message, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row = false;
+
+    *code = *message = NULL;
+    st = cf_sql_open(&s, q->db, "SELECT code, message FROM failure WHERE job_id = ?1",
+                     err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, id);
+        st = cf_sql_step(&s, &row, err);
+    }
+    if (st == CF_OK && row)
+        st = cf_sql_col_dup(&s, 0, code, NULL, err);
+    if (st == CF_OK && row)
+        st = cf_sql_col_dup(&s, 1, message, NULL, err);
+    cf_sql_close(&s);
+    if (st == CF_OK && !*code)
+        st = (*code = cf_strdup("UNKNOWN", err)) ? CF_OK : CF_ENOMEM;
+    if (st == CF_OK && !*message)
+        st = (*message = cf_strdup("", err)) ? CF_OK : CF_ENOMEM;
+    return st;
 }
 
 static int put(json_t *obj, const char *key, json_t *v)

@@ -23,8 +23,7 @@ struct cf_detail {
     /* of the output; path NULL: none yet */
     const char *path, *file_sha256, *pixel_sha256, *build, *isa, *model_sha256, *stage_ms,
         *note;
-    int64_t offset; /* of the image in the tar at path; 0: path is the image */
-    int64_t bytes, ended;
+    int64_t offset, bytes, ended; /* offset: in the tar at path; 0: path is the image */
     int out_width, out_height, threads;
 };
 
@@ -32,24 +31,30 @@ struct cf_details {
     struct cf_sql s;
 };
 
-/* Which jobs, in the order of their numbers. Zeroed but for state: all. */
-struct cf_detail_filter {
-    int state;         /* -1: any */
-    const char *batch; /* of the batches of this name; NULL: any */
-    const char *code;  /* failed for this cause; NULL: any */
-    int64_t limit;     /* 0: no limit */
-};
-enum cf_status cf_details_where(struct cf_details *it, struct cf_queue *q,
-                                const struct cf_detail_filter *f, struct cf_error *err);
-
 /* state -1: any. limit -1: all. */
 enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int state,
                                int64_t limit, struct cf_error *err);
+/* Jobs above the id `after`, in order, at most limit. Readers of a whole large queue go
+ * from page to page with it: one endless read would keep the log from being folded back
+ * for as long as it lasts. state -1, batch and code NULL: any; limit -1: all. */
+struct cf_pick {
+    int state;
+    const char *batch; /* its name */
+    const char *code;  /* of the failure */
+    int64_t after, limit;
+};
+enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,
+                               const struct cf_pick *pick, struct cf_error *err);
 enum cf_status cf_details_one(struct cf_details *it, struct cf_queue *q, int64_t id,
                               struct cf_error *err);
 enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool *row,
                                struct cf_error *err);
 void cf_details_close(struct cf_details *it);
+
+/* Why a failed job failed: its code ("UNKNOWN" where nothing tells) and message ("" for
+ * none), both fresh (cf_free). */
+enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,
+                                 char **message, struct cf_error *err);
 
 /* MANIFEST: a function of the job and its pixels, the same on every machine. TIMES adds
  * when and where it was made, ALL also how it stands in the queue. */

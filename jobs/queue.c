@@ -104,10 +104,16 @@ static enum cf_status probe(const char *path, bool *logged, struct cf_error *err
     return st;
 }
 
-/* file:PATH?immutable=1 with everything escaped that a URI could misread. */
-static char *immutable_uri(const char *path, struct cf_error *err)
+enum cf_status cf_db_probe(const char *path, struct cf_error *err)
 {
-    char *uri = cf_alloc(strlen(path) + 8, 3, err), *p = uri;
+    bool logged;
+
+    return probe(path, &logged, err);
+}
+
+char *cf_db_uri(const char *path, const char *query, struct cf_error *err)
+{
+    char *uri = cf_alloc(strlen(path) + strlen(query) + 8, 3, err), *p = uri;
 
     if (!uri)
         return NULL;
@@ -117,7 +123,7 @@ static char *immutable_uri(const char *path, struct cf_error *err)
 
         p += sprintf(p, plain ? "%c" : "%%%02X", (unsigned char)*path);
     }
-    sprintf(p, "?immutable=1");
+    sprintf(p, "?%s", query);
     return uri;
 }
 
@@ -149,15 +155,21 @@ static bool must_roll_back(const struct cf_queue *q)
            access(q->dir, W_OK) == 0;
 }
 
+char *cf_queue_read_uri(const struct cf_queue *q, struct cf_error *err)
+{
+    return cf_db_uri(q->path, read_as_it_is(q) ? "immutable=1" : "mode=ro", err);
+}
+
 static enum cf_status open_db(struct cf_queue *q, bool fresh, struct cf_error *err)
 {
     bool as_it_is = read_as_it_is(q), repair = must_roll_back(q);
-    char *name = as_it_is ? immutable_uri(q->path, err) : cf_strdup(q->path, err);
+    char *name =
+        as_it_is ? cf_db_uri(q->path, "immutable=1", err) : cf_strdup(q->path, err);
     int flags = q->writable || repair ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, rc;
 
     if (!name)
         return CF_ENOMEM;
-    flags |= as_it_is ? SQLITE_OPEN_URI : 0;
+    flags |= SQLITE_OPEN_URI; /* for ATTACH too; a plain name begins with a slash */
     flags |= fresh ? SQLITE_OPEN_CREATE : 0;
     rc = sqlite3_open_v2(name, &q->db, flags | SQLITE_OPEN_FULLMUTEX, NULL);
     cf_free(name);
@@ -201,6 +213,7 @@ static enum cf_status create(struct cf_queue *q, struct cf_error *err)
             st = cf_sql_exec(q->db,
                              "INSERT INTO meta(key, value) VALUES"
                              "('created_by', 'cfgen'),"
+                             "('queue_id', lower(hex(randomblob(16)))),"
                              "('created_at', strftime('%Y-%m-%dT%H:%M:%SZ', 'now'))",
                              err);
     }
@@ -270,6 +283,21 @@ static enum cf_status cut_off(struct cf_queue *q, bool *empty, struct cf_error *
     return CF_OK;
 }
 
+/* Whoever runs a shard of a plan only reads it. */
+static enum cf_status no_plan(struct cf_queue *q, struct cf_error *err)
+{
+    int64_t plan;
+
+    CF_TRY(cf_sql_int64(q->db,
+                        "SELECT count(*) FROM meta WHERE key = 'plan_id' AND NOT EXISTS"
+                        " (SELECT 1 FROM meta WHERE key = 'plan_shard')",
+                        &plan, err));
+    return plan ? cf_fail(err, CF_ECONFIG,
+                          "a plan, which nobody writes to: run a shard of it, or use the "
+                          "queue it was made from")
+                : CF_OK;
+}
+
 static enum cf_status connect_to(struct cf_queue *q, bool may_create, bool anywhere,
                                  struct cf_error *err)
 {
@@ -299,6 +327,7 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create, bool anywh
     CF_TRY(check_version(q, err));
     if (!q->writable)
         return CF_OK;
+    CF_TRY(no_plan(q, err));
     return q->shard ? use_journal(q, err) : use_wal(q, err);
 }
 
@@ -352,13 +381,14 @@ void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel)
     q->wait.cancel = cancel;
 }
 
-/* The log is folded back when nobody minds: a reader in the way is not worth a wait. */
+/* The log is folded back when nobody minds: a reader in the way is not worth a wait, and
+ * none at all to who was told to stop or has waited in vain. */
 void cf_queue_close(struct cf_queue *q)
 {
     if (!q)
         return;
     if (q->db && q->writable && !q->shard) {
-        q->wait = (struct cf_sql_wait){.ms = CLOSE_TIMEOUT_MS};
+        q->wait.ms = q->wait.ms < CLOSE_TIMEOUT_MS ? q->wait.ms : CLOSE_TIMEOUT_MS;
         sqlite3_exec(q->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
     sqlite3_close(q->db);

@@ -123,6 +123,7 @@ struct cf_job {
 struct cf_jobs {
     struct cf_job *job;
     int n;
+    int damaged; /* rows that a claim found unreadable and failed for good */
 };
 void cf_jobs_free(struct cf_jobs *jobs);
 
@@ -135,6 +136,15 @@ void cf_job_free(struct cf_job *job);
  * not registered; one that was taken for dead counts as alive again. */
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,
                               struct cf_jobs *jobs, struct cf_error *err);
+
+/* The jobs that a claim of k would bring now, without claiming: nothing is changed, and
+ * the tokens are of no use. Delayed jobs do not count. A damaged row brings nothing. */
+enum cf_status cf_queue_peek(struct cf_queue *q, int k, struct cf_jobs *jobs,
+                             struct cf_error *err);
+
+/* Whether a worker died over the job that a claim would take first: then nothing should
+ * be at hand when it is claimed. Delayed jobs are not looked at. */
+enum cf_status cf_queue_suspect(struct cf_queue *q, bool *suspect, struct cf_error *err);
 
 /* What a finished job left behind. */
 struct cf_output {

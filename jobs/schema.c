@@ -21,7 +21,8 @@
  * States: 0 ready, 1 running, 2 done, 3 failed, 4 delayed, 5 cancelled, 6 held.
  * Facts that hold after every transaction (cf_queue_check proves them):
  *   a running job has a lease; a leased job is running;
- *   a done job has an output; a job with an output is done.
+ *   a done job has an output; a job with an output is done;
+ *   a failed job has a failure, which says why; a job with a failure is failed.
  * Times are Unix milliseconds by the wall clock, for people and for backoff; no decision
  * about who lives is taken from them.
  *
@@ -196,7 +197,8 @@ static const char version_1001[] =
     "  members INTEGER NOT NULL DEFAULT 0,"
     "  bytes INTEGER NOT NULL DEFAULT 0,"
     "  manifest_bytes INTEGER NOT NULL DEFAULT 0,"
-    "  closed INTEGER NOT NULL DEFAULT 0) STRICT;"
+    "  closed INTEGER NOT NULL DEFAULT 0,"
+    "  origin TEXT) STRICT;" /* PLAN_ID/SHARD it was merged from; NULL: made here */
     "CREATE INDEX tar_open ON tar(number) WHERE closed = 0;"
 
     /* Claims and lists of one batch among many. */

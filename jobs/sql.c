@@ -52,6 +52,30 @@ static bool was_cancelled(sqlite3 *db)
     return w && cf_cancel_check(w->cancel, NULL) != CF_OK;
 }
 
+static int file_errno(sqlite3 *db, int which)
+{
+    sqlite3_file *file = NULL;
+    int errnum = 0;
+
+    if (sqlite3_file_control(db, "main", which, &file) == SQLITE_OK && file &&
+        file->pMethods)
+        file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &errnum);
+    return errnum;
+}
+
+/* Why the system refused. A COMMIT that fails leaves nothing for sqlite3_system_errno
+ * (SQLite 3.40), but the files remember: first the journal or log, then the database. */
+static int system_errno(sqlite3 *db, int rc)
+{
+    int errnum = db ? sqlite3_system_errno(db) : 0;
+
+    if (db && !errnum && (rc & 0xff) == SQLITE_IOERR)
+        errnum = file_errno(db, SQLITE_FCNTL_JOURNAL_POINTER);
+    if (db && !errnum && (rc & 0xff) == SQLITE_IOERR)
+        errnum = file_errno(db, SQLITE_FCNTL_FILE_POINTER);
+    return errnum;
+}
+
 static enum cf_status from_errno(int errnum, enum cf_status other)
 {
     if (errnum == ENOSPC || errnum == EDQUOT)
@@ -61,7 +85,7 @@ static enum cf_status from_errno(int errnum, enum cf_status other)
 
 static enum cf_status from_sqlite(sqlite3 *db, int rc)
 {
-    int errnum = db ? sqlite3_system_errno(db) : 0;
+    int errnum = system_errno(db, rc);
 
     switch (rc & 0xff) {
     case SQLITE_OK:
@@ -99,7 +123,7 @@ enum cf_status cf_sql_fail(sqlite3 *db, int rc, const char *what, struct cf_erro
 {
     const char *words = db && sqlite3_extended_errcode(db) == rc ? sqlite3_errmsg(db)
                                                                  : sqlite3_errstr(rc);
-    int errnum = db ? sqlite3_system_errno(db) : 0, kind = rc & 0xff;
+    int errnum = system_errno(db, rc), kind = rc & 0xff;
     const char *file = db ? sqlite3_db_filename(db, "main") : NULL;
 
     if (file && *file)

@@ -119,29 +119,46 @@ static enum cf_status hold(struct cf_queue *q, int64_t worker_id,
     return st;
 }
 
-static enum cf_status take(struct cf_queue *q, int64_t worker_id, int after,
-                           struct cf_tar_mark *tar, struct cf_error *err)
+static enum cf_status take(struct cf_queue *q, int64_t worker_id, int after, bool make,
+                           struct cf_tar_mark *tar, bool *found, struct cf_error *err)
 {
-    bool found = false;
-
     CF_TRY(cf_worker_lives(q, worker_id, err));
     CF_TRY(let_go(q, worker_id, err));
-    CF_TRY(find_open(q, after, tar, &found, err));
-    if (!found)
+    CF_TRY(find_open(q, after, tar, found, err));
+    if (!*found && !make)
+        return CF_OK;
+    if (!*found)
         CF_TRY(make_new(q, tar, err));
     return hold(q, worker_id, tar, err);
+}
+
+static enum cf_status take_one(struct cf_queue *q, int64_t worker_id, int after,
+                               bool make, struct cf_tar_mark *tar, bool *found,
+                               struct cf_error *err)
+{
+    enum cf_status st;
+
+    *tar = (struct cf_tar_mark){0};
+    *found = false;
+    CF_TRY(cf_queue_writable(q, err));
+    CF_TRY(cf_sql_begin(q->db, err));
+    st = take(q, worker_id, after, make, tar, found, err);
+    return cf_sql_end(q->db, st, err);
 }
 
 enum cf_status cf_queue_tar_take(struct cf_queue *q, int64_t worker_id, int after,
                                  struct cf_tar_mark *tar, struct cf_error *err)
 {
-    enum cf_status st;
+    bool found;
 
-    *tar = (struct cf_tar_mark){0};
-    CF_TRY(cf_queue_writable(q, err));
-    CF_TRY(cf_sql_begin(q->db, err));
-    st = take(q, worker_id, after, tar, err);
-    return cf_sql_end(q->db, st, err);
+    return take_one(q, worker_id, after, true, tar, &found, err);
+}
+
+enum cf_status cf_queue_tar_left(struct cf_queue *q, int64_t worker_id, int after,
+                                 struct cf_tar_mark *tar, bool *found,
+                                 struct cf_error *err)
+{
+    return take_one(q, worker_id, after, false, tar, found, err);
 }
 
 static enum cf_status lost(const struct cf_queue *q, const struct cf_tar_mark *tar,

@@ -31,6 +31,12 @@ struct cf_tar_mark {
 enum cf_status cf_queue_tar_take(struct cf_queue *q, int64_t worker_id, int after,
                                  struct cf_tar_mark *tar, struct cf_error *err);
 
+/* The same, but never a new one: *found is false where there is none. To end what others
+ * left open, once the queue is drained. */
+enum cf_status cf_queue_tar_left(struct cf_queue *q, int64_t worker_id, int after,
+                                 struct cf_tar_mark *tar, bool *found,
+                                 struct cf_error *err);
+
 /* It is full or the queue is drained: its file has its final name. CF_ELOST when it went
  * to somebody else. */
 enum cf_status cf_queue_tar_close(struct cf_queue *q, int64_t worker_id,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "dnn/ops.h"
 #include "models/sampler.h"
 
@@ -301,6 +302,8 @@ static enum cf_status head(struct cf_gen_state *st, int s, int64_t n,
         for (int64_t i = 0; i < size; i++)
             st->logits[i] /= tau;
     cf_inf_see(st, st->logits, 3, (int64_t[]){st->batch, n, wide}, "sc%d.logits", s);
+    if (cf_fault_hit("nan", "scale", s))
+        st->logits[0] = NAN;
     if (!cf_all_finite(dnn, st->logits, size))
         return cf_fail(err, CF_ENUMERIC, "scale %d: a logit is not finite", s);
     return CF_OK;

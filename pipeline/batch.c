@@ -1,51 +1,45 @@
-/* batch.c - the worker's loop.
+/* batch.c - the worker's life: set-up, stages, end.
  *
- * Order: everything that can fail for reasons of set-up (queue, output, model) is opened
- * before the first claim, so that a wrong option costs no job anything. Then claims of a
- * few jobs; inside a claim, jobs with equal settings run side by side; a group that fails
- * is run again one by one, so that one bad job fails alone. */
+ * Everything that can fail for reasons of set-up (queue, output, model) is opened before
+ * the first claim, so that a wrong option costs no job anything. */
 #include "pipeline/batch.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/duration.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/self.h"
-#include "pipeline/pool.h"
-#include "pipeline/settings.h"
-#include "pipeline/stop.h"
-#include "pipeline/writer.h"
+#include "pipeline/arrange.h"
+#include "pipeline/commit.h"
+#include "pipeline/crew.h"
+#include "pipeline/feed.h"
+#include "pipeline/generate.h"
+#include "pipeline/press.h"
+#include "pipeline/source.h"
+#include "pipeline/statusfile.h"
 
-enum { MAX_CLAIM = 64, AUTO_CLAIM = 16, AUTO_SIDE = 8 };
-
-struct slot {
-    struct cf_job *job; /* borrowed from the claim; handed over when done */
-    struct cf_settings recipe;
-    bool open; /* still ours to end */
-};
+enum { LOTS = 1, IMAGES = 32, FILES = 64, LATE_MS = 500 };
 
 struct batch {
-    const struct cf_batch_options *o;
-    struct cf_log *log;
-    struct cf_team team;
-    struct cf_pool *pool;
-    char *model_dir; /* of the model in the pool, NULL: none */
-    struct cf_queue *queue;
-    struct cf_sink *sink;
-    struct cf_writer *writer;
+    struct cf_shift shift; /* first what all stages see */
+    struct cf_source source;
+    struct cf_queue *queue; /* of the calling thread */
     struct cf_self self;
+    struct cf_progress progress;
+    struct cf_statusfile status;
+    struct cf_feed *feed;
+    struct cf_press *press;
+    struct cf_commit *commit;
     char build[CF_BUILD_ID];
     char *root;
-    int64_t worker_id;
-    struct cf_stop stop;
-    struct cf_progress progress;
-    double ms_per_image; /* running mean, 0 until the first */
-    long claimed, failed;
-    int failures_in_row;
+    atomic_int ending;    /* somebody ends the process: the first one alone does */
+    atomic_int enlisted;  /* there may be leases */
     long long work_start; /* monotonic ms, 0 until set-up is over */
 };
 
@@ -55,430 +49,316 @@ void cf_batch_default(struct cf_batch_options *o)
     cf_retry_default(&o->retry);
     o->fail_fast = 5;
     o->grace = 30;
+    o->stop_status = 75;
+    o->per_tar = 10000;
+    o->cache_bytes = 1 << 30;
+    o->progress_interval = 60;
+    o->workers = 1;
+    o->time_limit = CF_UNLIMITED;
+    o->time_start = cf_clock_ms();
+}
+
+/* ---- told to stop while a model is loaded ---- */
+
+/* True for one caller in the life of the process. Everybody else waits for its end. */
+static bool may_end(struct batch *b)
+{
+    return atomic_exchange(&b->ending, 1) == 0;
+}
+
+/* The generator's thread is deep in a file of many gigabytes: what it handed on is
+ * brought to its end by the others, and all else goes back to the queue. */
+static void leave(struct batch *b)
+{
+    struct cf_shift *s = &b->shift;
+    long long until = cf_clock_ms() + LATE_MS;
+    struct cf_queue *q = NULL;
+
+    while (atomic_load(&s->pieces) > 0 && cf_clock_ms() < until)
+        usleep(10 * 1000);
+    if (atomic_load(&b->enlisted)) {
+        if (cf_queue_open(&q, s->db, s->mode, NULL) == CF_OK) {
+            cf_queue_timeout(q, LATE_MS);
+            cf_queue_unregister(q, s->worker_id, NULL);
+        }
+        cf_queue_close(q);
+        cf_self_close(&b->self);
+    }
+    cf_log(s->log, CF_LOG_INFO, "work remains", "signal=%d while=\"loading a model\"",
+           atomic_load(&s->stop.asked));
+    _exit(s->o->stop_status);
+}
+
+/* ---- how it stands ---- */
+
+/* One of a crew does what the crew is told, and says how far it is. */
+static void tick_crew(struct batch *b, const struct cf_tally *t)
+{
+    struct cf_crew_share *share = b->shift.o->share;
+    struct cf_crew_slot *slot = &share->slot[b->shift.o->index];
+    const double ms[CF_NSTAGE] = {t->encode_ms, t->generate_ms, t->decode_ms,
+                                  t->webp_ms,   t->file_ms,     t->row_ms};
+
+    atomic_store(&slot->done, t->done);
+    atomic_store(&slot->failed, t->failed);
+    atomic_store(&slot->released, t->released);
+    atomic_store(&slot->ended, t->claimed - cf_ledger_in_flight(&b->shift.ledger));
+    for (int i = 0; i < CF_NSTAGE; i++)
+        atomic_store(&slot->stage_us[i], (long long)(1e3 * ms[i]));
+    if (atomic_load(&share->stop))
+        cf_stop_ask(&b->shift.stop, atomic_load(&share->stop));
+    if (atomic_load(&share->drop))
+        cf_cancel_set(&b->shift.stop.cancel);
+}
+
+static void put_status(struct batch *b, const char *state, int exit_status)
+{
+    const struct cf_tally t = cf_ledger_tally(&b->shift.ledger);
+
+    cf_statusfile_put(&b->status, &(struct cf_statusfile_facts){
+                                      .state = state,
+                                      .workers = 1,
+                                      .done = t.done,
+                                      .failed = t.failed,
+                                      .released = t.released,
+                                      .total = atomic_load(&b->progress.total),
+                                      .encode_ms = t.encode_ms,
+                                      .generate_ms = t.generate_ms,
+                                      .decode_ms = t.decode_ms,
+                                      .webp_ms = t.webp_ms,
+                                      .file_ms = t.file_ms,
+                                      .row_ms = t.row_ms,
+                                      .exit_status = exit_status,
+                                  });
 }
 
 static void tick(void *ctx, bool now)
 {
     struct batch *b = ctx;
+    struct cf_shift *s = &b->shift;
+    struct cf_tally t;
 
+    if (cf_stop_asked(&s->stop) && atomic_load(&s->loading) && may_end(b))
+        leave(b);
+    t = cf_ledger_tally(&s->ledger);
+    atomic_store(&b->progress.done, t.done);
+    atomic_store(&b->progress.failed, t.failed);
     cf_progress_tick(&b->progress, now);
+    if (s->o->share)
+        tick_crew(b, &t);
+    if (cf_statusfile_due(&b->status))
+        put_status(b,
+                   cf_stop_asked(&s->stop) ? "stopping"
+                   : b->work_start         ? "running"
+                                           : "starting",
+                   0);
 }
 
 /* ---- set-up ---- */
 
-static enum cf_status enlist(struct batch *b, struct cf_error *err)
+static enum cf_status open_places(struct batch *b, struct cf_error *err)
 {
-    CF_TRY(cf_self_open(&b->self, cf_queue_dir(b->queue), cf_build_id(b->build),
-                        cf_cpu_name(cf_dnn_level(cf_pool_dnn(b->pool))), err));
-    return cf_queue_register(b->queue, &b->self.worker, &b->worker_id, err);
+    const struct cf_batch_options *o = b->shift.o;
+    enum cf_layout layout;
+
+    CF_TRY(cf_source_open(&b->source, o, err));
+    b->shift.db = b->source.db;
+    b->shift.mode = b->source.mode;
+    CF_TRY(cf_shift_queue(&b->shift, &b->queue, err));
+    b->root = o->output ? cf_strdup(o->output, err)
+                        : cf_format(err, "%s/images", b->source.dir);
+    if (!b->root)
+        return CF_ENOMEM;
+    b->shift.root = b->root;
+    CF_TRY(cf_arrange_layout(b->queue, o->layout, &layout, err));
+    b->shift.in_tars = layout == CF_LAYOUT_TAR;
+    CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
+    return b->shift.in_tars ? cf_arrange_owner(b->queue, b->root, err) : CF_OK;
 }
 
-/* The model that a recipe names, or the worker's own. Keeps one model loaded. */
-static enum cf_status need_model(struct batch *b, const char *name, struct cf_error *err)
+static enum cf_status open_model(struct batch *b, struct cf_error *err)
 {
-    const struct cf_model *model;
-    char *dir, *safe;
+    const struct cf_batch_options *o = b->shift.o;
+    const struct cf_loaded_options lo = {
+        .cpu = o->cpu,
+        .threads = b->shift.threads,
+        .model = o->model,
+        .model_path = o->model_path,
+        .cache = o->cache,
+        .cache_bytes = o->cache_bytes,
+        .cancel = &b->shift.stop.cancel,
+        .log = b->shift.log,
+    };
 
-    CF_TRY(cf_model_find(&dir, name ? name : b->o->model, b->o->model_path, err));
-    if (b->model_dir && strcmp(dir, b->model_dir) == 0) {
-        cf_free(dir);
-        return CF_OK;
-    }
-    cf_free(b->model_dir);
-    b->model_dir = NULL;
-    if (cf_pool_load(b->pool, dir, err) != CF_OK) {
-        cf_free(dir);
-        return err->status;
-    }
-    b->model_dir = dir;
-    b->ms_per_image = 0;
-    model = cf_engine_model(cf_pool_engine(b->pool));
-    safe = cf_utf8_printable(model->name, strlen(model->name), 200, NULL);
-    cf_log(b->log, CF_LOG_INFO, "model loaded",
-           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s", safe ? safe : "",
-           model->hash, b->team.threads, cf_pool_groups(b->pool),
-           cf_cpu_name(cf_dnn_level(cf_pool_dnn(b->pool))));
-    cf_free(safe);
+    b->shift.loaded = o->loaded;
+    if (b->shift.loaded)
+        CF_TRY(cf_loaded_go(b->shift.loaded, &b->shift.stop.cancel, err));
+    else
+        CF_TRY(cf_loaded_open(&b->shift.loaded, &lo, err));
+    return cf_shift_model(&b->shift, NULL, err);
+}
+
+static enum cf_status enlist(struct batch *b, struct cf_error *err)
+{
+    struct cf_dnn *dnn = cf_pool_dnn(cf_loaded_pool(b->shift.loaded));
+
+    CF_TRY(cf_self_open(&b->self, cf_queue_dir(b->queue), cf_build_id(b->build),
+                        cf_cpu_name(cf_dnn_level(dnn)), err));
+    b->shift.self = &b->self.worker;
+    CF_TRY(cf_queue_register(b->queue, &b->self.worker, &b->shift.worker_id, err));
+    atomic_store(&b->enlisted, 1);
+    cf_log_worker(b->shift.log, b->shift.worker_id);
     return CF_OK;
 }
 
-static enum cf_status set_up(struct batch *b, struct cf_error *err)
+static enum cf_status clean_up(struct batch *b, struct cf_error *err)
 {
-    const struct cf_batch_options *o = b->o;
-    const enum cf_queue_mode mode = (enum cf_queue_mode)(
-        CF_QUEUE_WRITE | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
-    struct cf_writer_options wo;
+    const struct cf_retry *retry = &b->shift.o->retry;
     struct cf_reaped reaped = {0};
     int swept = 0;
 
-    CF_TRY(cf_team_count(&b->team, o->threads, err));
-    CF_TRY(cf_queue_open(&b->queue, o->db, mode, err));
-    b->root = o->output ? cf_strdup(o->output, err)
-                        : cf_format(err, "%s/images", cf_queue_dir(b->queue));
-    if (!b->root)
-        return CF_ENOMEM;
-    CF_TRY(cf_sink_open(&b->sink, b->root, err));
-    CF_TRY(cf_pool_open(&b->pool, o->cpu, b->team.threads, err));
-    CF_TRY(need_model(b, NULL, err));
-    CF_TRY(enlist(b, err));
-    CF_TRY(cf_queue_reap(b->queue, &b->self.worker, &o->retry, &reaped, err));
-    CF_TRY(cf_sink_sweep(b->sink, &swept, err));
+    CF_TRY(cf_queue_reap(b->queue, &b->self.worker, retry, &reaped, err));
+    CF_TRY(cf_sink_sweep(b->shift.sink, &swept, err));
     if (reaped.jobs || swept)
-        cf_log(b->log, CF_LOG_INFO, "cleaned up after dead workers",
+        cf_log(b->shift.log, CF_LOG_INFO, "cleaned up after dead workers",
                "jobs=%d temporary_files=%d", reaped.jobs, swept);
     if (reaped.failed)
-        cf_log(b->log, CF_LOG_ERROR, "jobs failed",
+        cf_log(b->shift.log, CF_LOG_ERROR, "jobs failed",
                "jobs=%d code=CRASH_LOOP max_crashes=%d", reaped.failed,
-               o->retry.max_crashes);
-    b->failed += reaped.failed;
-    wo = (struct cf_writer_options){
-        .db = o->db,
-        .mode = mode,
-        .worker_id = b->worker_id,
-        .self = &b->self.worker,
-        .retry = o->retry,
-        .sink = b->sink,
-        .meta = o->meta,
-        .log = b->log,
-        .threads = b->team.threads,
-        .beat = 30,
-    };
-    return cf_writer_start(&b->writer, &wo, err);
-}
-
-/* ---- jobs ---- */
-
-static void give_back(struct batch *b, struct slot *s, const char *why)
-{
-    struct cf_error err = {0};
-
-    if (s->open && cf_queue_release(b->queue, s->job, why, &err) != CF_OK &&
-        err.status != CF_ELOST)
-        cf_log(b->log, CF_LOG_WARN, "not released", "job=%lld why=\"%s\"",
-               (long long)s->job->id, err.msg);
-    s->open = false;
-}
-
-/* Charge the job. Where the worker may be what is wrong (suspect), failures in a row stop
- * it: a row that no worker could do says nothing about this one. */
-static enum cf_status charge(struct batch *b, struct slot *s, const struct cf_error *why,
-                             bool suspect, struct cf_error *err)
-{
-    bool final = false;
-
-    s->open = false;
-    if (cf_queue_fail(b->queue, s->job, why, &b->o->retry, &final, err) != CF_OK)
-        return err->status;
-    b->failed += final;
-    b->failures_in_row += suspect;
-    atomic_store(&b->progress.failed, b->failed);
-    cf_log(b->log, CF_LOG_ERROR, "job failed", "job=%lld final=%d code=%s error=\"%s\"",
-           (long long)s->job->id, final, cf_status_name(why->status), why->msg);
-    if (suspect && b->failures_in_row >= b->o->fail_fast)
-        return cf_fail(
-            err, CF_EBUG,
-            "%d jobs in a row failed (--fail-fast): this worker stops; the last "
-            "error: %s",
-            b->failures_in_row, why->msg);
-    return CF_OK;
-}
-
-static enum cf_status hand_over(struct batch *b, struct slot *s,
-                                const struct cf_request *req, const struct cf_plan *plan,
-                                struct cf_result *result,
-                                const struct cf_engine_times *times, int n,
-                                struct cf_error *err)
-{
-    struct cf_handover h = {
-        .webp = s->recipe.webp,
-        .times = {times->encode / n, times->generate / n, times->decode / n},
-    };
-
-    CF_TRY(cf_story_make(&h.story, cf_pool_engine(b->pool), cf_pool_dnn(b->pool), req,
-                         plan, &h.webp, result, s->job->key, err));
-    h.image = result->image;
-    result->image.rgb = NULL;
-    h.job = *s->job;
-    memset(s->job, 0, sizeof *s->job);
-    s->open = false;
-    b->failures_in_row = 0;
-    if (result->truncated)
-        cf_log(b->log, CF_LOG_WARN, "prompt cut", "job=%lld tokens_dropped=%d",
-               (long long)h.job.id, result->truncated);
-    return cf_writer_put(b->writer, &h, err);
-}
-
-static enum cf_status one_by_one(struct batch *b, struct slot **s, int n,
-                                 struct cf_error *err);
-
-/* n jobs with equal settings, side by side. */
-static enum cf_status run_group(struct batch *b, struct slot **s, int n,
-                                struct cf_error *err)
-{
-    struct cf_request req[MAX_CLAIM];
-    struct cf_result result[MAX_CLAIM];
-    struct cf_engine_times times = {0};
-    struct cf_error why = {0};
-    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
-    long long t0 = cf_clock_ms();
-    enum cf_status st = CF_OK;
-
-    if (!plan)
-        return CF_ENOMEM;
-    for (int i = 0; i < n; i++)
-        req[i] = (struct cf_request){
-            .prompt = s[i]->job->prompt,
-            .prompt_len = s[i]->job->prompt_len,
-            .negative = s[i]->job->negative,
-            .negative_len = s[i]->job->negative_len,
-            .seed = s[i]->job->seed,
-        };
-    atomic_store(&b->stop.busy_until, t0 + (long long)(b->ms_per_image * n));
-    if (cf_pool_run(b->pool, &s[0]->recipe.params, req, n, &b->stop.cancel, plan, result,
-                    &times, &why) == CF_OK) {
-        double ms = (double)(cf_clock_ms() - t0) / n;
-
-        b->ms_per_image = b->ms_per_image > 0 ? 0.7 * b->ms_per_image + 0.3 * ms : ms;
-        for (int i = 0; i < n; i++) {
-            if (st == CF_OK)
-                st = hand_over(b, s[i], &req[i], plan, &result[i], &times, n, err);
-            cf_result_free(&result[i]);
-        }
-    } else if (why.status == CF_ECANCEL) {
-        for (int i = 0; i < n; i++)
-            give_back(b, s[i], "stopped");
-    } else if (n > 1) {
-        st = one_by_one(b, s, n, err);
-    } else if (cf_status_environment(why.status)) {
-        give_back(b, s[0], why.msg);
-        st = cf_fail(err, why.status, "%s", why.msg);
-    } else {
-        st = charge(b, s[0], &why, cf_status_retryable(why.status), err);
-    }
-    atomic_store(&b->stop.busy_until, 0);
-    cf_free(plan);
-    return st;
-}
-
-/* After a failure of the group: each alone, so that a bad job fails alone and a group
- * that was too large for the memory still gets done. */
-static enum cf_status one_by_one(struct batch *b, struct slot **s, int n,
-                                 struct cf_error *err)
-{
-    for (int i = 0; i < n; i++)
-        CF_TRY(run_group(b, &s[i], 1, err));
-    return CF_OK;
-}
-
-/* How many images of these settings fit side by side: a quarter of the machine's memory.
- */
-static int side_by_side(struct batch *b, const struct cf_gen_params *params, int want)
-{
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    int n = b->o->side ? b->o->side : AUTO_SIDE * cf_pool_groups(b->pool);
-    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
-
-    n = n < MAX_CLAIM ? n : MAX_CLAIM;
-    n = n < want ? n : want;
-    while (plan && !b->o->side && n > 1 &&
-           cf_engine_plan(cf_pool_engine(b->pool), params, n, plan, NULL) == CF_OK &&
-           (double)plan->arena_bytes > memory / 4)
-        n /= 2;
-    cf_free(plan);
-    return n < 1 ? 1 : n;
-}
-
-static bool stopping(struct batch *b)
-{
-    return cf_stop_asked(&b->stop) || cf_writer_status(b->writer, NULL) != CF_OK;
-}
-
-/* Group what belongs together, in the order of the claim. */
-static enum cf_status run_claim(struct batch *b, struct slot *slot, int n,
-                                struct cf_error *err)
-{
-    for (int i = 0; i < n; i++) {
-        struct slot *group[MAX_CLAIM];
-        struct cf_error why = {0};
-        int m = 0, side;
-
-        if (!slot[i].open)
-            continue;
-        if (stopping(b))
-            return CF_OK;
-        if (need_model(b, slot[i].recipe.model, &why) != CF_OK) {
-            if (cf_status_environment(why.status)) /* the slots are given back */
-                return cf_fail(err, why.status, "%s", why.msg);
-            CF_TRY(charge(b, &slot[i], &why, true, err));
-            continue;
-        }
-        side = side_by_side(b, &slot[i].recipe.params, n - i);
-        for (int j = i; j < n && m < side; j++)
-            if (slot[j].open && cf_settings_same_group(&slot[i].recipe, &slot[j].recipe))
-                group[m++] = &slot[j];
-        CF_TRY(run_group(b, group, m, err));
-        atomic_store(&b->progress.done, cf_writer_count(b->writer).done);
-    }
-    return CF_OK;
-}
-
-/* Read recipes and check texts; what is wrong here fails at once and for good. */
-static enum cf_status open_slots(struct batch *b, struct slot *slot, struct cf_jobs *jobs,
-                                 struct cf_error *err)
-{
-    for (int i = 0; i < jobs->n; i++) {
-        struct cf_job *job = &jobs->job[i];
-        struct cf_error why = {0};
-        size_t at;
-
-        slot[i].job = job;
-        slot[i].open = true;
-        cf_settings_read(&slot[i].recipe, job->recipe, job->width, job->height, &why);
-        if (why.status == CF_OK && !cf_utf8_valid(job->prompt, job->prompt_len, &at))
-            cf_fail(&why, CF_EFORMAT, "prompt: ill-formed UTF-8 at byte %zu", at);
-        if (why.status == CF_OK && job->negative &&
-            !cf_utf8_valid(job->negative, job->negative_len, &at))
-            cf_fail(&why, CF_EFORMAT, "negative prompt: ill-formed UTF-8 at byte %zu",
-                    at);
-        if (why.status != CF_OK)
-            CF_TRY(charge(b, &slot[i], &why, false, err));
-    }
-    return CF_OK;
-}
-
-static int claim_size(const struct batch *b)
-{
-    int k = b->o->claim;
-
-    if (!k && b->ms_per_image <= 0)
-        k = 1; /* the first image tells how long one takes */
-    else if (!k)
-        k = (int)(5000.0 / b->ms_per_image);
-    if (!b->o->claim && k > AUTO_CLAIM)
-        k = AUTO_CLAIM;
-    k = k < 1 ? 1 : k > MAX_CLAIM ? MAX_CLAIM : k;
-    if (b->o->max_jobs && k > b->o->max_jobs - b->claimed)
-        k = (int)(b->o->max_jobs - b->claimed);
-    return k;
-}
-
-/* Wait for delayed jobs in short steps. False when told to stop. */
-static bool wait_for(struct batch *b, int seconds)
-{
-    long long until = cf_clock_ms() + 1000LL * seconds;
-
-    while (cf_clock_ms() < until) {
-        if (stopping(b))
-            return false;
-        usleep(100 * 1000);
-    }
-    return true;
-}
-
-enum { NOTHING_LEFT, GO_ON, WORK_LEFT };
-
-/* Nothing is ready: jobs that wait for another try are worth a few minutes. */
-static enum cf_status when_empty(struct batch *b, int *then, struct cf_error *err)
-{
-    enum { PATIENCE = 300 };
-    int due;
-
-    CF_TRY(cf_queue_next_due(b->queue, &due, err));
-    *then = due < 0 ? NOTHING_LEFT : due > PATIENCE ? WORK_LEFT : GO_ON;
-    if (*then == GO_ON && !wait_for(b, due + 1))
-        *then = WORK_LEFT;
-    return CF_OK;
-}
-
-static enum cf_status work(struct batch *b, bool *left, struct cf_error *err)
-{
-    struct slot slot[MAX_CLAIM];
-    struct cf_jobs jobs;
-    int then = GO_ON;
-
-    while (then == GO_ON) {
-        enum cf_status st;
-
-        if (stopping(b)) {
-            *left = true;
-            return CF_OK;
-        }
-        if (b->o->max_jobs && b->claimed >= b->o->max_jobs)
-            return CF_OK;
-        CF_TRY(cf_queue_claim(b->queue, b->worker_id, claim_size(b), &jobs, err));
-        if (!jobs.n) {
-            cf_jobs_free(&jobs);
-            CF_TRY(when_empty(b, &then, err));
-            continue;
-        }
-        b->claimed += jobs.n;
-        memset(slot, 0, sizeof slot);
-        st = open_slots(b, slot, &jobs, err);
-        /* A suspect: no job on its way to the disk shall share its fate. */
-        if (st == CF_OK && jobs.job[0].crashes)
-            cf_writer_drain(b->writer);
-        if (st == CF_OK)
-            st = run_claim(b, slot, jobs.n, err);
-        for (int i = 0; i < jobs.n; i++) {
-            if (slot[i].open)
-                give_back(b, &slot[i], "the worker stops");
-            cf_settings_free(&slot[i].recipe);
-        }
-        cf_jobs_free(&jobs);
-        CF_TRY(st);
-    }
-    *left = then == WORK_LEFT;
+               retry->max_crashes);
+    cf_ledger_add(&b->shift.ledger, &(struct cf_tally){.failed = reaped.failed});
     return CF_OK;
 }
 
 static enum cf_status count_work(struct batch *b, struct cf_error *err)
 {
-    struct cf_counts c;
+    const int most = b->shift.o->max_jobs;
     int64_t n;
 
-    CF_TRY(cf_queue_counts(b->queue, &c, err));
-    n = c.n[CF_JOB_READY] + c.n[CF_JOB_DELAYED];
-    if (b->o->max_jobs && n > b->o->max_jobs)
-        n = b->o->max_jobs;
-    atomic_store(&b->progress.total, (long)n);
+    CF_TRY(cf_queue_due(b->queue, &n, err));
+    atomic_store(&b->progress.total, (long)(most && n > most ? most : n));
     return CF_OK;
 }
 
-static void sum_up(struct batch *b, const struct cf_writer_count *c)
+static enum cf_status set_up(struct batch *b, struct cf_error *err)
 {
+    struct cf_team team;
+
+    CF_TRY(cf_team_count(&team, b->shift.o->threads, err));
+    b->shift.threads = team.threads;
+    CF_TRY(open_places(b, err));
+    CF_TRY(open_model(b, err));
+    CF_TRY(enlist(b, err));
+    CF_TRY(clean_up(b, err));
+    return count_work(b, err);
+}
+
+/* ---- stages ---- */
+
+static enum cf_status start_stages(struct batch *b, struct cf_error *err)
+{
+    struct cf_shift *s = &b->shift;
+
+    CF_TRY(cf_belt_open(&s->lots, LOTS, err));
+    CF_TRY(cf_belt_open(&s->images, IMAGES, err));
+    CF_TRY(cf_belt_open(&s->files, FILES, err));
+    CF_TRY(cf_commit_start(&b->commit, s, err));
+    CF_TRY(cf_press_start(&b->press, s, err));
+    return cf_feed_start(&b->feed, s, err);
+}
+
+static bool is_drained(struct batch *b)
+{
+    struct cf_counts c;
+
+    return b->queue && cf_queue_counts(b->queue, &c, NULL) == CF_OK &&
+           !c.n[CF_JOB_READY] && !c.n[CF_JOB_DELAYED];
+}
+
+/* Each stage ends when the one before it has; also where not all of them were started. */
+static void end_stages(struct batch *b, bool *left, struct cf_error *err)
+{
+    struct cf_shift *s = &b->shift;
+
+    cf_feed_join(b->feed, left);
+    if (s->images)
+        cf_belt_end(s->images);
+    cf_press_join(b->press);
+    if (s->files)
+        cf_belt_end(s->files);
+    cf_commit_join(b->commit, b->commit && !*left && is_drained(b), err);
+    cf_belt_free(s->lots);
+    cf_belt_free(s->images);
+    cf_belt_free(s->files);
+    cf_ledger_status(&s->ledger, err);
+}
+
+/* The whole life of the worker; *left where work remains that this run will not do. */
+static void live(struct batch *b, bool *left, struct cf_error *err)
+{
+    if (set_up(b, err) == CF_OK) {
+        b->work_start = cf_clock_ms();
+        if (start_stages(b, err) == CF_OK)
+            cf_generate(&b->shift, b->queue);
+    }
+    while (!may_end(b))
+        pause();
+    end_stages(b, left, err);
+    if (err->status == CF_ECANCEL && cf_stop_asked(&b->shift.stop)) {
+        *err = (struct cf_error){0};
+        *left = true;
+    }
+}
+
+/* ---- the end ---- */
+
+static void sum_up(struct batch *b)
+{
+    const struct cf_tally c = cf_ledger_tally(&b->shift.ledger);
+    const struct cf_texts_count e = cf_loaded_texts(b->shift.loaded);
+    const struct cf_dnn_times t = cf_pool_times(cf_loaded_pool(b->shift.loaded));
     double s = (double)(cf_clock_ms() - b->work_start) * 1e-3;
-    struct cf_dnn_times t = cf_pool_times(b->pool);
     char *root = cf_utf8_printable(b->root, strlen(b->root), 1000, NULL);
 
-    cf_log(b->log, CF_LOG_INFO, "finished",
+    cf_log(b->shift.log, CF_LOG_INFO, "finished",
            "images=%ld failed=%ld seconds=%.2f images_per_minute=%.1f linear_s=%.2f "
-           "attn_s=%.2f conv_s=%.2f other_s=%.2f webp_s=%.2f file_s=%.2f row_s=%.2f "
-           "output=\"%s\"",
-           c->done, b->failed + c->failed, s, s > 0 ? 60 * (double)c->done / s : 0.0,
-           t.linear, t.attn, t.conv, t.other, c->webp_ms * 1e-3, c->file_ms * 1e-3,
-           c->row_ms * 1e-3, root ? root : "");
+           "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
+           "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f output=\"%s\"",
+           c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
+           t.conv, t.other, c.encode_ms * 1e-3, e.memory + e.disk, e.encoded,
+           c.webp_ms * 1e-3, c.file_ms * 1e-3, c.row_ms * 1e-3, root ? root : "");
     cf_free(root);
+}
+
+/* What is still leased goes back, all in one step. A queue that somebody has locked does
+ * not keep us once we are told to stop: the next worker finds our lock free. */
+static void unregister(struct batch *b)
+{
+    struct cf_error err = {0};
+
+    if (!atomic_load(&b->enlisted))
+        return;
+    cf_queue_cancel(b->queue, NULL);
+    if (cf_stop_asked(&b->shift.stop))
+        cf_queue_timeout(b->queue, LATE_MS);
+    if (cf_queue_unregister(b->queue, b->shift.worker_id, &err) == CF_OK)
+        return;
+    cf_log(b->shift.log, CF_LOG_WARN, "jobs not given back; the next worker will",
+           "error=\"%s\"", err.msg);
+    cf_queue_timeout(b->queue, 0);
 }
 
 static void tear_down(struct batch *b)
 {
-    if (b->queue && b->worker_id)
-        cf_queue_unregister(b->queue, b->worker_id, NULL);
+    unregister(b);
     cf_queue_close(b->queue);
-    cf_pool_close(b->pool);
-    cf_free(b->model_dir);
-    cf_sink_close(b->sink);
+    cf_loaded_close(b->shift.loaded);
+    cf_sink_close(b->shift.sink);
     cf_self_close(&b->self);
+    cf_ledger_close(&b->shift.ledger);
+    cf_budget_close(&b->shift.budget);
+    cf_source_close(&b->source);
     cf_free(b->root);
-}
-
-/* The whole life of the worker; *left where work remains that this run will not do. */
-static enum cf_status live(struct batch *b, bool *left, struct cf_error *err)
-{
-    CF_TRY(set_up(b, err));
-    CF_TRY(count_work(b, err));
-    b->work_start = cf_clock_ms();
-    return work(b, left, err);
 }
 
 /* What to do about an error of the surroundings; all jobs are back in the queue. */
@@ -501,38 +381,48 @@ static const char *remedy_of(enum cf_status status)
     }
 }
 
+/* Says how it ended; the exit status. */
+static int conclude(struct batch *b, bool left, const struct cf_error *err)
+{
+    struct cf_log *log = b->shift.log;
+    const char *remedy = remedy_of(err->status);
+
+    if (err->status != CF_OK) {
+        cf_log(log, CF_LOG_ERROR, "stopped", "code=%s error=\"%s\"%s%s%s",
+               cf_status_name(err->status), err->msg, *remedy ? " remedy=\"" : "", remedy,
+               *remedy ? "\"" : "");
+        return cf_status_exit(err->status);
+    }
+    if (left) {
+        cf_log(log, CF_LOG_INFO, "work remains", "signal=%d",
+               atomic_load(&b->shift.stop.asked));
+        return b->shift.o->stop_status;
+    }
+    return cf_ledger_tally(&b->shift.ledger).failed > 0;
+}
+
 int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
 {
-    struct batch b = {.o = o, .log = log, .self.lock_fd = -1};
-    struct cf_error err = {0}, late = {0};
-    struct cf_writer_count c = {0};
-    const char *remedy;
+    struct batch b = {.shift = {.o = o, .log = log}, .self.lock_fd = -1};
+    struct cf_error err = {0};
     bool left = false;
     int status;
 
-    cf_progress_start(&b.progress, log, o->progress, o->quiet);
-    if (cf_stop_start(&b.stop, o->grace, tick, &b, &err) == CF_OK) {
+    cf_source_none(&b.source);
+    cf_ledger_open(&b.shift.ledger, log, &o->retry, o->fail_fast);
+    cf_budget_open(&b.shift.budget, o->time_start, o->time_limit);
+    cf_statusfile_start(&b.status, o->status_file, log);
+    cf_progress_start(&b.progress, log, o->progress, o->progress_interval, o->quiet);
+    if (cf_stop_start(&b.shift.stop, o->grace, tick, &b, &err) == CF_OK) {
         live(&b, &left, &err);
-        if (cf_writer_stop(b.writer, &c, &late) != CF_OK)
-            cf_fail(&err, late.status, "%s", late.msg);
-        atomic_store(&b.progress.done, c.done);
-        cf_stop_end(&b.stop);
+        cf_stop_end(&b.shift.stop);
+        tick(&b, false);
         cf_progress_end(&b.progress);
     }
     if (b.work_start)
-        sum_up(&b, &c);
-    if (err.status != CF_OK) {
-        remedy = remedy_of(err.status);
-        cf_log(log, CF_LOG_ERROR, "stopped", "code=%s error=\"%s\"%s%s%s",
-               cf_status_name(err.status), err.msg, *remedy ? " remedy=\"" : "", remedy,
-               *remedy ? "\"" : "");
-        status = cf_status_exit(err.status);
-    } else if (left) {
-        cf_log(log, CF_LOG_INFO, "work remains", "signal=%d", atomic_load(&b.stop.asked));
-        status = 75;
-    } else {
-        status = b.failed + c.failed > 0 ? 1 : 0;
-    }
+        sum_up(&b);
+    status = conclude(&b, left, &err);
+    put_status(&b, "ended", status);
     tear_down(&b);
     return status;
 }

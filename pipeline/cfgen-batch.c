@@ -4,10 +4,13 @@
 #include <string.h>
 
 #include "base/cli.h"
+#include "base/duration.h"
 #include "base/parse.h"
 #include "base/team.h"
 #include "config.h"
-#include "pipeline/batch.h"
+#include "pipeline/crew.h"
+#include "pipeline/launch.h"
+#include "pipeline/finish.h"
 
 enum {
     FAIL_FAST = 256,
@@ -20,6 +23,23 @@ enum {
     BACKOFF,
     SIDE,
     UNSAFE,
+    SHARD,
+    RESULTS,
+    LAYOUT,
+    PER_TAR,
+    WHERE,
+    WAIT,
+    CACHE,
+    CACHE_SIZE,
+    STOP_STATUS,
+    INTERVAL,
+    LOG_PROMPTS,
+    WORKERS,
+    TIME_LIMIT,
+    EXCLUSIVE,
+    DRY_RUN,
+    STATUS_FILE,
+    LOG_FILE,
     SHOW_VERSION
 };
 
@@ -28,21 +48,53 @@ static const struct cf_option options[] = {
     {UNSAFE, "unsafe-shared-db", NULL,
      "allow a queue on a file system shared between\n"
      "machines, where only this one uses it"},
+    {SHARD, "shard", "I|I/N|auto",
+     "work on shard I of the plan --db, made by\n"
+     "cfgen-jobs plan; auto: the index that Slurm, MPI, PBS,\n"
+     "LSF, SGE or HyperQueue gave this process"},
+    {RESULTS, "results", "FILE", "results of the shard; default beside the plan"},
     {'m', "model", "NAME|DIR",
      "model for jobs that name none; default $CFGEN_MODEL,\n"
      "else the model that is installed with cfgen"},
     {'o', "output", "DIR", "where images go; default \"images\" beside the database"},
+    {LAYOUT, "layout", "files|tar|auto",
+     "one file an image, or many in tars; auto: tars above\n"
+     "100000 jobs; kept for the life of the queue"},
+    {PER_TAR, "samples-per-shard", "N", "images in a full tar, 1..10000, default 10000"},
     {'t', "threads", "N|auto",
      "compute threads; auto: affinity mask, bounded by\n"
      "the cgroup quota, OMP_NUM_THREADS and\n"
      "SLURM_CPUS_PER_TASK"},
+    {WORKERS, "workers", "N",
+     "processes that share one loaded model, each with its\n"
+     "part of the threads and processors; default 1"},
+    {WHERE, "where", "KEY=VALUE",
+     "only jobs with this batch, tag, recipe or key; again:\n"
+     "all must hold"},
     {'n', "max-jobs", "N", "stop after N jobs"},
+    {TIME_LIMIT, "time-limit", "TIME",
+     "claim only what is expected to end in time: 90, 90m,\n"
+     "2h, M:SS, H:MM:SS, D-HH:MM:SS, UNLIMITED, as squeue\n"
+     "-h -o %L prints it"},
+    {EXCLUSIVE, "exclusive", NULL,
+     "leave with 0 where another worker of this host is at\n"
+     "work on the queue"},
+    {DRY_RUN, "dry-run", NULL,
+     "open everything, tell jobs, time, memory and disk, and\n"
+     "change nothing; one JSON object with --log-format=json"},
+    {WAIT, "wait", "SECONDS",
+     "when nothing is left, look for new jobs so long,\n"
+     "default 0"},
     {'c', "claim", "N|auto",
      "jobs per claim, 1..64; auto: about five seconds of\n"
      "work, at most 16"},
     {SIDE, "side-by-side", "N|auto",
      "images computed together, 1..64; auto: by memory, at\n"
      "most 8; never changes an image"},
+    {CACHE, "embed-cache", "DIR",
+     "keep encoded prompts in DIR/embed.sqlite for later\n"
+     "runs; never changes an image"},
+    {CACHE_SIZE, "embed-cache-size", "BYTES[K|M|G]", "bound of that file, default 1G"},
     {ATTEMPTS, "max-attempts", "N", "tries before a job fails for good, default 3"},
     {CRASHES, "max-crashes", "N",
      "dead workers before a job counts as poison, default 5"},
@@ -51,9 +103,19 @@ static const struct cf_option options[] = {
     {GRACE, "grace", "SECONDS",
      "after a stop signal, finish the images at hand if they\n"
      "are predicted to end in time, default 30"},
+    {STOP_STATUS, "stop-status", "N",
+     "exit status when stopped with work left, 0..255,\n"
+     "default 75"},
     {META, "metadata", "full|minimal|none", "what each image tells, default full"},
     {PROGRESS, "progress", "auto|always|never",
      "a bar on a terminal, a line a minute elsewhere"},
+    {INTERVAL, "progress-interval", "SECONDS", "between these lines, default 60"},
+    {STATUS_FILE, "status-file", "FILE",
+     "how the run stands, as JSON, replaced every 10 s"},
+    {LOG_FILE, "log-file", "FILE",
+     "append log lines to FILE; errors go to standard error\n"
+     "as well"},
+    {LOG_PROMPTS, "log-prompts", NULL, "lines about an image also tell its prompt"},
     {LOG_FORMAT, "log-format", "text|json", "form of log lines on standard error"},
     {'q', "quiet", NULL, "errors only"},
     {'v', "verbose", NULL, "one line per image"},
@@ -65,8 +127,70 @@ static const struct cf_option options[] = {
 struct args {
     struct cf_batch_options o;
     struct cf_log log;
+    const char *log_file;
     bool help, version;
 };
+
+static enum cf_status add_where(struct cf_batch_options *o, const char *v,
+                                struct cf_error *err)
+{
+    if (o->n_where == CF_BATCH_WHERE)
+        return cf_fail(err, CF_EUSAGE, "--where: more than %d conditions",
+                       CF_BATCH_WHERE);
+    o->where[o->n_where++] = v;
+    return CF_OK;
+}
+
+/* Which jobs, from where, to where. */
+static enum cf_status set_work(struct cf_batch_options *o, int key, const char *v,
+                               struct cf_error *err)
+{
+    switch (key) {
+    case SHARD:
+        o->shard = v;
+        return CF_OK;
+    case RESULTS:
+        o->results = v;
+        return CF_OK;
+    case LAYOUT:
+        return cf_layout_parse(v, &o->layout, "--layout", err);
+    case PER_TAR:
+        return cf_parse_int(v, 1, 10000, &o->per_tar, "--samples-per-shard", err);
+    case WHERE:
+        return add_where(o, v, err);
+    case WAIT:
+        return cf_parse_int(v, 0, 100000000, &o->wait, "--wait", err);
+    case CACHE:
+        o->cache = v;
+        return CF_OK;
+    case CACHE_SIZE:
+        return cf_parse_bytes(v, 1 << 20, INT64_MAX, &o->cache_bytes,
+                              "--embed-cache-size", err);
+    case STOP_STATUS:
+        return cf_parse_int(v, 0, 255, &o->stop_status, "--stop-status", err);
+    case INTERVAL:
+        return cf_parse_int(v, 1, 1000000, &o->progress_interval, "--progress-interval",
+                            err);
+    case LOG_PROMPTS:
+        o->log_prompts = true;
+        return CF_OK;
+    case WORKERS:
+        return cf_parse_int(v, 1, CF_CREW_MAX, &o->workers, "--workers", err);
+    case TIME_LIMIT:
+        return cf_parse_duration(v, &o->time_limit, "--time-limit", err);
+    case EXCLUSIVE:
+        o->exclusive = true;
+        return CF_OK;
+    case DRY_RUN:
+        o->dry_run = true;
+        return CF_OK;
+    case STATUS_FILE:
+        o->status_file = v;
+        return CF_OK;
+    default:
+        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+    }
+}
 
 static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
 {
@@ -116,6 +240,9 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         CF_TRY(cf_parse_word(v, forms, &n, "--log-format", err));
         a->log.json = n == 1;
         break;
+    case LOG_FILE:
+        a->log_file = v;
+        break;
     case 'q':
         o->quiet = true;
         a->log.level = CF_LOG_ERROR;
@@ -130,7 +257,7 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         a->version = true;
         break;
     default:
-        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+        return set_work(o, key, v, err);
     }
     return CF_OK;
 }
@@ -157,6 +284,7 @@ static void defaults(struct args *a, struct cf_error *err)
     a->o.model = getenv("CFGEN_MODEL");
     a->o.model_path = getenv("CFGEN_MODEL_PATH");
     cf_cpu_parse(&a->o.cpu, getenv("CFGEN_CPU"), err);
+    cf_finish_date(err);
 }
 
 int main(int argc, char **argv)
@@ -178,8 +306,11 @@ int main(int argc, char **argv)
         cf_fail(&err, CF_EUSAGE, "'%.80s': no operand is expected", argv[cli.first]);
     } else if (err.status == CF_OK && !a.o.db) {
         cf_fail(&err, CF_EUSAGE, "--db=FILE is missing; cfgen-jobs init makes one");
-    } else if (err.status == CF_OK) {
-        return cf_batch_run(&a.o, &a.log);
+    } else if (err.status == CF_OK && a.o.results && !a.o.shard) {
+        cf_fail(&err, CF_EUSAGE, "--results=FILE needs --shard");
+    } else if (err.status == CF_OK &&
+               (!a.log_file || cf_log_open(&a.log, a.log_file, &err) == CF_OK)) {
+        return cf_launch(&a.o, &a.log);
     }
     return err.status == CF_OK ? 0 : cf_cli_complain("cfgen-batch", &err);
 }

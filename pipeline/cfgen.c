@@ -12,6 +12,8 @@
 #include "base/utf8.h"
 #include "config.h"
 #include "pipeline/finish.h"
+#include "pipeline/rerun.h"
+#include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "store/sink.h"
 
@@ -28,6 +30,11 @@ enum {
     STRICT,
     META,
     METADATA,
+    DB,
+    JOB,
+    CHECK,
+    UNSAFE,
+    FROM,
     SHOW_VERSION
 };
 
@@ -57,6 +64,12 @@ static const struct cf_option options[] = {
     {METHOD, "method", "N", "WebP effort 0..6, default 4"},
     {METADATA, "metadata", "full|minimal|none", "what the image tells, default full"},
     {'t', "threads", "N|auto", "compute threads, default auto"},
+    {DB, "db", "FILE", "make a done job of this queue again and compare ..."},
+    {JOB, "job", "ID", "... the one with this number"},
+    {UNSAFE, "unsafe-shared-db", NULL,
+     "allow a queue on a file system shared between machines"},
+    {FROM, "from", "FILE", "make a WebP image of ours again from its own record"},
+    {CHECK, "check", NULL, "with --job or --from: only compare"},
     {META, "meta", "FILE", "print what an image says of itself, as JSON"},
     {'v', "verbose", NULL, "say what is done on standard error"},
     {'h', "help", NULL, "show this help"},
@@ -64,14 +77,17 @@ static const struct cf_option options[] = {
     {0, NULL, NULL, NULL},
 };
 
+#define DEFAULT_OUTPUT "image.webp"
+
 struct args {
     struct cf_settings recipe;
     struct cf_request req;
+    struct cf_rerun rerun;
     const char *model, *output, *init, *meta;
     enum cf_meta_level level;
     enum cf_cpu cpu;
     int threads;
-    bool verbose, help, version;
+    bool check, verbose, help, version;
 };
 
 static enum cf_status floats(const char *v, double lo, double hi, float *dst, int *n,
@@ -165,6 +181,20 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case META:
         a->meta = v;
         return CF_OK;
+    case DB:
+        a->rerun.db = v;
+        return CF_OK;
+    case JOB:
+        return cf_parse_i64(v, 1, INT64_MAX, &a->rerun.job, "--job", err);
+    case UNSAFE:
+        a->rerun.unsafe = true;
+        return CF_OK;
+    case FROM:
+        a->rerun.from = v;
+        return CF_OK;
+    case CHECK:
+        a->check = true;
+        return CF_OK;
     case 'v':
         a->verbose = true;
         return CF_OK;
@@ -243,7 +273,9 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 {
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
     struct cf_result result = {{0}, "", 0};
+    struct cf_encoded *text[2] = {NULL, NULL};
     struct cf_engine_times times = {0};
+    double encode_ms = 0;
     struct cf_story story = {0};
     struct cf_blob blob = {0};
     enum cf_status st = CF_ENOMEM;
@@ -251,14 +283,16 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 
     if (!plan)
         return st;
-    st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
-                       &result, &times, err);
+    st = cf_single_encode(&a->req, engine, dnn, &stop->cancel, text, &encode_ms, err);
+    if (st == CF_OK)
+        st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
+                           &result, &times, err);
     if (st == CF_OK)
         st = cf_story_make(&story, engine, dnn, &a->req, plan, &a->recipe.webp, &result,
                            NULL, err);
     if (st == CF_OK)
-        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level, &proved,
-                              &blob, err);
+        st = cf_finish_encode(&result.image, &a->recipe.webp, &story, a->level,
+                              &stop->cancel, &proved, &blob, err);
     if (st == CF_OK)
         st = put(a, &blob, err);
     if (st == CF_OK && story.note)
@@ -268,8 +302,10 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
             stderr,
             "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
             "ms\n",
-            a->output, plan->width, plan->height, blob.size, times.encode, times.generate,
+            a->output, plan->width, plan->height, blob.size, encode_ms, times.generate,
             times.decode);
+    for (int i = 0; i < 2; i++)
+        cf_encoded_drop(text[i]);
     cf_blob_free(&blob);
     cf_story_free(&story);
     cf_result_free(&result);
@@ -329,12 +365,38 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     return st;
 }
 
+static bool wants_again(const struct args *a)
+{
+    return a->rerun.db || a->rerun.job || a->rerun.from || a->rerun.unsafe || a->check;
+}
+
+/* An image that was made before. The exit status where nothing went wrong. */
+static int again(struct args *a, struct cf_error *err)
+{
+    bool same = false;
+
+    if (!a->rerun.from == !a->rerun.job || !a->rerun.job != !a->rerun.db) {
+        cf_fail(err, CF_EUSAGE, "--from=FILE, or --db=FILE with --job=ID, is expected");
+        return 1;
+    }
+    a->rerun.output = a->output || a->check ? a->output : DEFAULT_OUTPUT;
+    a->rerun.usual = getenv("CFGEN_MODEL");
+    a->rerun.model = a->model == a->rerun.usual ? NULL : a->model;
+    a->rerun.model_path = getenv("CFGEN_MODEL_PATH");
+    a->rerun.cpu = a->cpu;
+    a->rerun.threads = a->threads;
+    if (cf_rerun(&a->rerun, &same, err) == CF_OK)
+        cf_cli_flush(err);
+    return same ? 0 : 1;
+}
+
 static void tell(const struct args *a)
 {
     if (a->version) {
         printf("cfgen (cfgen) %s\n", PACKAGE_VERSION);
     } else {
         printf("Usage: cfgen [OPTION]... PROMPT\n"
+               "       cfgen --from=FILE|--db=FILE --job=ID [--check] [OPTION]...\n"
                "       cfgen --meta=FILE\n"
                "Make one WebP image from one prompt.\n\n");
         cf_cli_help(options);
@@ -345,15 +407,16 @@ static void tell(const struct args *a)
 int main(int argc, char **argv)
 {
     struct cf_cli cli = {.table = options, .argc = argc, .argv = argv};
-    struct args a = {.output = "image.webp"};
+    struct args a = {0};
     struct cf_error err = {0};
-    int key;
+    int key, status = 0;
 
     cf_cli_start();
     cf_gen_params_default(&a.recipe.params);
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
     cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
+    cf_finish_date(&err);
     while ((key = cf_cli_next(&cli, &err)) > 0)
         if (set(&a, key, cli.value, &err) != CF_OK)
             break;
@@ -362,13 +425,20 @@ int main(int argc, char **argv)
         cf_cli_flush(&err);
     } else if (err.status == CF_OK && a.meta) {
         print_meta(a.meta, &err);
+    } else if (err.status == CF_OK && wants_again(&a)) {
+        if (argc > cli.first)
+            cf_fail(&err, CF_EUSAGE, "'%.80s': no operand is expected", argv[cli.first]);
+        else
+            status = again(&a, &err);
     } else if (err.status == CF_OK && argc - cli.first != 1) {
         cf_fail(&err, CF_EUSAGE, "%d operands, expected one prompt (in quotes)",
                 argc - cli.first);
     } else if (err.status == CF_OK) {
+        if (!a.output)
+            a.output = DEFAULT_OUTPUT;
         a.req.prompt = argv[cli.first];
         a.req.prompt_len = strlen(argv[cli.first]);
         generate(&a, &err);
     }
-    return err.status == CF_OK ? 0 : cf_cli_complain("cfgen", &err);
+    return err.status == CF_OK ? status : cf_cli_complain("cfgen", &err);
 }

@@ -5,27 +5,14 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-
-/* Texts encoded lately: seeds of one prompt stand side by side in a queue, and the
- * negative prompt is mostly the same one. Oldest out first. */
-enum { CACHE_TEXTS = 256, CACHE_BYTES = 64 << 20 };
-
-struct remembered {
-    char *text; /* NULL: empty place */
-    size_t len;
-    struct cf_text enc;
-    uint64_t used;
-};
+#include "base/fault.h"
 
 struct cf_engine {
     struct cf_dnn *dnn; /* borrowed */
     struct cf_model *model;
     const struct cf_gen_ops *ops;
     struct cf_gen *gen;
-    struct cf_textenc *text;
     struct cf_arena arena;
-    struct remembered cache[CACHE_TEXTS];
-    uint64_t clock;
 };
 
 /* A plan with the model's own settings: what does not fit together in the manifest is
@@ -46,7 +33,6 @@ static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
     struct cf_gen_files files;
-    json_t *spec;
 
     CF_TRY(cf_model_open(&e->model, dir, true, err));
     e->ops = cf_gen_find(e->model->generator);
@@ -59,45 +45,7 @@ static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error
         .vae = e->model->path[CF_PART_VAE],
     };
     CF_TRY(e->ops->open(&e->gen, &files, e->dnn, err));
-    CF_TRY(cf_json_obj(e->model->json, "text", &spec, "model.json", err));
-    CF_TRY(cf_textenc_open(&e->text, e->dnn, spec, e->model->path[CF_PART_TEXT],
-                           e->model->path[CF_PART_VOCAB], err));
-    if (cf_textenc_dim(e->text) != e->ops->text_dim(e->gen))
-        return cf_fail(
-            err, CF_EMISMATCH,
-            "text encoder gives %d features a token, the transformer was trained "
-            "with %d",
-            cf_textenc_dim(e->text), e->ops->text_dim(e->gen));
     return try_defaults(e, err);
-}
-
-static void forget(struct remembered *r)
-{
-    cf_free(r->text);
-    cf_text_free(&r->enc);
-    memset(r, 0, sizeof *r);
-}
-
-/* Before a call: forget the oldest texts until what is kept is small. */
-static void trim(struct cf_engine *e)
-{
-    for (;;) {
-        struct remembered *oldest = NULL;
-        size_t bytes = 0;
-
-        for (int i = 0; i < CACHE_TEXTS; i++) {
-            struct remembered *r = &e->cache[i];
-
-            if (!r->text)
-                continue;
-            bytes += r->len + sizeof(float) * (size_t)r->enc.n * (size_t)r->enc.dim;
-            if (!oldest || r->used < oldest->used)
-                oldest = r;
-        }
-        if (bytes <= CACHE_BYTES)
-            return;
-        forget(oldest);
-    }
 }
 
 enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
@@ -120,9 +68,6 @@ void cf_engine_close(struct cf_engine *e)
 {
     if (!e)
         return;
-    for (int i = 0; i < CACHE_TEXTS; i++)
-        forget(&e->cache[i]);
-    cf_textenc_close(e->text);
     if (e->ops)
         e->ops->close(e->gen);
     cf_model_close(e->model);
@@ -140,114 +85,15 @@ const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *e)
     return e->ops;
 }
 
+int cf_engine_text_dim(const struct cf_engine *e)
+{
+    return e->ops->text_dim(e->gen);
+}
+
 void cf_result_free(struct cf_result *r)
 {
     cf_free(r->image.rgb);
     memset(r, 0, sizeof *r);
-}
-
-static struct remembered *recall(struct cf_engine *e, const char *text, size_t len)
-{
-    for (int i = 0; i < CACHE_TEXTS; i++)
-        if (e->cache[i].text && e->cache[i].len == len &&
-            memcmp(e->cache[i].text, text, len) == 0) {
-            e->cache[i].used = ++e->clock;
-            return &e->cache[i];
-        }
-    return NULL;
-}
-
-/* The place of the oldest text that was not used since tick `since`. */
-static struct remembered *place(struct cf_engine *e, uint64_t since)
-{
-    struct remembered *best = NULL;
-
-    for (int i = 0; i < CACHE_TEXTS; i++) {
-        struct remembered *r = &e->cache[i];
-
-        if (!r->text)
-            return r;
-        if (r->used <= since && (!best || r->used < best->used))
-            best = r;
-    }
-    return best;
-}
-
-/* Encode the texts that are not remembered, all in one packed batch. */
-static enum cf_status encode_missing(struct cf_engine *e, const struct cf_prompt *want,
-                                     int n, uint64_t since, struct cf_error *err)
-{
-    struct cf_prompt *prompt = cf_alloc((size_t)n, sizeof *prompt, err);
-    struct cf_text *enc = cf_calloc((size_t)n, sizeof *enc, err);
-    enum cf_status st = CF_ENOMEM;
-    int m = 0;
-
-    if (!prompt || !enc)
-        goto out;
-    for (int i = 0; i < n; i++) {
-        bool seen = recall(e, want[i].text, want[i].len) != NULL;
-
-        for (int j = 0; j < m && !seen; j++)
-            seen = prompt[j].len == want[i].len &&
-                   memcmp(prompt[j].text, want[i].text, want[i].len) == 0;
-        if (!seen)
-            prompt[m++] = want[i];
-    }
-    st = m ? cf_textenc_encode(e->text, prompt, m, enc, err) : CF_OK;
-    for (int i = 0; i < m && st == CF_OK; i++) {
-        struct remembered *r = place(e, since);
-
-        forget(r);
-        r->text = cf_strndup(prompt[i].text, prompt[i].len, err);
-        if (!r->text) {
-            st = CF_ENOMEM;
-            break;
-        }
-        r->len = prompt[i].len;
-        r->enc = enc[i];
-        r->used = ++e->clock;
-        memset(&enc[i], 0, sizeof enc[i]);
-    }
-out:
-    for (int i = 0; enc && i < n; i++)
-        cf_text_free(&enc[i]);
-    cf_free(enc);
-    cf_free(prompt);
-    return st;
-}
-
-/* Fill item[i].cond and .negative. Borrowed from the cache until the next call. */
-static enum cf_status encode(struct cf_engine *e, const struct cf_request *req, int n,
-                             struct cf_gen_item *item, struct cf_error *err)
-{
-    struct cf_prompt *want;
-    uint64_t since = e->clock;
-    enum cf_status st;
-    int m = 0;
-
-    if (2 * n > CACHE_TEXTS)
-        return cf_fail(err, CF_ERANGE, "%d images side by side, at most %d", n,
-                       CACHE_TEXTS / 2);
-    trim(e);
-    want = cf_alloc(2 * (size_t)n, sizeof *want, err);
-    if (!want)
-        return CF_ENOMEM;
-    for (int i = 0; i < n; i++) {
-        want[m++] = (struct cf_prompt){req[i].prompt, req[i].prompt_len};
-        if (req[i].negative)
-            want[m++] = (struct cf_prompt){req[i].negative, req[i].negative_len};
-    }
-    st = encode_missing(e, want, m, since, err);
-    cf_free(want);
-    if (st != CF_OK)
-        return st;
-    for (int i = 0; i < n; i++) {
-        item[i].seed = req[i].seed;
-        item[i].cond = &recall(e, req[i].prompt, req[i].prompt_len)->enc;
-        if (req[i].negative)
-            item[i].negative = &recall(e, req[i].negative, req[i].negative_len)->enc;
-    }
-    return CF_OK;
 }
 
 static int longest(const struct cf_gen_item *item, int n)
@@ -334,17 +180,16 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
 {
     struct cf_gen_item *item = cf_calloc((size_t)n, sizeof *item, err);
     struct forced *forced = cf_calloc((size_t)n, sizeof *forced, err);
-    double t0 = 1e3 * cf_clock(), t1 = t0, t2 = t0;
+    double t0 = 1e3 * cf_clock(), t1 = t0;
     struct cf_gen_state *state;
     enum cf_status st = CF_ENOMEM;
 
     memset(out, 0, (size_t)n * sizeof *out);
     if (!item || !forced)
         goto out;
-    if ((st = encode(e, req, n, item, err)) != CF_OK)
-        goto out;
-    t1 = t2 = 1e3 * cf_clock();
-
+    for (int i = 0; i < n; i++)
+        item[i] = (struct cf_gen_item){
+            .seed = req[i].seed, .cond = req[i].cond, .negative = req[i].avoid};
     /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
     if ((st = e->ops->plan(e->gen, params, n, longest(item, n), plan, err)) != CF_OK ||
         (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK)
@@ -354,10 +199,13 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
     if (st != CF_OK || (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL,
                                            &state, err)) != CF_OK)
         goto out;
-    for (int k = 0; k < plan->n_step && st == CF_OK; k++) /* coarse to fine */
+    for (int k = 0; k < plan->n_step && st == CF_OK; k++) { /* coarse to fine */
+        cf_fault_point("scale", k);
         if ((st = cf_cancel_check(cancel, err)) == CF_OK)
             st = e->ops->step(state, k, err);
-    t2 = 1e3 * cf_clock();
+    }
+    t1 = 1e3 * cf_clock();
+    cf_fault_point("decode", 0);
     for (int i = 0; i < n && st == CF_OK; i++)
         if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
             out[i].truncated = item[i].cond->truncated;
@@ -368,7 +216,7 @@ out:
         for (int i = 0; i < n; i++)
             cf_result_free(&out[i]);
     if (times)
-        *times = (struct cf_engine_times){t1 - t0, t2 - t1, 1e3 * cf_clock() - t2};
+        *times = (struct cf_engine_times){0, t1 - t0, 1e3 * cf_clock() - t1};
     for (int i = 0; forced && i < n; i++) {
         cf_free(forced[i].bits);
         cf_free(forced[i].offset);

@@ -1,4 +1,4 @@
-/* engine.h - one loaded model: prompts in, pixels out.
+/* engine.h - one loaded model: encoded prompts in (pipeline/texts.h), pixels out.
  *
  * An engine belongs to the thread of its struct cf_dnn. The bytes of an image depend on
  * its request, the settings, the model, the build and the instruction set; never on the
@@ -22,10 +22,15 @@ void cf_engine_close(struct cf_engine *engine);
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
 const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *engine);
 
-/* One image to make. Text is well-formed UTF-8, borrowed for the call. */
+int cf_engine_text_dim(const struct cf_engine *engine);
+
+/* One image to make; all borrowed for the call. The words are for the record, the
+ * features for the work: of cf_engine_text_dim each. */
 struct cf_request {
-    const char *prompt, *negative; /* negative NULL: the learned null condition */
+    const char *prompt, *negative; /* well-formed UTF-8 */
     size_t prompt_len, negative_len;
+    const struct cf_text *cond, *avoid; /* of prompt and negative; avoid NULL: the learned
+                                           null condition */
     uint64_t seed;
     const struct cf_image *init; /* NULL, or an image of the plan's size ... */
     int keep;                    /* ... whose first keep scales are kept */
@@ -45,9 +50,8 @@ enum cf_status cf_engine_plan(struct cf_engine *engine,
                               struct cf_plan *plan, struct cf_error *err);
 
 /* n requests side by side with the same settings; out[0 .. n-1] filled, or none on
- * failure. Each distinct text is encoded once, and recent ones are remembered. times,
- * where given, receives milliseconds of encoding, generating and decoding of the whole
- * group. */
+ * failure. times, where given, receives milliseconds of generating and decoding of the
+ * whole group (encode, which the caller knows, is 0). */
 struct cf_engine_times {
     double encode, generate, decode;
 };

@@ -94,6 +94,21 @@ void cf_story_free(struct cf_story *s)
     memset(s, 0, sizeof *s);
 }
 
+enum cf_status cf_finish_date(struct cf_error *err)
+{
+    const char *epoch = getenv("SOURCE_DATE_EPOCH");
+    char date[CF_CLOCK_UTC];
+    int64_t t;
+
+    if (!epoch || !*epoch)
+        return CF_OK;
+    CF_TRY(cf_parse_i64(epoch, INT64_MIN, INT64_MAX, &t, "SOURCE_DATE_EPOCH", err));
+    if (!cf_clock_utc(date, t))
+        return cf_fail(err, CF_EUSAGE,
+                       "SOURCE_DATE_EPOCH: no date %.40s seconds from 1970", epoch);
+    return CF_OK;
+}
+
 /* The one time an image may carry: that of SOURCE_DATE_EPOCH, which a rerun repeats. */
 static const char *date_of_record(char buf[CF_CLOCK_UTC])
 {
@@ -106,12 +121,11 @@ static const char *date_of_record(char buf[CF_CLOCK_UTC])
     return cf_clock_utc(buf, t);
 }
 
-enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_webp *webp,
-                                const struct cf_story *s, enum cf_meta_level level,
-                                bool *proved, struct cf_blob *blob, struct cf_error *err)
+/* A record whose texts are the story's; date and build are where it may keep its own. */
+static struct cf_record record_of(const struct cf_story *s, char date[CF_CLOCK_UTC],
+                                  char build[CF_BUILD_ID])
 {
-    char date[CF_CLOCK_UTC], build[CF_BUILD_ID];
-    struct cf_record r = {
+    return (struct cf_record){
         .prompt = s->prompt,
         .negative = s->negative,
         .seed = s->seed,
@@ -136,8 +150,25 @@ enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_we
         .date = date_of_record(date),
         .note = s->note,
     };
+}
 
-    CF_TRY(cf_webp_encode(image, webp, blob, err));
+char *cf_finish_json(const struct cf_story *s, struct cf_error *err)
+{
+    char date[CF_CLOCK_UTC], build[CF_BUILD_ID];
+    const struct cf_record r = record_of(s, date, build);
+
+    return cf_record_json(&r, err);
+}
+
+enum cf_status cf_finish_encode(const struct cf_image *image, const struct cf_webp *webp,
+                                const struct cf_story *s, enum cf_meta_level level,
+                                struct cf_cancel *cancel, bool *proved,
+                                struct cf_blob *blob, struct cf_error *err)
+{
+    char date[CF_CLOCK_UTC], build[CF_BUILD_ID];
+    const struct cf_record r = record_of(s, date, build);
+
+    CF_TRY(cf_webp_encode_until(image, webp, cancel, blob, err));
     CF_TRY(cf_meta_attach(blob, &r, level, err));
     if (webp->lossless && !*proved) {
         CF_TRY(cf_webp_verify(blob, image, err));

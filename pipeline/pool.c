@@ -3,8 +3,11 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+
+enum { AUTO_SIDE = 8 };
 
 struct group {
     struct cf_dnn *dnn;
@@ -25,6 +28,7 @@ struct group {
 struct cf_pool {
     enum cf_cpu level;
     int threads, n; /* threads in all; groups */
+    bool held;      /* one thread a group for now */
     struct group *group;
     struct cf_dnn_times spent; /* of machines closed before */
 };
@@ -61,7 +65,21 @@ static enum cf_status open_groups(struct cf_pool *p, int n, struct cf_error *err
         return CF_ENOMEM;
     p->n = n;
     for (int i = 0; i < n; i++)
-        CF_TRY(cf_dnn_open(&p->group[i].dnn, p->level, p->threads / n, err));
+        CF_TRY(
+            cf_dnn_open(&p->group[i].dnn, p->level, p->held ? 1 : p->threads / n, err));
+    return CF_OK;
+}
+
+void cf_pool_hold(struct cf_pool *p)
+{
+    p->held = true;
+}
+
+enum cf_status cf_pool_go(struct cf_pool *p, struct cf_error *err)
+{
+    p->held = false;
+    for (int i = 0; i < p->n; i++)
+        CF_TRY(cf_dnn_set_threads(p->group[i].dnn, p->threads / p->n, err));
     return CF_OK;
 }
 
@@ -205,4 +223,20 @@ enum cf_status cf_pool_run(struct cf_pool *p, const struct cf_gen_params *params
     for (int i = 0; i < n; i++)
         cf_result_free(&out[i]);
     return cf_fail(err, why->status, "%s", why->msg);
+}
+
+int cf_pool_side(const struct cf_pool *p, const struct cf_gen_params *params, int asked,
+                 int want)
+{
+    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
+    int n = asked ? asked : AUTO_SIDE * p->n;
+
+    n = n < want ? n : want;
+    while (plan && !asked && n > 1 &&
+           cf_engine_plan(cf_pool_engine(p), params, n, plan, NULL) == CF_OK &&
+           (double)plan->arena_bytes > memory / 4)
+        n /= 2;
+    cf_free(plan);
+    return n < 1 ? 1 : n;
 }

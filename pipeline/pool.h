@@ -16,6 +16,11 @@ enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int thread
                             struct cf_error *err);
 void cf_pool_close(struct cf_pool *pool); /* NULL is fine */
 
+/* Before a load: its machines get one thread each, as before a fork they must, although
+ * there will be more; cf_pool_go gives them theirs. */
+void cf_pool_hold(struct cf_pool *pool);
+enum cf_status cf_pool_go(struct cf_pool *pool, struct cf_error *err);
+
 /* Load the model of a directory in place of the one before. Groups are as many as threads
  * where the model's files are small (CF_POOL_SMALL bytes in all), else one. On failure
  * the pool has no model. */
@@ -29,6 +34,11 @@ int cf_pool_groups(const struct cf_pool *pool);
 
 /* Seconds of all groups together since the pool was opened. */
 struct cf_dnn_times cf_pool_times(const struct cf_pool *pool);
+
+/* How many of `want` images of these settings are computed side by side: as asked, or (0)
+ * so many that their memory is a quarter of the machine's, at most eight a group. */
+int cf_pool_side(const struct cf_pool *pool, const struct cf_gen_params *params,
+                 int asked, int want);
 
 /* cf_engine_run with the requests split over the groups. On failure all of out is empty
  * and err is that of the first group that failed. times is that of the slowest group. */

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 
 void cf_progress_start(struct cf_progress *p, struct cf_log *log,
-                       enum cf_progress_mode mode, bool quiet)
+                       enum cf_progress_mode mode, int interval, bool quiet)
 {
     const char *term = getenv("TERM");
     bool terminal = isatty(2) && (!term || strcmp(term, "dumb") != 0);
@@ -18,7 +18,7 @@ void cf_progress_start(struct cf_progress *p, struct cf_log *log,
     p->bar = mode == CF_PROGRESS_ALWAYS ||
              (mode == CF_PROGRESS_AUTO && terminal && !quiet && !log->json);
     p->lines = mode == CF_PROGRESS_AUTO && !p->bar && !quiet;
-    p->interval = 60;
+    p->interval = interval;
     p->start = p->told = cf_clock_ms();
 }
 

@@ -1,4 +1,4 @@
-/* progress.h - a bar on a terminal, one line a minute anywhere else. */
+/* progress.h - a bar on a terminal, one line per interval anywhere else. */
 #ifndef CF_PIPELINE_PROGRESS_H
 #define CF_PIPELINE_PROGRESS_H
 
@@ -21,7 +21,7 @@ struct cf_progress {
 /* always: a bar even where stderr is no terminal; never: nothing but what USR2 asks for.
  */
 void cf_progress_start(struct cf_progress *p, struct cf_log *log,
-                       enum cf_progress_mode mode, bool quiet);
+                       enum cf_progress_mode mode, int interval, bool quiet);
 
 /* Called several times a second by the signal thread; now: tell at once. */
 void cf_progress_tick(struct cf_progress *p, bool now);

@@ -19,10 +19,19 @@ static void waited_for(sigset_t *set)
         sigaddset(set, SIGHUP);
 }
 
+void cf_stop_ask(struct cf_stop *s, int sig)
+{
+    int none = 0;
+
+    if (!atomic_compare_exchange_strong(&s->asked, &none, sig))
+        return;
+    cf_cancel_set(&s->claims);
+}
+
 static void *wait_for_signals(void *arg)
 {
     struct cf_stop *s = arg;
-    struct timespec poll = {0, 100 * 1000 * 1000};
+    struct timespec poll = {0, 50 * 1000 * 1000};
     long long deadline = 0;
     sigset_t set;
 
@@ -31,15 +40,14 @@ static void *wait_for_signals(void *arg)
         int sig = sigtimedwait(&set, NULL, &poll);
         long long now = cf_clock_ms();
 
-        if (sig > 0 && sig != SIGUSR2) {
-            if (atomic_load(&s->asked) && (sig == SIGTERM || sig == SIGINT))
+        if ((sig == SIGTERM || sig == SIGINT) && atomic_load(&s->asked))
+            cf_cancel_set(&s->cancel);
+        if (sig > 0 && sig != SIGUSR2)
+            cf_stop_ask(s, sig);
+        if (!deadline && atomic_load(&s->asked)) {
+            deadline = now + 1000LL * s->grace;
+            if (atomic_load(&s->busy_until) > deadline)
                 cf_cancel_set(&s->cancel);
-            else if (!atomic_load(&s->asked)) {
-                deadline = now + 1000LL * s->grace;
-                if (atomic_load(&s->busy_until) > deadline)
-                    cf_cancel_set(&s->cancel);
-                atomic_store(&s->asked, sig);
-            }
         }
         if (deadline && now > deadline)
             cf_cancel_set(&s->cancel);

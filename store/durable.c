@@ -2,13 +2,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { TRIES = 10000 }; /* names tried before giving up; each is held by a live writer */
+enum {
+    STALE_SECONDS = 3600,
+    TRIES = 10000
+}; /* names tried before giving up; each is held by a live writer */
 
 bool cf_stem_valid(const char *stem)
 {
@@ -49,6 +55,39 @@ bool cf_temp_parse(const char *name, pid_t *pid)
         return false;
     *pid = (pid_t)p;
     return true;
+}
+
+static bool process_lives(pid_t pid)
+{
+    return kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+/* Whether the file's writer is surely gone: we get its lock, or there are no locks here
+ * and the file is old. */
+static bool is_unlocked(int dirfd, const char *name)
+{
+    struct stat st;
+    bool gone = false;
+    /* For writing: NFS makes a flock a lock that only writers may have. */
+    int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            gone = true;
+        else if (errno != EWOULDBLOCK && errno != EINTR)
+            gone = st.st_mtime < time(NULL) - STALE_SECONDS;
+    }
+    close(fd);
+    return gone;
+}
+
+bool cf_temp_abandoned(int dirfd, const char *name)
+{
+    pid_t pid;
+
+    return cf_temp_parse(name, &pid) && !process_lives(pid) && is_unlocked(dirfd, name);
 }
 
 /* A new locked file of a free name. A name is taken where another thread writes the same
@@ -138,9 +177,9 @@ enum cf_status cf_durable_sync(int dirfd, const char *where, struct cf_error *er
     return CF_OK;
 }
 
-enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
-                              const void *data, size_t size, const char *where,
-                              struct cf_error *err)
+enum cf_status cf_durable_write(int dirfd, const char *name, const char *stem,
+                                const void *data, size_t size, const char *where,
+                                struct cf_error *err)
 {
     char temp[CF_TEMP_NAME];
 
@@ -151,6 +190,14 @@ enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
         unlinkat(dirfd, temp, 0);
         return cf_create_error(err, errnum, "rename to", where);
     }
+    return CF_OK;
+}
+
+enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
+                              const void *data, size_t size, const char *where,
+                              struct cf_error *err)
+{
+    CF_TRY(cf_durable_write(dirfd, name, stem, data, size, where, err));
     return cf_durable_sync(dirfd, where, err);
 }
 

@@ -36,6 +36,12 @@ enum cf_status cf_durable_put(int dirfd, const char *name, const char *stem,
                               const void *data, size_t size, const char *where,
                               struct cf_error *err);
 
+/* All of it but the last step: the rename itself is on disk only after an fsync of the
+ * directory, which is the caller's. */
+enum cf_status cf_durable_write(int dirfd, const char *name, const char *stem,
+                                const void *data, size_t size, const char *where,
+                                struct cf_error *err);
+
 /* Write and remove a small temporary file, to learn whether that works here. */
 enum cf_status cf_durable_probe(int dirfd, const char *where, struct cf_error *err);
 
@@ -44,6 +50,11 @@ enum cf_status cf_durable_sync(int dirfd, const char *where, struct cf_error *er
 
 /* True where name is ".tmp-PID-N-STEM"; *pid is its number. */
 bool cf_temp_parse(const char *name, pid_t *pid);
+
+/* True where name is such a file and its writer is surely gone: no process of this host
+ * has the number and nobody holds the lock; without locks on this file system, it is
+ * older than an hour. */
+bool cf_temp_abandoned(int dirfd, const char *name);
 
 /* As cf_fail_errno, but a missing directory is CF_ECREAT: not the job's fault. */
 enum cf_status cf_create_error(struct cf_error *err, int errnum, const char *what,

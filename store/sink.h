@@ -1,11 +1,11 @@
 /* sink.h - a file is there whole or not at all, and for good before its row says so.
  *
- * cf_sink_put writes ".tmp-PID-N-STEM" beside the target, fdatasyncs, renames, fsyncs the
- * directory. A failure removes the temporary file and leaves the old file of that name,
- * but for one: when the last fsync fails the new file is there, whole, and may be gone
- * after a power loss; writing it again is the remedy. Layout "files":
- * ROOT/ab/cd/STEM.webp, where abcd are the first digits of the stem; links inside the
- * root are not followed.
+ * cf_sink_put writes ".tmp-PID-N-STEM" beside the target, fdatasyncs, renames. A failure
+ * removes the temporary file and leaves the old file of that name. cf_sink_sync then
+ * fsyncs each directory that got a name, once for a whole batch of files, and only after
+ * it may rows speak of them: until then a power loss may take the name away (never a part
+ * of the file). Layout "files": ROOT/ab/cd/STEM.webp, where abcd are the first digits of
+ * the stem; links inside the root are not followed.
  *
  * A file-size limit (RLIMIT_FSIZE) is CF_EIO where the program ignores SIGXFSZ. */
 #ifndef CF_STORE_SINK_H
@@ -29,7 +29,15 @@ enum { CF_SINK_PATH = 80 };
 enum cf_status cf_sink_put(struct cf_sink *sink, const char *stem,
                            const struct cf_blob *blob, char *path, struct cf_error *err);
 
-/* The same promise for one file of the caller's own name, in a directory that exists.
+/* Every file whose cf_sink_put returned before this call is there for good when it
+ * returns CF_OK. After a failure all files put since the last success may be gone after a
+ * power loss, also those of other threads: putting them again is the remedy, a second
+ * sync alone is none (the kernel may report success for what it has dropped). */
+enum cf_status cf_sink_sync(struct cf_sink *sink, struct cf_error *err);
+
+/* One file of the caller's own name, in a directory that exists, for good when it returns
+ * CF_OK. When the last step fails (fsync of the directory) the new file is there, whole,
+ * and may be gone after a power loss.
  * What is no plain file (a device, a pipe, a link) is not replaced: CF_ECREAT. */
 enum cf_status cf_file_put(const char *path, const void *data, size_t size,
                            struct cf_error *err);

@@ -104,8 +104,21 @@ static enum cf_status encoder_error(WebPEncodingError code, struct cf_error *err
     return cf_fail(err, table[code].status, "webp encoder: %s", table[code].text);
 }
 
+static int goes_on(int percent, const WebPPicture *picture)
+{
+    (void)percent;
+    return cf_cancel_check(picture->user_data, NULL) == CF_OK;
+}
+
 enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp *w,
                               struct cf_blob *out, struct cf_error *err)
+{
+    return cf_webp_encode_until(image, w, NULL, out, err);
+}
+
+enum cf_status cf_webp_encode_until(const struct cf_image *image, const struct cf_webp *w,
+                                    struct cf_cancel *cancel, struct cf_blob *out,
+                                    struct cf_error *err)
 {
     struct sink sink = {.err = err};
     WebPConfig config;
@@ -124,6 +137,8 @@ enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp
     picture.use_argb = config.lossless || config.use_sharp_yuv;
     picture.writer = take;
     picture.custom_ptr = &sink;
+    picture.progress_hook = goes_on;
+    picture.user_data = cancel;
     if (WebPPictureImportRGB(&picture, image->rgb, (int)image->stride) &&
         WebPEncode(&config, &picture)) {
         *out = sink.blob;
@@ -154,35 +169,73 @@ static enum cf_status decoder_error(VP8StatusCode code, struct cf_error *err)
     }
 }
 
-enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
-                              struct cf_error *err)
+/* The file's own words, before memory is asked for. */
+static enum cf_status read_head(const void *data, size_t size, WebPBitstreamFeatures *f,
+                                struct cf_error *err)
+{
+    VP8StatusCode code = WebPGetFeatures(data, size, f);
+
+    if (code != VP8_STATUS_OK)
+        return decoder_error(code, err);
+    if (f->has_animation)
+        return cf_fail(err, CF_EUNSUP, "webp: an animation, expected one image");
+    if (f->width < 1 || f->height < 1 || (int64_t)f->width * f->height > MAX_PIXELS)
+        return cf_fail(err, CF_ERANGE, "webp: %d x %d pixels, expected at most %d",
+                       f->width, f->height, MAX_PIXELS);
+    return CF_OK;
+}
+
+enum cf_status cf_webp_info(const void *data, size_t size, struct cf_webp_info *info,
+                            struct cf_error *err)
+{
+    enum { LOSSLESS = 2 };
+    WebPBitstreamFeatures f;
+
+    CF_TRY(read_head(data, size, &f, err));
+    *info = (struct cf_webp_info){f.width, f.height, f.format == LOSSLESS};
+    return CF_OK;
+}
+
+/* Sizes of the scaled image; what fits stays as it is. */
+static void fit(WebPDecoderConfig *c, int side, int *w, int *h)
+{
+    int longer = *w > *h ? *w : *h;
+
+    if (longer <= side)
+        return;
+    *w = (int)((int64_t)*w * side / longer);
+    *h = (int)((int64_t)*h * side / longer);
+    *w = *w < 1 ? 1 : *w;
+    *h = *h < 1 ? 1 : *h;
+    c->options.use_scaling = 1;
+    c->options.scaled_width = *w;
+    c->options.scaled_height = *h;
+}
+
+enum cf_status cf_webp_decode_fit(const void *data, size_t size, int side,
+                                  struct cf_image *image, struct cf_error *err)
 {
     WebPDecoderConfig c;
     VP8StatusCode code;
     size_t stride;
+    int w, h;
 
     *image = (struct cf_image){0};
     if (!WebPInitDecoderConfig(&c))
         return cf_fail(err, CF_ECONFIG, "libwebp: version differs from its header");
-    code = WebPGetFeatures(data, size, &c.input);
-    if (code != VP8_STATUS_OK)
-        return decoder_error(code, err);
-    if (c.input.has_animation)
-        return cf_fail(err, CF_EUNSUP, "webp: an animation, expected one image");
-    /* The file's own words, before memory is asked for. */
-    if (c.input.width < 1 || c.input.height < 1 ||
-        (int64_t)c.input.width * c.input.height > MAX_PIXELS)
-        return cf_fail(err, CF_ERANGE, "webp: %d x %d pixels, expected at most %d",
-                       c.input.width, c.input.height, MAX_PIXELS);
-    stride = 3 * (size_t)c.input.width;
-    image->rgb = cf_calloc((size_t)c.input.height, stride, err);
+    CF_TRY(read_head(data, size, &c.input, err));
+    w = c.input.width;
+    h = c.input.height;
+    fit(&c, side, &w, &h);
+    stride = 3 * (size_t)w;
+    image->rgb = cf_calloc((size_t)h, stride, err);
     if (!image->rgb)
         return CF_ENOMEM;
     c.output.colorspace = MODE_RGB;
     c.output.is_external_memory = 1;
     c.output.u.RGBA.rgba = image->rgb;
     c.output.u.RGBA.stride = (int)stride;
-    c.output.u.RGBA.size = stride * (size_t)c.input.height;
+    c.output.u.RGBA.size = stride * (size_t)h;
     code = WebPDecode(data, size, &c);
     WebPFreeDecBuffer(&c.output);
     if (code != VP8_STATUS_OK) {
@@ -190,10 +243,16 @@ enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *im
         *image = (struct cf_image){0};
         return decoder_error(code, err);
     }
-    image->w = c.input.width;
-    image->h = c.input.height;
+    image->w = w;
+    image->h = h;
     image->stride = stride;
     return CF_OK;
+}
+
+enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
+                              struct cf_error *err)
+{
+    return cf_webp_decode_fit(data, size, WEBP_MAX_DIMENSION, image, err);
 }
 
 enum cf_status cf_webp_verify(const struct cf_blob *blob, const struct cf_image *image,

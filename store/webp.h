@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/image.h"
 
@@ -29,11 +30,28 @@ enum cf_status cf_webp_check(const struct cf_webp *w, struct cf_error *err);
 /* One thread. CF_ERANGE for a side outside 1..16383; CF_ENOMEM. */
 enum cf_status cf_webp_encode(const struct cf_image *image, const struct cf_webp *w,
                               struct cf_blob *out, struct cf_error *err);
+/* The same, and CF_ECANCEL soon after the flag is set. */
+enum cf_status cf_webp_encode_until(const struct cf_image *image, const struct cf_webp *w,
+                                    struct cf_cancel *cancel, struct cf_blob *out,
+                                    struct cf_error *err);
 
 /* Decode (tests, image input). image->rgb is fresh (cf_free). Refuses more than 2^26
  * pixels. */
 enum cf_status cf_webp_decode(const void *data, size_t size, struct cf_image *image,
                               struct cf_error *err);
+
+/* What the head of a WebP file says. */
+struct cf_webp_info {
+    int w, h;
+    bool lossless;
+};
+enum cf_status cf_webp_info(const void *data, size_t size, struct cf_webp_info *info,
+                            struct cf_error *err);
+
+/* As cf_webp_decode, but scaled down while decoding so that no side is above `side`; an
+ * image that fits is not scaled. */
+enum cf_status cf_webp_decode_fit(const void *data, size_t size, int side,
+                                  struct cf_image *image, struct cf_error *err);
 
 /* Decodes blob and compares it with the image it was made from: a broken library or
  * memory must not spoil a data set in silence. Lossless only; worth one call per process.

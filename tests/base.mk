@@ -8,3 +8,9 @@ TESTS += $(CF_BASE_TESTS)
 %C%_cli_test_SOURCES = %D%/cli_test.c
 %C%_cli_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_cli_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/duration_test
+TESTS += %D%/duration_test
+%C%_duration_test_SOURCES = %D%/duration_test.c
+%C%_duration_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_duration_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)

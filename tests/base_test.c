@@ -257,9 +257,52 @@ static void a_team_is_what_was_asked_for(void **state)
     assert_int_equal(cf_team_count(&team, -1, &err), CF_EUSAGE);
 }
 
+static void a_log_file_is_appended_to_and_errors_are_told_twice(void **state)
+{
+    char path[] = "/tmp/cfgen-log-XXXXXX", text[2048] = "", copy[1024] = "";
+    struct cf_error err = {0};
+    struct cf_log log;
+    int fd = mkstemp(path), errors[2];
+    json_t *v;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "before\n", 7), 7);
+    assert_int_equal(pipe(errors), 0);
+    cf_log_init(&log);
+    assert_int_equal(cf_log_open(&log, path, &err), CF_OK);
+    assert_int_equal(log.errors_fd, 2);
+    log.errors_fd = errors[1];
+    cf_log_worker(&log, 7);
+    cf_log(&log, CF_LOG_INFO, "good", "job=%d", 3);
+    log.json = true;
+    cf_log(&log, CF_LOG_ERROR, "bad", "job=3 attempt=2 ms={\"webp\":1.5} code=EIO");
+    close(errors[1]);
+    close(log.fd);
+    assert_true(read(errors[0], copy, sizeof copy - 1) > 0);
+    assert_true(pread(fd, text, sizeof text - 1, 0) > 0);
+    assert_ptr_equal(strstr(text, "before\n"), text);
+    assert_non_null(strstr(text, " info good job=3 worker=7\n"));
+    assert_null(strstr(copy, "good"));
+    assert_non_null(strstr(text, copy));
+    v = json_loads(copy, 0, NULL);
+    assert_non_null(v);
+    assert_int_equal(json_integer_value(json_object_get(v, "worker")), 7);
+    assert_non_null(json_string_value(json_object_get(v, "host")));
+    assert_int_equal(json_integer_value(json_object_get(v, "attempt")), 2);
+    assert_string_equal(json_string_value(json_object_get(v, "code")), "EIO");
+    assert_true(json_is_real(json_object_get(json_object_get(v, "ms"), "webp")));
+    json_decref(v);
+    close(errors[0]);
+    close(fd);
+    unlink(path);
+    assert_int_equal(cf_log_open(&log, "/nowhere/at/all", &err), CF_ECREAT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_log_file_is_appended_to_and_errors_are_told_twice),
         cmocka_unit_test(the_first_error_wins_and_context_goes_in_front),
         cmocka_unit_test(control_bytes_never_reach_a_message),
         cmocka_unit_test(errno_becomes_the_status_the_queue_acts_on),

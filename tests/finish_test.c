@@ -49,7 +49,7 @@ static enum cf_status encode(bool lossless, bool *proved)
         rgb[i] = (uint8_t)(i * i);
     cf_webp_default(&webp);
     webp.lossless = lossless;
-    st = cf_finish_encode(&image, &webp, &story, CF_META_FULL, proved, &blob, &err);
+    st = cf_finish_encode(&image, &webp, &story, CF_META_FULL, NULL, proved, &blob, &err);
     cf_blob_free(&blob);
     return st;
 }

@@ -16,12 +16,45 @@ TESTS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
 %C%_reap_test_SOURCES = %D%/reap_test.c
 %C%_reap_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_reap_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+check_PROGRAMS += %D%/queue_where_test %D%/queue_tars_test %D%/queue_wait_test \
+	%D%/queue_migrate_test %D%/claimers_test
+TESTS += %D%/queue_where_test %D%/queue_tars_test %D%/queue_wait_test \
+	%D%/queue_migrate_test %D%/claimers_test
+%C%_queue_where_test_SOURCES = %D%/queue_where_test.c
+%C%_queue_where_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_where_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_tars_test_SOURCES = %D%/queue_tars_test.c
+%C%_queue_tars_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_tars_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_wait_test_SOURCES = %D%/queue_wait_test.c
+%C%_queue_wait_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_wait_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_queue_migrate_test_SOURCES = %D%/queue_migrate_test.c
+%C%_queue_migrate_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_queue_migrate_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+%C%_claimers_test_SOURCES = %D%/claimers_test.c
+%C%_claimers_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_claimers_test_LDADD = $(CF_QUEUE_TEST_LIBS)
+EXTRA_DIST += %D%/data/queue-1000.sql
 %C%_import_test_SOURCES = %D%/import_test.c
 %C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
-EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv
+EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv %D%/data/queue-1.0.sql
 dist_noinst_SCRIPTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
 EXTRA_DIST += %D%/cli/jobs_test_lib.sh
 TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
-dist_noinst_SCRIPTS += %D%/cli/upkeep.sh %D%/cli/status.sh
-TESTS += %D%/cli/upkeep.sh %D%/cli/status.sh
+dist_noinst_SCRIPTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh
+TESTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh
+
+check_PROGRAMS += %D%/cache_test
+TESTS += %D%/cache_test
+%C%_cache_test_SOURCES = %D%/cache_test.c
+%C%_cache_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_cache_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+%C%_cache_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_fs_shared
+
+check_PROGRAMS += %D%/history_test
+TESTS += %D%/history_test
+%C%_history_test_SOURCES = %D%/history_test.c
+%C%_history_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_history_test_LDADD = $(CF_QUEUE_TEST_LIBS)

@@ -97,6 +97,37 @@ static void a_row_has_the_same_bits_for_any_number_of_rows_and_threads(void **st
     }
 }
 
+static void a_team_that_grows_later_changes_no_bit(void **state)
+{
+    enum { K = 768, N = 100, M = 300 };
+    float *w = randoms(N * K), *x = randoms(M * K), *y = floats(M * N),
+          *z = floats(M * N);
+    struct cf_linear *lin, *early;
+    struct cf_dnn *dnn;
+
+    (void)state;
+    assert_ok(cf_dnn_open(&dnn, cf_dnn_level(team[0]), 1, why));
+    lin = linear(dnn, w, NULL, N, K);
+    early = linear(dnn, w, NULL, N, K);
+    assert_ok(cf_linear_run(early, y, x, M, why));
+    assert_ok(cf_dnn_set_threads(dnn, 3, why));
+    assert_int_equal(cf_dnn_threads(dnn), 3);
+    for (int i = 0; i < 2; i++) {
+        memset(z, 0xff, M * N * sizeof *z);
+        assert_ok(cf_linear_run(i ? early : lin, z, x, M, why));
+        assert_same_floats(y, z, M * N);
+    }
+    assert_int_equal(cf_dnn_set_threads(dnn, 0, NULL), CF_EUSAGE);
+    assert_int_equal(cf_dnn_threads(dnn), 3);
+    cf_linear_close(early);
+    cf_linear_close(lin);
+    cf_dnn_close(dnn);
+    cf_free(w);
+    cf_free(x);
+    cf_free(y);
+    cf_free(z);
+}
+
 static void a_start_off_the_grid_changes_no_bit(void **state)
 {
     enum { K = 64, N = 80, M = 37 };
@@ -328,6 +359,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_linear_layer_is_x_times_w_transposed_plus_b),
         cmocka_unit_test(a_row_has_the_same_bits_for_any_number_of_rows_and_threads),
+        cmocka_unit_test(a_team_that_grows_later_changes_no_bit),
         cmocka_unit_test(a_start_off_the_grid_changes_no_bit),
         cmocka_unit_test(half_and_bfloat_weights_count_as_the_floats_they_are),
         cmocka_unit_test(wrong_weights_and_sizes_are_refused_with_a_reason),

@@ -27,4 +27,6 @@ include tests/models.mk
 include tests/jobs.mk
 include tests/store.mk
 include tests/pipeline.mk
+include tests/fault.mk
+include tests/slurm.mk
 include tests/pkg.mk

@@ -142,7 +142,7 @@ for page in "$src"/man/*.[1-8]; do
     [ -f "$page" ] || continue
     lint "$page"
     program=$bin/$(basename "$page" .1)
-    case $page in *.1) ;; *) continue ;; esac
+    case $page in *.1) ;; *) run_examples "$page"; continue ;; esac
     if [ -x "$program" ]; then
         options "$page" "$program"
         run_examples "$page"

@@ -1,5 +1,6 @@
 # tests of pipeline/ and of the programs
-CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh
+CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
+	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
@@ -16,3 +17,21 @@ nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
 %C%_finish_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 %C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
 nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
+
+check_PROGRAMS += %D%/budget_test
+TESTS += %D%/budget_test
+%C%_budget_test_SOURCES = %D%/budget_test.c
+%C%_budget_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_budget_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/statusfile_test
+TESTS += %D%/statusfile_test
+%C%_statusfile_test_SOURCES = %D%/statusfile_test.c
+%C%_statusfile_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_statusfile_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/crew_test
+TESTS += %D%/crew_test
+%C%_crew_test_SOURCES = %D%/crew_test.c
+%C%_crew_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_crew_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lpthread

@@ -1,5 +1,5 @@
 # the tree as a package: what a stranger runs first, manuals, the other oneDNN
-EXTRA_DIST += GNUmakefile quickstart .ci/lib.sh .ci/packages .ci/run examples/prompts.txt
+EXTRA_DIST += GNUmakefile quickstart .ci/daemons.sh .ci/lib.sh .ci/packages .ci/run examples/prompts.txt
 
 dist_noinst_SCRIPTS += %D%/cmocka.sh %D%/installed.sh %D%/man.sh %D%/onednn3.sh
 TESTS += %D%/man.sh

@@ -132,6 +132,7 @@ static void a_job_that_kills_its_workers_ends_as_crash_loop(void **state)
     assert_int_equal(util_count(q, CF_JOB_FAILED), 1);
     assert_int_equal(util_ask(q, "SELECT code = 'CRASH_LOOP' FROM attempt WHERE n = 5"),
                      1);
+    assert_int_equal(util_ask(q, "SELECT n FROM cause WHERE code = 'CRASH_LOOP'"), 1);
     util_close(q);
 }
 

@@ -47,23 +47,74 @@ static void everything_is_on_disk_before_the_next_step(void **state)
 
     (void)state;
     fault_arm(NULL, 0, 0);
-    assert_int_equal(put(sink, STEM, "one", &err), CF_OK);
-    assert_string_equal(
-        fault.trace, "open mkdirat open fsync open mkdirat open fsync create flock write "
-                     "fdatasync close renameat fsync close close ");
+    assert_int_equal(put_sync(sink, STEM, "one", &err), CF_OK);
+    assert_string_equal(fault.trace,
+                        "open mkdirat open open mkdirat open create flock write "
+                        "fdatasync close renameat close close "
+                        "open fsync close open fsync close open open close fsync close ");
     fault_arm(NULL, 0, 0); /* the directories are known now */
-    assert_int_equal(put(sink, STEM, "two", &err), CF_OK);
+    assert_int_equal(put_sync(sink, STEM, "two", &err), CF_OK);
     assert_string_equal(fault.trace,
                         "open open create flock write fdatasync close renameat "
-                        "fsync close close ");
+                        "close close open open close fsync close ");
     cf_sink_close(sink);
     /* Directories that somebody else made may not be on disk yet. */
     sink = open_sink();
-    fault_arm(NULL, 0, 0);
-    assert_int_equal(put(sink, STEM, "three", &err), CF_OK);
-    assert_string_equal(fault.trace, "open fsync open fsync create flock write fdatasync "
-                                     "close renameat fsync close close ");
+    fault_arm("fsync", 99, 0);
+    assert_int_equal(put_sync(sink, STEM, "three", &err), CF_OK);
+    assert_int_equal(fault.seen, 3);
     cf_sink_close(sink);
+}
+
+static void a_batch_syncs_each_directory_once(void **state)
+{
+    struct cf_sink *sink = open_sink();
+    struct cf_error err = {0};
+    char stem[33];
+
+    (void)state;
+    fault_arm("fsync", 99, 0);
+    for (int i = 0; i < 12; i++) {
+        snprintf(stem, sizeof stem, "0%d0%d%028d", i % 2, i % 3, i);
+        assert_int_equal(put(sink, stem, "x", &err), CF_OK);
+    }
+    assert_int_equal(fault.seen, 0);
+    assert_int_equal(cf_sink_sync(sink, &err), CF_OK);
+    assert_int_equal(fault.seen, 1 + 2 + 6);
+    assert_int_equal(cf_sink_sync(sink, &err), CF_OK);
+    assert_int_equal(fault.seen, 1 + 2 + 6); /* nothing new, nothing to do */
+    assert_int_equal(put_sync(sink, stem, "y", &err), CF_OK);
+    assert_int_equal(fault.seen, 1 + 2 + 6 + 1);
+    cf_sink_close(sink);
+}
+
+static void after_a_failed_sync_nothing_of_the_batch_counts(void **state)
+{
+    char stem[33];
+
+    (void)state;
+    for (int nth = 1; nth <= 5; nth++) { /* the root, 2 below it, 2 below these */
+        struct cf_sink *sink;
+        struct cf_error err = {0}, ok = {0};
+
+        snprintf(root, sizeof root, "%.40s/out%d", here, nth);
+        sink = open_sink();
+        for (int i = 0; i < 2; i++) {
+            snprintf(stem, sizeof stem, "%02d%030d", i, 0);
+            assert_int_equal(put(sink, stem, "x", &ok), CF_OK);
+        }
+        fault_arm("fsync", nth, EIO);
+        assert_int_equal(cf_sink_sync(sink, &err), CF_EIO);
+        assert_non_null(strstr(err.msg, root));
+        fault_arm("fsync", 99, 0);
+        for (int i = 0; i < 2; i++) {
+            snprintf(stem, sizeof stem, "%02d%030d", i, 0);
+            assert_int_equal(put(sink, stem, "x", &ok), CF_OK);
+        }
+        assert_int_equal(cf_sink_sync(sink, &ok), CF_OK);
+        assert_int_equal(fault.seen, 5); /* all anew */
+        cf_sink_close(sink);
+    }
 }
 
 static void short_and_interrupted_writes_go_on(void **state)
@@ -90,7 +141,7 @@ static void short_and_interrupted_writes_go_on(void **state)
             assert_int_equal(unlink(dir), 0);
         }
         fault_arm(c[i].call, 1, c[i].errnum);
-        assert_int_equal(put(sink, STEM, text, &err), CF_OK);
+        assert_int_equal(put_sync(sink, STEM, text, &err), CF_OK);
         expect_content(PATH, text);
         assert_int_equal(temps(), 0);
     }
@@ -143,10 +194,10 @@ static void a_failure_leaves_the_old_file_and_no_litter(void **state)
     for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
         struct cf_error err = {0};
 
-        assert_int_equal(put(sink, STEM, "old", &ok), CF_OK);
+        assert_int_equal(put_sync(sink, STEM, "old", &ok), CF_OK);
         fault_arm(failures[i].call, failures[i].nth, failures[i].errnum);
         fault.forever = true;
-        if (put(sink, STEM, "new", &err) != failures[i].status)
+        if (put_sync(sink, STEM, "new", &err) != failures[i].status)
             print_message("# %s %d: %s\n", failures[i].call, failures[i].errnum, err.msg);
         assert_int_equal(err.status, failures[i].status);
         assert_true(cf_status_environment(err.status)); /* no job is charged for it */
@@ -168,8 +219,6 @@ static void a_failure_where_no_file_was_leaves_none(void **state)
         enum cf_status status;
     } more[] = {{"mkdirat", 1, ENOSPC, CF_ENOSPC},
                 {"mkdirat", 2, EROFS, CF_EPERM},
-                {"fsync", 1, EIO, CF_EIO},
-                {"fsync", 2, EIO, CF_EIO},
                 {"write", 1, EIO, CF_EIO}};
     char stem[33];
 
@@ -180,10 +229,10 @@ static void a_failure_where_no_file_was_leaves_none(void **state)
 
         snprintf(stem, sizeof stem, "%02zx%030x", i + 0x40, 5);
         fault_arm(more[i].call, more[i].nth, more[i].errnum);
-        assert_int_equal(put(sink, stem, "new", &err), more[i].status);
+        assert_int_equal(put_sync(sink, stem, "new", &err), more[i].status);
         fault_arm(NULL, 0, 0);
         assert_int_equal(count("-type f"), (int)i);
-        assert_int_equal(put(sink, stem, "new", &again), CF_OK); /* it recovers */
+        assert_int_equal(put_sync(sink, stem, "new", &again), CF_OK); /* it recovers */
         cf_sink_close(sink);
     }
 }
@@ -407,7 +456,7 @@ static void *put_many(void *arg)
         /* the same names from all threads */
         snprintf(stem, sizeof stem, "%02x%02x%028x", i % 3, i % 2, i);
         snprintf(text, sizeof text, "content of %s", stem);
-        if (put(sink, stem, text, &err) != CF_OK)
+        if (put_sync(sink, stem, text, &err) != CF_OK)
             return arg;
     }
     return NULL;
@@ -475,6 +524,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_file_lies_where_its_name_says),
         TEST(everything_is_on_disk_before_the_next_step),
+        TEST(a_batch_syncs_each_directory_once),
+        TEST(after_a_failed_sync_nothing_of_the_batch_counts),
         TEST(short_and_interrupted_writes_go_on),
         TEST(a_failure_leaves_the_old_file_and_no_litter),
         TEST(a_failure_where_no_file_was_leaves_none),

@@ -1,13 +1,20 @@
 # tests of store/
-check_PROGRAMS += %D%/meta_test %D%/sink_test %D%/store_tool %D%/sweep_test %D%/webp_test \
+check_PROGRAMS += %D%/image_read_test %D%/meta_test %D%/sink_test %D%/store_tool \
+	%D%/sweep_test %D%/tar_fail_test %D%/tar_test %D%/webp_test %D%/xmp_test
+TESTS += %D%/cli/manifest_man.sh %D%/image_read_test %D%/meta_test %D%/sink_test \
+	%D%/store_readers.sh %D%/sweep_test %D%/tar_fail_test %D%/tar_test %D%/webp_test \
 	%D%/xmp_test
-TESTS += %D%/meta_test %D%/sink_test %D%/store_readers.sh %D%/sweep_test %D%/webp_test \
-	%D%/xmp_test
-dist_noinst_SCRIPTS += %D%/store_readers.sh
+dist_noinst_SCRIPTS += %D%/cli/manifest_man.sh %D%/store_readers.sh
 
 # The system calls that tests/store_calls.h lets fail.
 cf_store_wraps = -Wl,--wrap=write -Wl,--wrap=fdatasync -Wl,--wrap=fsync -Wl,--wrap=close \
-	-Wl,--wrap=renameat -Wl,--wrap=openat -Wl,--wrap=mkdirat -Wl,--wrap=flock
+	-Wl,--wrap=renameat -Wl,--wrap=openat -Wl,--wrap=mkdirat -Wl,--wrap=flock \
+	-Wl,--wrap=pwrite -Wl,--wrap=ftruncate
+
+%C%_image_read_test_SOURCES = %D%/image_read_test.c %D%/store_calls.h %D%/tar_util.h
+%C%_image_read_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_image_read_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps)
+%C%_image_read_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
 
 %C%_meta_test_SOURCES = %D%/meta_test.c %D%/store_fail.h
 %C%_meta_test_CPPFLAGS = $(CF_TEST_CPPFLAGS) $(WEBPMUX_CFLAGS)
@@ -26,6 +33,17 @@ cf_store_wraps = -Wl,--wrap=write -Wl,--wrap=fdatasync -Wl,--wrap=fsync -Wl,--wr
 %C%_sweep_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_sweep_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps)
 %C%_sweep_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
+
+%C%_tar_fail_test_SOURCES = %D%/tar_fail_test.c %D%/store_calls.h %D%/store_fail.h \
+	%D%/tar_util.h
+%C%_tar_fail_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_tar_fail_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps) -Wl,--wrap=aligned_alloc
+%C%_tar_fail_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
+
+%C%_tar_test_SOURCES = %D%/tar_test.c %D%/store_calls.h %D%/tar_util.h
+%C%_tar_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_tar_test_LDFLAGS = $(AM_LDFLAGS) $(cf_store_wraps)
+%C%_tar_test_LDADD = $(CF_STORE_LIBS) $(CMOCKA_LIBS)
 
 %C%_webp_test_SOURCES = %D%/webp_test.c %D%/store_fail.h
 %C%_webp_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)

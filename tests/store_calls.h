@@ -89,6 +89,16 @@ int __wrap_close(int fd)
         return trip(#call) ? -1 : __real_##call args;                                    \
     }
 
+ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    if (!trip("pwrite"))
+        return __real_pwrite(fd, p, n, at);
+    return fault.errnum ? -1 : __real_pwrite(fd, p, n > 3 ? 3 : n, at);
+}
+
+WRAP(ftruncate, (int fd, off_t size), (fd, size))
 WRAP(fdatasync, (int fd), (fd))
 WRAP(fsync, (int fd), (fd))
 WRAP(flock, (int fd, int how), (fd, how))
@@ -164,6 +174,14 @@ static inline void expect_content(const char *name, const char *want)
     assert_int_equal(fread(is, 1, sizeof is - 1, in), strlen(want));
     fclose(in);
     assert_string_equal(is, want);
+}
+
+/* Put, and for good: what one image at a time does. */
+static inline enum cf_status put_sync(struct cf_sink *sink, const char *stem,
+                                      const char *text, struct cf_error *err)
+{
+    CF_TRY(put(sink, stem, text, err));
+    return cf_sink_sync(sink, err);
 }
 
 /* Lines of a find below root. */

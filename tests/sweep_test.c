@@ -16,7 +16,7 @@ static int killed_in_the_middle(void)
     struct cf_sink *sink = open_sink();
 
     fault_arm(fault.call, 1, -1);
-    put(sink, STEM, "new", &err);
+    put_sync(sink, STEM, "new", &err);
     return 0;
 }
 
@@ -30,12 +30,12 @@ static void a_kill_leaves_the_old_file_and_a_sweep_cleans(void **state)
     for (size_t i = 0; i < 4; i++) {
         int n = -1;
 
-        assert_int_equal(put(sink, STEM, "old", &err), CF_OK);
+        assert_int_equal(put_sync(sink, STEM, "old", &err), CF_OK);
         fault.call = call[i];
         fault.nth = INT32_MAX; /* the child's open_sink runs through */
         assert_int_equal(in_child(killed_in_the_middle), -SIGKILL);
         fault_arm(NULL, 0, 0);
-        expect_content(PATH, "old");
+        expect_content(PATH, i < 3 ? "old" : "new");
         assert_int_equal(temps(), i < 3 ? 1 : 0);
         assert_int_equal(cf_sink_sweep(sink, &n, &err), CF_OK);
         assert_int_equal(n, i < 3 ? 1 : 0);
@@ -110,6 +110,23 @@ static void a_sweep_takes_only_what_is_surely_dead(void **state)
     cf_sink_close(sink);
 }
 
+static void a_sweep_leaves_growing_tars_alone(void **state)
+{
+    struct cf_sink *sink = open_sink();
+    struct timespec old[2] = {{.tv_sec = 1}, {.tv_sec = 1}};
+    struct cf_error err = {0};
+    int n, fd = touch("", "00000.tar.part", 0);
+
+    (void)state;
+    assert_int_equal(futimens(fd, old), 0);
+    close(fd);
+    close(touch("", "00000.jsonl.part", 0));
+    assert_int_equal(cf_sink_sweep(sink, &n, &err), CF_OK);
+    assert_int_equal(n, 0);
+    assert_int_equal(count("-name '*.part'"), 2);
+    cf_sink_close(sink);
+}
+
 static void without_locks_only_old_files_are_swept(void **state)
 {
     struct cf_sink *sink = open_sink();
@@ -155,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_kill_leaves_the_old_file_and_a_sweep_cleans),
         TEST(a_sweep_takes_only_what_is_surely_dead),
+        TEST(a_sweep_leaves_growing_tars_alone),
         TEST(without_locks_only_old_files_are_swept),
         TEST(litter_of_an_earlier_process_with_our_pid_does_not_block),
     };

@@ -302,6 +302,44 @@ static void without_memory_nothing_is_left_behind(void **state)
     free(in.rgb);
 }
 
+static void a_large_image_is_scaled_down_while_it_is_decoded(void **state)
+{
+    static const struct {
+        int side, w, h;
+    } want[] = {
+        {300, 300, 150}, {100, 100, 50}, {1, 1, 1}, {600, 600, 300}, {900, 600, 300}};
+    struct cf_image image = make_image(600, 300, 1800), out;
+    struct cf_error err = {0};
+
+    (void)state;
+    for (int lossless = 0; lossless < 2; lossless++) {
+        struct cf_blob blob = encode(&image, lossless);
+        struct cf_webp_info info;
+
+        assert_int_equal(cf_webp_info(blob.data, blob.size, &info, &err), CF_OK);
+        assert_int_equal(info.w, 600);
+        assert_int_equal(info.h, 300);
+        assert_int_equal(info.lossless, lossless);
+        for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+            assert_int_equal(
+                cf_webp_decode_fit(blob.data, blob.size, want[i].side, &out, &err),
+                CF_OK);
+            assert_int_equal(out.w, want[i].w);
+            assert_int_equal(out.h, want[i].h);
+            assert_int_equal(out.stride, 3 * want[i].w);
+            cf_free(out.rgb);
+        }
+        assert_int_equal(cf_webp_info(blob.data, 11, &info, &err), CF_EFORMAT);
+        err = (struct cf_error){0};
+        assert_int_equal(cf_webp_decode_fit(blob.data, blob.size / 2, 100, &out, &err),
+                         CF_EFORMAT);
+        assert_null(out.rgb);
+        err = (struct cf_error){0};
+        cf_blob_free(&blob);
+    }
+    free(image.rgb);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +352,7 @@ int main(void)
         cmocka_unit_test(a_cut_file_is_told_from_a_whole_one),
         cmocka_unit_test(flipped_bits_do_no_harm),
         cmocka_unit_test(a_huge_promise_is_refused_before_memory_is_asked_for),
+        cmocka_unit_test(a_large_image_is_scaled_down_while_it_is_decoded),
         cmocka_unit_test(without_memory_nothing_is_left_behind),
     };
 

@@ -107,6 +107,14 @@ enum cf_status cf_encoder_prefix(struct cf_encoder *e, const int32_t *ids, int n
     return cf_qwen2_prefix_open(&e->prefix, e->qwen2, ids, n, err);
 }
 
+void cf_encoder_cancel(struct cf_encoder *e, struct cf_cancel *cancel)
+{
+    if (e->t5)
+        cf_t5_cancel(e->t5, cancel);
+    else
+        cf_qwen2_cancel(e->qwen2, cancel);
+}
+
 enum cf_status cf_encoder_forward(struct cf_encoder *e, const struct cf_enc_seq *seq,
                                   int n_seq, const int *taps, int n_taps, float *dst,
                                   struct cf_error *err)

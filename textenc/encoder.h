@@ -6,6 +6,7 @@
 #ifndef CF_TEXTENC_ENCODER_H
 #define CF_TEXTENC_ENCODER_H
 
+#include "base/cancel.h"
 #include "base/json.h"
 #include "dnn/dnn.h"
 #include "textenc/enc.h"
@@ -38,6 +39,10 @@ struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *enc);
  * for T5, where a token sees what comes after it; CF_ERANGE as in a forward. */
 enum cf_status cf_encoder_prefix(struct cf_encoder *enc, const int32_t *ids, int n,
                                  struct cf_error *err);
+
+/* From now on a forward gives up with CF_ECANCEL, looking between layers, once the flag
+ * is set. Borrowed; NULL: never. */
+void cf_encoder_cancel(struct cf_encoder *enc, struct cf_cancel *cancel);
 
 /* Hidden states of n_seq prompts, packed in their order, without the rows of the prefix:
  *   dst  float [sum of n, n_taps * hidden]  out: the taps side by side

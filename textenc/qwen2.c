@@ -11,7 +11,8 @@
 
 struct cf_qwen2 {
     struct cf_qwen2_config c;
-    struct cf_dnn *dnn; /* borrowed */
+    struct cf_dnn *dnn;       /* borrowed */
+    struct cf_cancel *cancel; /* borrowed, may be NULL */
     struct cf_qwen2_weights w;
     float *freq;    /* [hd/2] */
     float *cs, *sn; /* [n_pos, hd/2] */
@@ -348,7 +349,9 @@ static enum cf_status run(struct cf_qwen2 *m, const struct cf_qwen2_prefix *pref
     if (st == CF_OK)
         cf_enc_tap(m->dnn, &stream, 0, taps, n_taps, dst);
     for (int i = 0; i < layers && st == CF_OK; i++) {
-        st = attend(m, &w, i, prefix, capture, n_seq, err);
+        st = cf_cancel_check(m->cancel, err);
+        if (st == CF_OK)
+            st = attend(m, &w, i, prefix, capture, n_seq, err);
         if (st == CF_OK)
             st = feed(m, &w, i, err);
         if (st == CF_OK)
@@ -358,6 +361,11 @@ static enum cf_status run(struct cf_qwen2 *m, const struct cf_qwen2_prefix *pref
         st = cf_fail(err, CF_ENUMERIC, "text encoder: a value is not finite");
     free_work(&w);
     return st;
+}
+
+void cf_qwen2_cancel(struct cf_qwen2 *m, struct cf_cancel *cancel)
+{
+    m->cancel = cancel;
 }
 
 enum cf_status cf_qwen2_forward(struct cf_qwen2 *m, const struct cf_qwen2_prefix *prefix,

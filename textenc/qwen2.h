@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "dnn/dnn.h"
 #include "textenc/enc.h"
 #include "textenc/qwen2_config.h"
@@ -45,6 +46,10 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
 void cf_qwen2_close(struct cf_qwen2 *model); /* NULL is fine */
 
 const struct cf_qwen2_config *cf_qwen2_config(const struct cf_qwen2 *model);
+
+/* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
+ * never. */
+void cf_qwen2_cancel(struct cf_qwen2 *model, struct cf_cancel *cancel);
 
 /* Keys and values of n >= 1 ids that stand before every prompt, at positions 0 .. n-1. */
 enum cf_status cf_qwen2_prefix_open(struct cf_qwen2_prefix **prefix,

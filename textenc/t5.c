@@ -12,7 +12,8 @@ enum { MIN_REACH = 64 }; /* prompts are short: most never grow the table */
 
 struct cf_t5 {
     struct cf_t5_config c;
-    struct cf_dnn *dnn; /* borrowed */
+    struct cf_dnn *dnn;       /* borrowed */
+    struct cf_cancel *cancel; /* borrowed, may be NULL */
     struct cf_t5_weights w;
     float *bias; /* [heads, 2 * reach - 1] by key - query + reach - 1 */
     int reach;   /* tokens of the longest prompt that bias serves */
@@ -228,6 +229,7 @@ static enum cf_status run(struct cf_t5 *m, struct work *w, const struct cf_enc_s
     };
     cf_enc_tap(m->dnn, &stream, 0, taps, n_taps, dst);
     for (int i = 0; i < layers; i++) {
+        CF_TRY(cf_cancel_check(m->cancel, err));
         CF_TRY(attend(m, w, i, n_seq, err));
         CF_TRY(feed(m, w, i, err));
         cf_enc_tap(m->dnn, &stream, i + 1, taps, n_taps, dst);
@@ -235,6 +237,11 @@ static enum cf_status run(struct cf_t5 *m, struct work *w, const struct cf_enc_s
     if (!cf_all_finite(m->dnn, w->x, (int64_t)w->rows * m->c.hidden))
         return cf_fail(err, CF_ENUMERIC, "text encoder: a value is not finite");
     return CF_OK;
+}
+
+void cf_t5_cancel(struct cf_t5 *m, struct cf_cancel *cancel)
+{
+    m->cancel = cancel;
 }
 
 enum cf_status cf_t5_forward(struct cf_t5 *m, const struct cf_enc_seq *seq, int n_seq,

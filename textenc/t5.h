@@ -19,6 +19,7 @@
 #ifndef CF_TEXTENC_T5_H
 #define CF_TEXTENC_T5_H
 
+#include "base/cancel.h"
 #include "dnn/dnn.h"
 #include "textenc/enc.h"
 #include "textenc/t5_config.h"
@@ -36,6 +37,10 @@ enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
 void cf_t5_close(struct cf_t5 *model); /* NULL is fine */
 
 const struct cf_t5_config *cf_t5_config(const struct cf_t5 *model);
+
+/* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
+ * never. */
+void cf_t5_cancel(struct cf_t5 *model, struct cf_cancel *cancel);
 
 /* Hidden states of n_seq prompts, packed in their order.
  *   taps  [n_taps]  0 .. L in any order, or CF_ENC_PRE_NORM (textenc/enc.h); at most the

@@ -233,6 +233,11 @@ int cf_textenc_dim(const struct cf_textenc *te)
     return te->dim;
 }
 
+void cf_textenc_cancel(struct cf_textenc *te, struct cf_cancel *cancel)
+{
+    cf_encoder_cancel(te->model, cancel);
+}
+
 /* ---- encoding ---- */
 
 /* A prompt on its way: what the encoder sees, and which of it comes out. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "dnn/dnn.h"
@@ -32,6 +33,10 @@ enum cf_status cf_textenc_open(struct cf_textenc **te, struct cf_dnn *dnn,
 void cf_textenc_close(struct cf_textenc *te);
 
 int cf_textenc_dim(const struct cf_textenc *te);
+
+/* From now on encoding gives up with CF_ECANCEL, looking between layers, once the flag is
+ * set. Borrowed; NULL: never. */
+void cf_textenc_cancel(struct cf_textenc *te, struct cf_cancel *cancel);
 
 /* One prompt to encode. The text must be well-formed UTF-8 (CF_EFORMAT otherwise; see
  * base/utf8.h) and may hold NUL. */

@@ -1,0 +1,27 @@
+/* estimate.h - what a run would do and cost, without doing it: --dry-run.
+ *
+ * Everything is opened as for work, the model's hashes compared, and nothing is changed:
+ * the queue is opened to read, no worker is registered, no file is made. Time and size of
+ * an image are means over the next jobs, each by what the latest images of its size and
+ * model cost in this queue; where there are none yet, up to two images are made in memory
+ * and thrown away. Memory is that of the loaded weights, once, and of the working memory
+ * of each worker. */
+#ifndef CF_PIPELINE_ESTIMATE_H
+#define CF_PIPELINE_ESTIMATE_H
+
+#include "pipeline/batch.h"
+
+struct cf_estimate {
+    int64_t jobs;                 /* that would be done, by --where and --max-jobs */
+    double image_ms, image_bytes; /* means; 0: unknown */
+    int past, made;               /* images they come from: of the queue, for trial */
+    double weight_bytes, work_bytes;
+    double free_bytes; /* where the images would go */
+    const char *root;  /* that place; owned by the estimate's maker */
+};
+
+/* Prints to stdout, as lines or (json) as one object. The exit status of the program: 0,
+ * or that of the error, which is logged. */
+int cf_estimate_run(const struct cf_batch_options *o, struct cf_log *log);
+
+#endif

@@ -1,0 +1,215 @@
+#include "pipeline/loaded.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/fault.h"
+#include "base/utf8.h"
+
+struct cf_loaded {
+    struct cf_loaded_options o;
+    struct cf_cache *cache;
+    struct cf_pool *pool;
+    struct cf_dnn *own; /* the encoder's machine, NULL: it uses the pool's */
+    /* Changed by the generator's thread alone, under the lock; read by it without. */
+    pthread_mutex_t lock;
+    struct cf_texts *texts; /* NULL: no model */
+    char *dir, *name; /* of the model, and what a job calls it; name NULL: nothing */
+    struct cf_texts_count before; /* of models that were loaded before */
+};
+
+enum cf_status cf_loaded_open(struct cf_loaded **loaded,
+                              const struct cf_loaded_options *o, struct cf_error *err)
+{
+    struct cf_loaded *l = cf_calloc(1, sizeof *l, err);
+    enum cf_status st = CF_OK;
+
+    if (!l)
+        return CF_ENOMEM;
+    l->o = *o;
+    pthread_mutex_init(&l->lock, NULL);
+    if (o->cache && !o->held)
+        st = cf_cache_open(&l->cache, o->cache, o->cache_bytes, err);
+    if (st == CF_OK)
+        st = cf_pool_open(&l->pool, o->cpu, o->threads, err);
+    if (st == CF_OK && o->held)
+        cf_pool_hold(l->pool);
+    if (st == CF_OK)
+        *loaded = l;
+    else
+        cf_loaded_close(l);
+    return st;
+}
+
+enum cf_status cf_loaded_go(struct cf_loaded *l, struct cf_cancel *cancel,
+                            struct cf_error *err)
+{
+    if (!l->o.held)
+        return CF_OK;
+    l->o.held = false;
+    l->o.cancel = cancel;
+    if (l->o.cache)
+        CF_TRY(cf_cache_open(&l->cache, l->o.cache, l->o.cache_bytes, err));
+    if (l->texts)
+        cf_texts_adopt(l->texts, l->cache, cancel);
+    return cf_pool_go(l->pool, err);
+}
+
+/* Under the lock, for the feed may be at it. */
+static void unload(struct cf_loaded *l)
+{
+    pthread_mutex_lock(&l->lock);
+    if (l->texts) {
+        struct cf_texts_count c = cf_texts_count(l->texts);
+
+        l->before.memory += c.memory;
+        l->before.disk += c.disk;
+        l->before.encoded += c.encoded;
+    }
+    cf_texts_close(l->texts);
+    cf_dnn_close(l->own);
+    cf_free(l->dir);
+    cf_free(l->name);
+    l->texts = NULL;
+    l->own = NULL;
+    l->dir = l->name = NULL;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void cf_loaded_close(struct cf_loaded *l)
+{
+    if (!l)
+        return;
+    unload(l);
+    cf_pool_close(l->pool);
+    cf_cache_close(l->cache);
+    pthread_mutex_destroy(&l->lock);
+    cf_free(l);
+}
+
+struct cf_pool *cf_loaded_pool(const struct cf_loaded *l)
+{
+    return l->pool;
+}
+
+static void tell(const struct cf_loaded *l)
+{
+    const struct cf_model *m = cf_engine_model(cf_pool_engine(l->pool));
+    char *safe = cf_utf8_printable(m->name, strlen(m->name), 200, NULL);
+
+    cf_log(l->o.log, CF_LOG_INFO, "model loaded",
+           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s", safe ? safe : "",
+           m->hash, l->o.threads, cf_pool_groups(l->pool),
+           cf_cpu_name(cf_dnn_level(cf_pool_dnn(l->pool))));
+    cf_free(safe);
+}
+
+static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
+                                 struct cf_error *err)
+{
+    const struct cf_engine *e = cf_pool_engine(l->pool);
+    struct cf_dnn *machine = cf_pool_dnn(l->pool);
+
+    if (cf_pool_groups(l->pool) > 1)
+        CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine), 1, err));
+    return cf_texts_open(texts,
+                         &(struct cf_texts_options){
+                             .dnn = l->own ? l->own : machine,
+                             .model = cf_engine_model(e),
+                             .dim = cf_engine_text_dim(e),
+                             .cache = l->cache,
+                             .cancel = l->o.cancel,
+                         },
+                         err);
+}
+
+/* Takes dir, whatever it returns. */
+static enum cf_status load(struct cf_loaded *l, char *dir, const char *name,
+                           struct cf_error *err)
+{
+    struct cf_texts *texts = NULL;
+    char *called = NULL;
+    enum cf_status st;
+
+    unload(l);
+    cf_fault_point("load", 0);
+    st = cf_pool_load(l->pool, dir, err);
+    if (st == CF_OK)
+        st = open_texts(l, &texts, err);
+    if (st == CF_OK && name && !(called = cf_strdup(name, err)))
+        st = CF_ENOMEM;
+    if (st != CF_OK) {
+        cf_texts_close(texts);
+        cf_free(dir);
+        unload(l);
+        return st;
+    }
+    pthread_mutex_lock(&l->lock);
+    l->texts = texts;
+    l->dir = dir;
+    l->name = called;
+    pthread_mutex_unlock(&l->lock);
+    tell(l);
+    return CF_OK;
+}
+
+enum cf_status cf_loaded_need(struct cf_loaded *l, const char *name, bool *changed,
+                              struct cf_error *err)
+{
+    char *dir;
+
+    *changed = false;
+    CF_TRY(cf_model_find(&dir, name ? name : l->o.model, l->o.model_path, err));
+    if (l->dir && strcmp(dir, l->dir) == 0) {
+        cf_free(dir);
+        return CF_OK;
+    }
+    *changed = true;
+    return load(l, dir, name, err);
+}
+
+enum cf_status cf_loaded_encode(struct cf_loaded *l, struct cf_slot *const *slot, int n,
+                                struct cf_error *err)
+{
+    return cf_slots_encode(slot, n, l->texts, false, err);
+}
+
+static bool same_name(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+void cf_loaded_ahead(struct cf_loaded *l, struct cf_lot *lot)
+{
+    struct cf_slot *slot[CF_LOT_MAX];
+    double t0 = 1e3 * cf_clock();
+    struct cf_error why = {0};
+    int n = 0;
+
+    pthread_mutex_lock(&l->lock);
+    for (int i = 0; i < lot->jobs.n && l->texts; i++)
+        if (lot->slot[i].open && same_name(lot->slot[i].recipe.model, l->name))
+            slot[n++] = &lot->slot[i];
+    if (n && cf_slots_encode(slot, n, l->texts, !l->own, &why) == CF_OK)
+        lot->encode_ms += (1e3 * cf_clock() - t0) / lot->jobs.n;
+    pthread_mutex_unlock(&l->lock);
+}
+
+struct cf_texts_count cf_loaded_texts(struct cf_loaded *l)
+{
+    struct cf_texts_count c;
+
+    pthread_mutex_lock(&l->lock);
+    c = l->before;
+    if (l->texts) {
+        struct cf_texts_count now = cf_texts_count(l->texts);
+
+        c.memory += now.memory;
+        c.disk += now.disk;
+        c.encoded += now.encoded;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return c;
+}

@@ -1,0 +1,58 @@
+/* loaded.h - the model that a worker has in memory: generator groups and text encoder.
+ *
+ * One model at a time. The generator's thread loads and runs; the feed's thread encodes
+ * ahead of it where that costs nobody a turn: beside groups of one thread each the
+ * encoder has a machine of its own, with one thread. Where all threads work inside one
+ * product, a team beside them only makes both wait, so the encoder uses the generator's
+ * machine, between two groups, on its thread; the feed then looks into the caches alone.
+ */
+#ifndef CF_PIPELINE_LOADED_H
+#define CF_PIPELINE_LOADED_H
+
+#include "base/log.h"
+#include "pipeline/lot.h"
+#include "pipeline/pool.h"
+
+struct cf_loaded;
+
+struct cf_loaded_options {
+    enum cf_cpu cpu;
+    int threads;
+    const char *model;      /* for jobs that name none; NULL: the default model */
+    const char *model_path; /* places to look, colon-separated; NULL: none */
+    const char *cache;      /* directory of the features' cache, NULL: none */
+    int64_t cache_bytes;
+    struct cf_cancel *cancel; /* while encoding */
+    struct cf_log *log;
+    bool held; /* one thread and no file of the cache until cf_loaded_go: for a parent
+                  that loads and children that work */
+};
+
+/* No model yet. */
+enum cf_status cf_loaded_open(struct cf_loaded **loaded,
+                              const struct cf_loaded_options *o, struct cf_error *err);
+void cf_loaded_close(struct cf_loaded *loaded); /* NULL is fine */
+
+/* What was held begins: all threads, the cache, the flag. In the process that works, from
+ * the thread that generates; nothing to do for what was not held. */
+enum cf_status cf_loaded_go(struct cf_loaded *loaded, struct cf_cancel *cancel,
+                            struct cf_error *err);
+
+/* Of the generator's thread. name NULL: the worker's own. *changed where it was not in
+ * memory before. On failure none may be. */
+enum cf_status cf_loaded_need(struct cf_loaded *l, const char *name, bool *changed,
+                              struct cf_error *err);
+struct cf_pool *cf_loaded_pool(const struct cf_loaded *l);
+
+/* Of the generator's thread: texts of these slots, whatever it takes. */
+enum cf_status cf_loaded_encode(struct cf_loaded *l, struct cf_slot *const *slot, int n,
+                                struct cf_error *err);
+
+/* Of the feed's thread: texts of those slots of the lot that are for the model in memory,
+ * as far as that costs the generator no time. What fails here is found out again by the
+ * generator, which can tell whose fault it is. */
+void cf_loaded_ahead(struct cf_loaded *l, struct cf_lot *lot);
+
+struct cf_texts_count cf_loaded_texts(struct cf_loaded *l);
+
+#endif

@@ -1,0 +1,47 @@
+/* lot.h - the jobs of one claim on their way through feed and generator.
+ *
+ * A slot is open while its job is the lot's to end: whoever ends the job, or hands it on,
+ * clears it. */
+#ifndef CF_PIPELINE_LOT_H
+#define CF_PIPELINE_LOT_H
+
+#include "jobs/queue.h"
+#include "pipeline/engine.h"
+#include "pipeline/settings.h"
+#include "pipeline/texts.h"
+
+enum { CF_LOT_MAX = 64 };
+
+struct cf_slot {
+    struct cf_job *job; /* of the lot; moved out when it is handed on */
+    struct cf_settings recipe;
+    struct cf_encoded *cond, *avoid; /* owned references; cond NULL: not encoded yet */
+    bool open;
+};
+
+struct cf_lot {
+    struct cf_jobs jobs;
+    struct cf_slot slot[CF_LOT_MAX];
+    double encode_ms; /* spent so far on the texts of an image, on average */
+};
+
+/* Takes over the jobs. NULL: no memory, and the jobs are still the caller's. */
+struct cf_lot *cf_lot_new(struct cf_jobs *jobs, struct cf_error *err);
+void cf_lot_free(struct cf_lot *lot); /* NULL is fine; ends no job */
+
+/* Settings of one slot, and whether its texts are well-formed: what is wrong here is
+ * wrong for every worker. */
+enum cf_status cf_slot_read(struct cf_slot *slot, struct cf_error *err);
+
+/* References for the open slots [n] that have none, encoding what texts does not know
+ * (unless remembered_only). On failure these slots have none. */
+enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_texts *texts,
+                               bool remembered_only, struct cf_error *err);
+
+/* What the generator is asked for; borrowed from the slot, whose texts are encoded. */
+struct cf_request cf_slot_request(const struct cf_slot *slot);
+
+/* How many slots are open. */
+int cf_lot_open_slots(const struct cf_lot *lot);
+
+#endif

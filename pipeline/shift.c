@@ -1,0 +1,45 @@
+#include "pipeline/shift.h"
+
+#include "base/alloc.h"
+
+void cf_piece_free(struct cf_piece *p)
+{
+    if (!p)
+        return;
+    cf_job_free(&p->job);
+    cf_story_free(&p->story);
+    cf_free(p->image.rgb);
+    cf_blob_free(&p->blob);
+    cf_free(p->json);
+    cf_free(p);
+}
+
+bool cf_shift_stopping(struct cf_shift *s)
+{
+    return cf_stop_asked(&s->stop) || cf_ledger_status(&s->ledger, NULL) != CF_OK;
+}
+
+enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_error *err)
+{
+    enum cf_status st;
+    bool changed;
+
+    atomic_store(&s->loading, 1);
+    st = cf_loaded_need(s->loaded, name, &changed, err);
+    atomic_store(&s->loading, 0);
+    if (changed) {
+        atomic_store(&s->image_us, 0);
+        cf_budget_forget(&s->budget);
+    }
+    return st;
+}
+
+enum cf_status cf_shift_queue(struct cf_shift *s, struct cf_queue **q,
+                              struct cf_error *err)
+{
+    CF_TRY(cf_queue_open(q, s->db, s->mode, err));
+    cf_queue_cancel(*q, &s->stop.claims);
+    for (int i = 0; i < s->o->n_where; i++)
+        CF_TRY(cf_queue_where(*q, s->o->where[i], err));
+    return CF_OK;
+}

@@ -1,0 +1,33 @@
+#include "pipeline/single.h"
+
+#include "base/clock.h"
+
+enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *engine,
+                                struct cf_dnn *dnn, struct cf_cancel *cancel,
+                                struct cf_encoded *text[2], double *ms,
+                                struct cf_error *err)
+{
+    const struct cf_prompt p[] = {{req->prompt, req->prompt_len},
+                                  {req->negative, req->negative_len}};
+    const struct cf_texts_options o = {
+        .dnn = dnn,
+        .model = cf_engine_model(engine),
+        .dim = cf_engine_text_dim(engine),
+        .cancel = cancel,
+    };
+    struct cf_texts *texts;
+    enum cf_status st;
+    double t0;
+
+    text[0] = text[1] = NULL;
+    CF_TRY(cf_texts_open(&texts, &o, err));
+    t0 = 1e3 * cf_clock();
+    st = cf_texts_get(texts, p, req->negative ? 2 : 1, false, text, err);
+    *ms = 1e3 * cf_clock() - t0;
+    cf_texts_close(texts);
+    if (st == CF_OK) {
+        req->cond = cf_encoded_text(text[0]);
+        req->avoid = text[1] ? cf_encoded_text(text[1]) : NULL;
+    }
+    return st;
+}
