@@ -9,7 +9,8 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_dnn_bench_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
 
 EXTRA_DIST += %D%/lib.sh
-dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh
+dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh
+EXTRA_DIST += %D%/queue_rows.sql
 
 .PHONY: bench
 bench: all $(EXTRA_PROGRAMS)

@@ -64,7 +64,8 @@ void cf_cmd_quote_to(FILE *to, const char *text);
 
 extern const struct cf_cmd cf_cmd_init, cf_cmd_add, cf_cmd_status, cf_cmd_list,
     cf_cmd_show, cf_cmd_retry, cf_cmd_cancel, cf_cmd_hold, cf_cmd_release, cf_cmd_reap,
-    cf_cmd_check, cf_cmd_export, cf_cmd_plan, cf_cmd_merge;
+    cf_cmd_check, cf_cmd_export, cf_cmd_plan, cf_cmd_merge, cf_cmd_backup, cf_cmd_prune,
+    cf_cmd_migrate;
 /* Of pipeline/: */
 extern const struct cf_cmd cf_cmd_verify, cf_cmd_gallery, cf_cmd_rerun;
 

@@ -11,11 +11,13 @@
 #include "jobs/db.h"
 #include "jobs/detail.h"
 
-enum { JSON = CF_CMD_OWN, PROMPT_SHOWN = 60 };
+enum { JSON = CF_CMD_OWN, BATCH, CODE, PROMPT_SHOWN = 60 };
 
 static const struct cf_option list_options[] = {
     CF_CMD_COMMON,
     {'s', "state", "NAME", "only jobs in this state: ready, running, done, failed, ..."},
+    {BATCH, "batch", "NAME", "only jobs that came with this batch"},
+    {CODE, "code", "NAME", "only jobs that failed with this code"},
     {'n', "limit", "N", "at most N jobs (default: 100; 0 is all)"},
     {JSON, "json", NULL, "one JSON object a line, texts exact"},
     {0},
@@ -32,27 +34,47 @@ static void list_line(const struct cf_detail *d)
     putchar('\n');
 }
 
+static enum cf_status set_filter(struct cf_pick *f, int o, const char *value,
+                                 struct cf_error *err)
+{
+    switch (o) {
+    case 'n':
+        CF_TRY(cf_parse_i64(value, 0, INT64_MAX, &f->limit, "--limit", err));
+        f->limit = f->limit ? f->limit : -1;
+        return CF_OK;
+    case 's':
+        f->state = cf_state_of(value);
+        if (f->state < 0)
+            return cf_fail(err, CF_EUSAGE, "--state: there is no state '%.80s'", value);
+        return CF_OK;
+    case BATCH:
+        f->batch = value;
+        return CF_OK;
+    case CODE:
+        f->code = value;
+        return CF_OK;
+    default:
+        return CF_OK;
+    }
+}
+
 static int list(struct cf_call *call)
 {
+    struct cf_pick f = {.state = -1, .limit = 100};
     struct cf_details it;
     struct cf_detail d;
     const char *value;
-    int64_t limit = 100;
     bool json = false, row = true;
     enum cf_status st = CF_OK;
-    int o = 0, state = -1;
+    int o = 0;
 
     while (st == CF_OK && (o = cf_cmd_next(call, &value)) > 0) {
         json |= o == JSON;
-        if (o == 'n')
-            st = cf_parse_i64(value, 0, INT64_MAX, &limit, "--limit", &call->err);
-        if (o == 's' && (state = cf_state_of(value)) < 0)
-            st = cf_fail(&call->err, CF_EUSAGE, "--state: there is no state '%.80s'",
-                         value);
+        st = set_filter(&f, o, value, &call->err);
     }
     if (o != 0 || cf_cmd_open(call, CF_QUEUE_READ, 0, 0) != CF_OK)
         return cf_cmd_end(call);
-    st = cf_details_open(&it, call->q, state, limit ? limit : -1, &call->err);
+    st = cf_details_pick(&it, call->q, &f, &call->err);
     while (st == CF_OK && (st = cf_details_next(&it, &d, &row, &call->err)) == CF_OK &&
            row) {
         if (!json)
@@ -107,10 +129,13 @@ static void show_text(const struct cf_detail *d)
     printf("%-12s %d\n", "priority", d->priority);
     printf("%-12s %d charged, %d crashes, %d released\n", "attempts", d->attempts,
            d->crashes, d->releases);
+    field("batch", d->batch && *d->batch ? d->batch : NULL);
     field("extra", d->extra);
     if (!d->path)
         return;
     field("file", d->path);
+    if (d->offset)
+        printf("%-12s byte %" PRId64 " of that tar\n", "", d->offset);
     printf("%-12s %" PRId64 " bytes, %dx%d\n", "", d->bytes, d->out_width, d->out_height);
     field("file hash", d->file_sha256);
     field("pixel hash", d->pixel_sha256);

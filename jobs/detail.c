@@ -13,43 +13,40 @@
     "SELECT j.id, j.state, p.text, j.negative_id, n.text, r.json, j.user_key, j.extra,"  \
     " j.seed, j.width, j.height, j.priority, j.attempts, j.crashes, j.releases,"         \
     " o.path, o.file_sha256, o.pixel_sha256, o.build, o.isa, m.sha256, o.stage_ms,"      \
-    " o.note, o.bytes, o.ended, o.width, o.height, o.threads, o.offset"                  \
+    " o.note, o.bytes, o.ended, o.width, o.height, o.threads, o.offset, b.name"          \
     " FROM job j JOIN prompt p ON p.id = j.prompt_id"                                    \
     " JOIN prompt n ON n.id = j.negative_id JOIN recipe r ON r.id = j.recipe_id"         \
-    " LEFT JOIN output o ON o.job_id = j.id LEFT JOIN model m ON m.id = o.model_id"
+    " LEFT JOIN output o ON o.job_id = j.id LEFT JOIN model m ON m.id = o.model_id"      \
+    " LEFT JOIN batch b ON b.id = j.batch_id"
+
+/* With what is asked for, and the state as a literal, in the text, indexes serve it. */
+enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,
+                               const struct cf_pick *pick, struct cf_error *err)
+{
+    char text[1600], state[32] = "";
+
+    if (pick->state >= 0)
+        snprintf(state, sizeof state, " AND j.state = %d", pick->state);
+    snprintf(
+        text, sizeof text, SELECT " WHERE j.id > ?1%s%s%s ORDER BY j.id LIMIT ?2", state,
+        pick->batch ? " AND j.batch_id IN (SELECT id FROM batch WHERE name = ?3)" : "",
+        pick->code ? " AND j.id IN (SELECT job_id FROM failure WHERE code = ?4)" : "");
+    CF_TRY(cf_sql_open(&it->s, q->db, text, err));
+    cf_sql_int(&it->s, 1, pick->after);
+    cf_sql_int(&it->s, 2, pick->limit);
+    if (pick->batch)
+        cf_sql_str(&it->s, 3, pick->batch);
+    if (pick->code)
+        cf_sql_str(&it->s, 4, pick->code);
+    return CF_OK;
+}
 
 enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int state,
                                int64_t limit, struct cf_error *err)
 {
-    CF_TRY(cf_sql_open(&it->s, q->db,
-                       state < 0 ? SELECT " ORDER BY j.id LIMIT ?1"
-                                 : SELECT " WHERE j.state = ?2 ORDER BY j.id LIMIT ?1",
-                       err));
-    cf_sql_int(&it->s, 1, limit);
-    if (state >= 0)
-        cf_sql_int(&it->s, 2, state);
-    return CF_OK;
-}
+    struct cf_pick pick = {.state = state, .limit = limit};
 
-/* With the state as a literal the index of failed jobs is used. */
-#define PAGE                                                                             \
-    "j.id > ?1 AND (?3 IS NULL OR j.batch_id IN"                                         \
-    " (SELECT b.id FROM batch b WHERE b.name = ?3)) ORDER BY j.id LIMIT ?4"
-
-enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,
-                               const struct cf_pick *pick, struct cf_error *err)
-{
-    CF_TRY(cf_sql_open(&it->s, q->db,
-                       pick->state == CF_JOB_FAILED
-                           ? SELECT " WHERE j.state = 3 AND " PAGE
-                           : SELECT " WHERE (?2 < 0 OR j.state = ?2) AND " PAGE,
-                       err));
-    cf_sql_int(&it->s, 1, pick->after);
-    if (pick->state != CF_JOB_FAILED)
-        cf_sql_int(&it->s, 2, pick->state);
-    cf_sql_str(&it->s, 3, pick->batch);
-    cf_sql_int(&it->s, 4, pick->limit);
-    return CF_OK;
+    return cf_details_pick(it, q, &pick, err);
 }
 
 enum cf_status cf_details_one(struct cf_details *it, struct cf_queue *q, int64_t id,
@@ -119,6 +116,7 @@ enum cf_status cf_details_next(struct cf_details *it, struct cf_detail *d, bool 
     d->out_height = (int)cf_sql_col_int(s, 26);
     d->threads = (int)cf_sql_col_int(s, 27);
     d->offset = cf_sql_col_int(s, 28);
+    d->batch = cf_sql_col_text(s, 29, NULL);
     return make_key(d, err);
 }
 
@@ -194,7 +192,8 @@ static int put_output(json_t *o, const struct cf_detail *d)
     int bad = put(o, "path", text(d->path)) |
               put(o, "file_sha256", text(d->file_sha256)) |
               put(o, "pixel_sha256", text(d->pixel_sha256)) |
-              put(o, "bytes", d->path ? json_integer(d->bytes) : NULL);
+              put(o, "bytes", d->path ? json_integer(d->bytes) : NULL) |
+              put(o, "offset", d->path ? json_integer(d->offset) : NULL);
 
     if (d->path)
         bad |= put(o, "width", json_integer(d->out_width)) |
@@ -218,7 +217,7 @@ static int put_queue(json_t *o, const struct cf_detail *d)
            put(o, "attempts", json_integer(d->attempts)) |
            put(o, "crashes", json_integer(d->crashes)) |
            put(o, "releases", json_integer(d->releases)) |
-           put(o, "extra", nested(d->extra));
+           put(o, "batch", text(d->batch)) | put(o, "extra", nested(d->extra));
 }
 
 json_t *cf_detail_json(const struct cf_detail *d, enum cf_detail_level level,

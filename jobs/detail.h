@@ -16,7 +16,7 @@ struct cf_detail {
     int64_t id;
     int state;
     char key[CF_DIGEST_HEX];
-    const char *prompt, *negative, *recipe, *user_key, *extra;
+    const char *prompt, *negative, *recipe, *user_key, *extra, *batch;
     size_t prompt_len, negative_len;
     uint64_t seed;
     int width, height, priority, attempts, crashes, releases;
@@ -36,10 +36,11 @@ enum cf_status cf_details_open(struct cf_details *it, struct cf_queue *q, int st
                                int64_t limit, struct cf_error *err);
 /* Jobs above the id `after`, in order, at most limit. Readers of a whole large queue go
  * from page to page with it: one endless read would keep the log from being folded back
- * for as long as it lasts. state -1 and batch NULL: any. */
+ * for as long as it lasts. state -1, batch and code NULL: any; limit -1: all. */
 struct cf_pick {
     int state;
     const char *batch; /* its name */
+    const char *code;  /* of the failure */
     int64_t after, limit;
 };
 enum cf_status cf_details_pick(struct cf_details *it, struct cf_queue *q,

@@ -41,11 +41,14 @@ noinst_LIBRARIES += %D%/libjobs.a
 CF_JOBS_COMMANDS = \
 	%D%/cmd.c %D%/cmd.h \
 	%D%/cmd_add.c \
+	%D%/cmd_backup.c \
 	%D%/cmd_export.c \
 	%D%/cmd_init.c \
 	%D%/cmd_list.c \
 	%D%/cmd_merge.c \
 	%D%/cmd_move.c \
 	%D%/cmd_plan.c \
+	%D%/cmd_prune.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c
+	%D%/cmd_status.c \
+	%D%/part.c %D%/part.h

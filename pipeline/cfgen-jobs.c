@@ -8,10 +8,23 @@
 #include "jobs/cmd.h"
 
 static const struct cf_cmd *const command[] = {
-    &cf_cmd_init,    &cf_cmd_add,   &cf_cmd_status, &cf_cmd_list,
-    &cf_cmd_show,    &cf_cmd_retry, &cf_cmd_cancel, &cf_cmd_hold,
-    &cf_cmd_release, &cf_cmd_reap,  &cf_cmd_check,  &cf_cmd_export,
-    &cf_cmd_plan,    &cf_cmd_merge,
+    &cf_cmd_init,
+    &cf_cmd_add,
+    &cf_cmd_status,
+    &cf_cmd_list,
+    &cf_cmd_show,
+    &cf_cmd_retry,
+    &cf_cmd_cancel,
+    &cf_cmd_hold,
+    &cf_cmd_release,
+    &cf_cmd_reap,
+    &cf_cmd_check,
+    &cf_cmd_export,
+    &cf_cmd_plan,
+    &cf_cmd_merge,
+    &cf_cmd_backup,
+    &cf_cmd_prune,
+    &cf_cmd_migrate,
     /* of pipeline/ */
     &cf_cmd_verify,
     &cf_cmd_gallery,
