@@ -137,7 +137,7 @@ go_on() # TASK...
 # The process that works on a shard.
 worker_of() # SHARD
 {
-    sqlite3 "$(results "$1")" 'SELECT pid FROM worker WHERE ended IS NULL ORDER BY id DESC LIMIT 1'
+    sqlite3 -cmd '.timeout 20000' "$(results "$1")" 'SELECT pid FROM worker WHERE ended IS NULL ORDER BY id DESC LIMIT 1'
 }
 
 # A stopped shard: no lease is left, nobody was charged, and there is work for the next run.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # cluster.sh - a Slurm of our own: a controller and two nodes of one processor each, on this
 # host and its loopback alone; sourced by bash.
 #
