@@ -61,7 +61,7 @@ static enum cf_status find_open(struct cf_queue *q, int after, struct cf_tar_mar
     st = cf_sql_open(&s, q->db,
                      "SELECT t.id, t.number, t.members, t.bytes, t.manifest_bytes"
                      " FROM tar t LEFT JOIN worker w ON w.id = t.worker_id"
-                     " WHERE t.closed = 0 AND t.number >= ?1"
+                     " WHERE t.closed = 0 AND t.number >= ?1 AND t.origin IS NULL"
                      " AND (w.id IS NULL OR w.ended IS NOT NULL)"
                      " ORDER BY t.number LIMIT 1",
                      err);
@@ -73,6 +73,13 @@ static enum cf_status find_open(struct cf_queue *q, int after, struct cf_tar_mar
     return st;
 }
 
+/* The first number after our own that no tar of a merged shard has. */
+static const char next_number[] =
+    "WITH own(n) AS (SELECT coalesce(max(number) + 1, 0) FROM tar WHERE origin IS NULL),"
+    " free(n) AS (SELECT n FROM own UNION SELECT number + 1 FROM tar)"
+    " SELECT min(n) FROM free WHERE n >= (SELECT n FROM own)"
+    " AND n NOT IN (SELECT number FROM tar)";
+
 static enum cf_status make_new(struct cf_queue *q, struct cf_tar_mark *tar,
                                struct cf_error *err)
 {
@@ -82,8 +89,7 @@ static enum cf_status make_new(struct cf_queue *q, struct cf_tar_mark *tar,
     bool found;
 
     CF_TRY(numbers(q, &first, &end, err));
-    CF_TRY(
-        cf_sql_int64(q->db, "SELECT coalesce(max(number) + 1, 0) FROM tar", &next, err));
+    CF_TRY(cf_sql_int64(q->db, next_number, &next, err));
     next = next < first ? first : next;
     if (next >= end)
         return cf_fail(err, CF_ECONFIG,

@@ -54,6 +54,23 @@ static void a_closed_tar_is_never_given_out_again(void **state)
     util_close(q);
 }
 
+static void the_tar_of_a_merged_shard_is_nobodys(void **state)
+{
+    struct cf_queue *q = util_fresh(0);
+    int64_t w = util_worker(q);
+
+    (void)state;
+    assert_int_equal(sqlite3_exec(q->db,
+                                  "INSERT INTO tar(number, members, bytes, origin)"
+                                  " VALUES(0, 1, 512, 'plan/0'), (2, 1, 512, 'plan/1'),"
+                                  " (50000, 1, 512, 'plan/2')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(take(q, w, 0).number, 1);
+    assert_int_equal(take(q, w, 2).number, 3);
+    util_close(q);
+}
+
 static void numbers_are_those_of_the_shard_and_may_be_used_up(void **state)
 {
     struct cf_queue *q = util_fresh(0);
@@ -169,6 +186,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_worker_has_one_tar_and_the_living_keep_theirs),
         cmocka_unit_test(a_closed_tar_is_never_given_out_again),
+        cmocka_unit_test(the_tar_of_a_merged_shard_is_nobodys),
         cmocka_unit_test(numbers_are_those_of_the_shard_and_may_be_used_up),
         cmocka_unit_test(jobs_and_the_mark_of_their_tar_are_one_fact),
         cmocka_unit_test(a_lost_lease_leaves_the_others_done),
