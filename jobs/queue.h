@@ -200,7 +200,7 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
  * Of workers on other hosts the watch tells (cf_queue_watch); without one they are left
- * alone. */
+ * alone, but for the result file of a shard: whoever holds its lock takes over at once. */
 struct cf_reaped {
     int jobs;   /* taken back, or failed for good */
     int failed; /* of these: with CRASH_LOOP */

@@ -24,8 +24,6 @@ static void read_boot_id(char *buf, size_t size)
     buf[strcspn(buf, "\n")] = '\0';
 }
 
-#define LOCK_PREFIX ".cfgen-worker-"
-
 /* The name that was opened still names the open file. */
 static bool is_there(int fd, const char *path)
 {
@@ -42,7 +40,7 @@ static enum cf_status make_lock(struct cf_self *self, const char *dir,
 {
     for (;;) {
         self->lock_path =
-            cf_format(err, "%s/" LOCK_PREFIX "%d-XXXXXX", dir, (int)getpid());
+            cf_format(err, "%s/" CF_LOCK_PREFIX "%d-XXXXXX", dir, (int)getpid());
         if (!self->lock_path)
             return CF_ENOMEM;
         self->lock_fd = mkostemp(self->lock_path, O_CLOEXEC);
@@ -71,7 +69,7 @@ static void sweep(const char *dir)
         struct stat st;
         int fd;
 
-        if (strncmp(e->d_name, LOCK_PREFIX, sizeof LOCK_PREFIX - 1) != 0)
+        if (strncmp(e->d_name, CF_LOCK_PREFIX, sizeof CF_LOCK_PREFIX - 1) != 0)
             continue;
         fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
         if (fd < 0)
@@ -111,6 +109,15 @@ enum cf_status cf_self_open(struct cf_self *self, const char *dir, const char *b
     if (st != CF_OK)
         cf_self_close(self);
     return st;
+}
+
+void cf_self_leave(struct cf_self *self)
+{
+    if (self->lock_fd >= 0 && write(self->lock_fd, "left\n", 5) == 5) {
+        close(self->lock_fd); /* the file stays */
+        self->lock_fd = -1;
+    }
+    cf_self_close(self);
 }
 
 void cf_self_close(struct cf_self *self)

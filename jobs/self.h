@@ -5,6 +5,9 @@
 
 #include "jobs/queue.h"
 
+/* Names of lock files begin so. One that holds bytes is of a worker that left. */
+#define CF_LOCK_PREFIX ".cfgen-worker-"
+
 struct cf_self {
     struct cf_worker worker; /* its texts point into this struct: do not copy it */
     char host[256], boot_id[64];
@@ -21,5 +24,10 @@ enum cf_status cf_self_open(struct cf_self *self, const char *dir, const char *b
 
 /* Removes the lock file. After cf_queue_unregister. */
 void cf_self_close(struct cf_self *self);
+
+/* The same where the queue could not be told, since somebody has it locked: the lock file
+ * stays and says that this worker left in good order, so that whoever takes its jobs back
+ * charges nobody. */
+void cf_self_leave(struct cf_self *self);
 
 #endif

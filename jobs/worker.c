@@ -5,10 +5,12 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "jobs/db.h"
+#include "jobs/self.h"
 
 enum cf_status cf_queue_register(struct cf_queue *q, const struct cf_worker *w,
                                  int64_t *worker_id, struct cf_error *err)
@@ -183,26 +185,32 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
     return st;
 }
 
-enum lock { LOCK_HELD, LOCK_FREE, LOCK_UNKNOWN };
+enum lock { LOCK_HELD, LOCK_FREE, LOCK_LEFT, LOCK_UNKNOWN };
 
 /* Free is a lock that could be shared now: its holder wants it alone. A file that is gone
- * counts as free; an unreadable one says nothing. */
+ * counts as free; an unreadable one says nothing; one that holds something was left in
+ * good order (jobs/self.h). */
 static enum lock ask_lock(const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
     enum lock answer = LOCK_FREE;
+    struct stat sb;
 
     if (fd < 0)
         return errno == ENOENT ? LOCK_FREE : LOCK_UNKNOWN;
     if (flock(fd, LOCK_SH | LOCK_NB) != 0)
         answer = errno == EWOULDBLOCK ? LOCK_HELD : LOCK_UNKNOWN;
+    else if (fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode) && sb.st_size > 0)
+        answer = LOCK_LEFT;
     close(fd);
     return answer;
 }
 
 bool cf_lock_is_free(const char *path)
 {
-    return ask_lock(path) == LOCK_FREE;
+    enum lock lock = ask_lock(path);
+
+    return lock == LOCK_FREE || lock == LOCK_LEFT;
 }
 
 enum fate { LIVES, UNKNOWN, CRASHED, TAKEN_DOWN };
@@ -217,8 +225,9 @@ static bool same(const char *a, const char *b)
     "SELECT id, host, boot_id, lock_path, slurm_job, slurm_task, restart, beat"          \
     " FROM worker WHERE ended IS NULL ORDER BY id"
 
-static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
-                         const char **why)
+/* The result file of a shard is one host's at a time, and now it is ours. */
+static enum fate fate_of(const struct cf_queue *q, const struct cf_sql *s,
+                         const struct cf_worker *self, const char **why)
 {
     const char *lock_path = cf_sql_col_text(s, 3, NULL);
     enum lock lock;
@@ -229,16 +238,26 @@ static enum fate fate_of(const struct cf_sql *s, const struct cf_worker *self,
         *why = "Slurm started its task again";
         return TAKEN_DOWN;
     }
-    if (!same(cf_sql_col_text(s, 1, NULL), self->host))
-        return UNKNOWN;
+    if (!same(cf_sql_col_text(s, 1, NULL), self->host)) {
+        *why = "its host let go of the shard";
+        return q->shard ? CRASHED : UNKNOWN;
+    }
     if (self->boot_id && *self->boot_id &&
         !same(cf_sql_col_text(s, 2, NULL), self->boot_id)) {
         *why = "its host was booted again";
         return TAKEN_DOWN;
     }
     lock = lock_path ? ask_lock(lock_path) : LOCK_UNKNOWN;
-    *why = "its worker died";
-    return lock == LOCK_FREE ? CRASHED : lock == LOCK_HELD ? LIVES : UNKNOWN;
+    *why = lock == LOCK_LEFT ? "its worker left while the queue was locked"
+                             : "its worker died";
+    switch (lock) {
+    case LOCK_FREE:
+        return CRASHED;
+    case LOCK_LEFT:
+        return TAKEN_DOWN;
+    default:
+        return lock == LOCK_HELD ? LIVES : UNKNOWN;
+    }
 }
 
 enum cf_status cf_queue_watch(struct cf_queue *q, int64_t silence_ms,
@@ -282,6 +301,7 @@ struct dead {
     int64_t id;
     enum fate fate;
     const char *why;
+    char *left; /* its lock file, which may want to be removed */
 };
 
 static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self,
@@ -297,12 +317,14 @@ static enum cf_status find_dead(struct cf_queue *q, const struct cf_worker *self
     while (st == CF_OK && (st = cf_sql_step(&s, &row, err)) == CF_OK && row) {
         struct dead d = {.id = cf_sql_col_int(&s, 0)};
 
-        d.fate = fate_of(&s, self, &d.why);
+        d.fate = fate_of(q, &s, self, &d.why);
         if (d.fate == UNKNOWN && q->silence_ms)
             st = look(q, &r, &s, &d.fate, &d.why, err);
         if (st != CF_OK || d.fate == LIVES || d.fate == UNKNOWN)
             continue;
         st = cf_grow(dead, &cap, *n + 1, sizeof **dead, err);
+        if (st == CF_OK && d.fate == TAKEN_DOWN)
+            st = cf_sql_col_dup(&s, 3, &d.left, NULL, err);
         if (st == CF_OK)
             (*dead)[(*n)++] = d;
     }
@@ -336,6 +358,19 @@ enum cf_status cf_queue_in_use(struct cf_queue *q, const struct cf_worker *self,
     return st;
 }
 
+/* The lock file of a worker that left has told what it had to. The path is a row's, so it
+ * is looked at twice. */
+static void remove_left(const struct cf_queue *q, const char *path)
+{
+    size_t n = strlen(q->dir);
+    const char *base = strrchr(path, '/');
+
+    if (base && (size_t)(base - path) == n && strncmp(path, q->dir, n) == 0 &&
+        strncmp(base + 1, CF_LOCK_PREFIX, sizeof CF_LOCK_PREFIX - 1) == 0 &&
+        ask_lock(path) == LOCK_LEFT)
+        unlink(path);
+}
+
 enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
                              const struct cf_retry *retry, struct cf_reaped *reaped,
                              struct cf_error *err)
@@ -354,8 +389,14 @@ enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
         if (st == CF_OK)
             st = worker_ended(q, dead[i].id, NULL, err);
     }
+    st = cf_sql_end(q->db, st, err);
+    for (size_t i = 0; i < n_dead; i++) {
+        if (st == CF_OK && dead[i].left)
+            remove_left(q, dead[i].left);
+        cf_free(dead[i].left);
+    }
     cf_free(dead);
-    return cf_sql_end(q->db, st, err);
+    return st;
 }
 
 enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,

@@ -73,16 +73,17 @@ static void leave(struct batch *b)
     struct cf_shift *s = &b->shift;
     long long until = cf_clock_ms() + LATE_MS;
     struct cf_queue *q = NULL;
+    bool told = false;
 
     while (atomic_load(&s->pieces) > 0 && cf_clock_ms() < until)
         usleep(10 * 1000);
     if (atomic_load(&b->enlisted)) {
         if (cf_queue_open(&q, s->db, s->mode, NULL) == CF_OK) {
             cf_queue_timeout(q, LATE_MS);
-            cf_queue_unregister(q, s->worker_id, NULL);
+            told = cf_queue_unregister(q, s->worker_id, NULL) == CF_OK;
         }
         cf_queue_close(q);
-        cf_self_close(&b->self);
+        told ? cf_self_close(&b->self) : cf_self_leave(&b->self);
     }
     cf_log(s->log, CF_LOG_INFO, "work remains", "signal=%d while=\"loading a model\"",
            atomic_load(&s->stop.asked));
@@ -331,7 +332,8 @@ static void sum_up(struct batch *b)
 }
 
 /* What is still leased goes back, all in one step. A queue that somebody has locked does
- * not keep us once we are told to stop: the next worker finds our lock free. */
+ * not keep us once we are told to stop: the next worker finds our lock free, and that we
+ * left. */
 static void unregister(struct batch *b)
 {
     struct cf_error err = {0};
@@ -346,6 +348,7 @@ static void unregister(struct batch *b)
     cf_log(b->shift.log, CF_LOG_WARN, "jobs not given back; the next worker will",
            "error=\"%s\"", err.msg);
     cf_queue_timeout(b->queue, 0);
+    cf_self_leave(&b->self);
 }
 
 static void tear_down(struct batch *b)

@@ -16,6 +16,7 @@
 
 struct cf_crew_share;
 struct cf_loaded;
+struct cf_source;
 
 enum { CF_BATCH_WHERE = 16 };
 
@@ -55,7 +56,8 @@ struct cf_batch_options {
     bool log_prompts;      /* lines about an image tell its prompt */
     bool quiet;
     /* Of one of a crew (crew.h); NULL: a worker by itself. */
-    struct cf_loaded *loaded; /* held; closed by the worker */
+    struct cf_loaded *loaded;       /* held; closed by the worker */
+    const struct cf_source *source; /* held by the parent */
     struct cf_crew_share *share;
     int index; /* in the crew */
 };

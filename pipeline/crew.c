@@ -287,6 +287,7 @@ enum cf_status cf_crew_run(const struct cf_crew_options *o, struct cf_crew_share
     *share = c.share;
     if (sched_getaffinity(0, sizeof c.cpus, &c.cpus) != 0)
         CPU_ZERO(&c.cpus);
+    signal(SIGCHLD, SIG_DFL); /* ignored, as some callers leave it, hides every end */
     waited_for(&set);
     sigprocmask(SIG_BLOCK, &set, &c.was);
     for (int i = 0; i < o->workers && st == CF_OK; i++)

@@ -13,6 +13,7 @@
 #include "base/cli.h"
 #include "base/clock.h"
 #include "base/team.h"
+#include "base/utf8.h"
 #include "jobs/history.h"
 #include "pipeline/finish.h"
 #include "pipeline/loaded.h"
@@ -24,7 +25,7 @@ struct work {
     struct cf_log *log;
     struct cf_queue *queue;
     struct cf_loaded *loaded;
-    char *root;
+    char *root, *told; /* the place, and its name made inert */
     struct cf_estimate e;
 };
 
@@ -93,8 +94,11 @@ static enum cf_status open_queue(struct work *w, struct cf_error *err)
         w->e.jobs = o->max_jobs;
     w->root = o->output ? cf_strdup(o->output, err)
                         : cf_format(err, "%s/images", cf_queue_dir(w->queue));
-    w->e.root = w->root;
-    return w->root ? check_output(w, err) : CF_ENOMEM;
+    if (!w->root)
+        return CF_ENOMEM;
+    w->told = cf_utf8_printable(w->root, strlen(w->root), 4096, err);
+    w->e.root = w->told;
+    return w->told ? check_output(w, err) : CF_ENOMEM;
 }
 
 static enum cf_status load(struct work *w, struct cf_error *err)
@@ -345,5 +349,6 @@ int cf_estimate_run(const struct cf_batch_options *o, struct cf_log *log)
     cf_loaded_close(w.loaded);
     cf_queue_close(w.queue);
     cf_free(w.root);
+    cf_free(w.told);
     return err.status == CF_OK ? 0 : cf_status_exit(err.status);
 }

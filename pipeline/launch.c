@@ -13,6 +13,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/exclusive.h"
 #include "pipeline/loaded.h"
+#include "pipeline/source.h"
 #include "pipeline/statusfile.h"
 
 enum { STOPPED = 75 };
@@ -21,6 +22,7 @@ struct launch {
     const struct cf_batch_options *o;
     struct cf_batch_options child; /* the same, for each of the crew */
     struct cf_log *log;
+    struct cf_source source; /* held for all of a crew */
     struct cf_loaded *loaded;
     struct cf_progress progress;
     struct cf_statusfile status;
@@ -54,8 +56,12 @@ static void on_stop(void (*handler)(int))
 {
     static const int list[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU};
 
+    struct sigaction hup;
+
     for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
         signal(list[i], handler);
+    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
+        signal(SIGHUP, handler);
 }
 
 static enum cf_status load(struct launch *l, struct cf_error *err)
@@ -84,6 +90,7 @@ static enum cf_status load(struct launch *l, struct cf_error *err)
                           },
                           err));
     l->child.loaded = l->loaded;
+    l->child.source = &l->source;
     return cf_loaded_need(l->loaded, NULL, &changed, err);
 }
 
@@ -95,7 +102,7 @@ static enum cf_status count_work(struct launch *l, struct cf_error *err)
     enum cf_status st;
     int64_t n = 0;
 
-    st = cf_queue_open(&q, o->db, mode_of(o), err);
+    st = cf_queue_open(&q, l->source.db, l->source.mode, err);
     for (int i = 0; i < o->n_where && st == CF_OK; i++)
         st = cf_queue_where(q, o->where[i], err);
     if (st == CF_OK)
@@ -162,13 +169,17 @@ static void take_back(struct launch *l)
     struct cf_self self;
 
     if (cf_self_open(&self, NULL, "", "", &err) == CF_OK) {
-        if (cf_queue_open(&q, l->o->db, mode_of(l->o), &err) == CF_OK)
+        if (cf_queue_open(&q, l->source.db, l->source.mode, &err) == CF_OK)
             cf_queue_reap(q, &self.worker, &l->o->retry, &reaped, &err);
         cf_queue_close(q);
         cf_self_close(&self);
     }
-    cf_log(l->log, err.status == CF_OK ? CF_LOG_INFO : CF_LOG_WARN,
-           "cleaned up after dead workers", "jobs=%d error=\"%s\"", reaped.jobs, err.msg);
+    if (err.status == CF_OK)
+        cf_log(l->log, CF_LOG_INFO, "cleaned up after dead workers", "jobs=%d",
+               reaped.jobs);
+    else
+        cf_log(l->log, CF_LOG_WARN, "jobs not given back; the next worker will",
+               "error=\"%s\"", err.msg);
 }
 
 static enum cf_status man(struct launch *l, int *status, struct cf_error *err)
@@ -202,20 +213,15 @@ static enum cf_status man(struct launch *l, int *status, struct cf_error *err)
     return st;
 }
 
-static enum cf_status check_crew(const struct launch *l, struct cf_error *err)
+static void check_places(const struct launch *l)
 {
     const char *bind = getenv("OMP_PROC_BIND");
 
-    if (l->o->shard)
-        return cf_fail(err, CF_EUSAGE,
-                       "--workers with --shard: a shard has one worker; make a plan of "
-                       "more shards, and start one worker for each");
     if (bind && strcmp(bind, "false") != 0)
         cf_log(l->log, CF_LOG_WARN, "all workers bind their threads to the same places",
                "OMP_PROC_BIND=\"%.40s\" remedy=\"unset it: --workers divides the "
                "processors\"",
                bind);
-    return CF_OK;
 }
 
 static int run_crew(const struct cf_batch_options *o, struct cf_log *log)
@@ -228,12 +234,15 @@ static int run_crew(const struct cf_batch_options *o, struct cf_log *log)
     cf_statusfile_start(&l.status, o->status_file, log);
     status_when_loading = o->stop_status;
     on_stop(leave);
-    if (check_crew(&l, &err) == CF_OK && count_work(&l, &err) == CF_OK)
+    check_places(&l);
+    cf_source_none(&l.source);
+    if (cf_source_open(&l.source, o, &err) == CF_OK && count_work(&l, &err) == CF_OK)
         load(&l, &err);
     on_stop(SIG_DFL);
     if (err.status == CF_OK)
         man(&l, &status, &err);
     cf_loaded_close(l.loaded);
+    cf_source_close(&l.source);
     return err.status == CF_OK ? status : complain(log, &err);
 }
 

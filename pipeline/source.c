@@ -78,6 +78,11 @@ enum cf_status cf_source_open(struct cf_source *s, const struct cf_batch_options
 {
     struct cf_plan_info plan;
 
+    if (o->source) { /* the parent holds the lock, and its memory is ours too */
+        s->db = o->source->db;
+        s->mode = o->source->mode;
+        return dir_of(&s->dir, o->db, err);
+    }
     if (o->shard)
         CF_TRY(open_shard(s, o, err));
     else if (cf_plan_read(o->db, &plan, NULL) == CF_OK)

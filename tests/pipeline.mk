@@ -35,3 +35,10 @@ TESTS += %D%/crew_test
 %C%_crew_test_SOURCES = %D%/crew_test.c
 %C%_crew_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_crew_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lpthread
+
+check_PROGRAMS += %D%/stages_test
+TESTS += %D%/stages_test
+%C%_stages_test_SOURCES = %D%/stages_test.c
+%C%_stages_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_stages_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_stages_test_SOURCES = dummy.cxx

@@ -208,6 +208,28 @@ static void taps_stand_side_by_side_and_layers_above_are_not_needed(void **state
     cf_dnn_close(dnn);
 }
 
+static void a_flag_stops_the_forward_and_leaves_the_model_usable(void **state)
+{
+    struct cf_dnn *dnn = open_dnn(1);
+    struct cf_qwen2 *m = open_model(dnn, model_dir[0], 0);
+    const int32_t ids[2] = {1, 2};
+    const struct cf_enc_seq seq = {ids, NULL, 2};
+    struct cf_cancel cancel = {0};
+    struct cf_error err = {0};
+    float dst[2 * MAX_H];
+    const int last = 4;
+
+    (void)state;
+    cf_qwen2_cancel(m, &cancel);
+    cf_cancel_set(&cancel);
+    assert_int_equal(cf_qwen2_forward(m, NULL, &seq, 1, &last, 1, dst, &err), CF_ECANCEL);
+    cf_qwen2_cancel(m, NULL);
+    err = (struct cf_error){0};
+    assert_int_equal(cf_qwen2_forward(m, NULL, &seq, 1, &last, 1, dst, &err), CF_OK);
+    cf_qwen2_close(m);
+    cf_dnn_close(dnn);
+}
+
 /* ---- refusals ---- */
 
 static void ids_and_lengths_out_of_range_are_named(void **state)
@@ -361,6 +383,7 @@ int main(void)
         cmocka_unit_test(a_prefix_computed_once_gives_the_bits_of_the_whole),
         cmocka_unit_test(padding_on_the_right_is_never_seen),
         cmocka_unit_test(taps_stand_side_by_side_and_layers_above_are_not_needed),
+        cmocka_unit_test(a_flag_stops_the_forward_and_leaves_the_model_usable),
         cmocka_unit_test(ids_and_lengths_out_of_range_are_named),
         cmocka_unit_test(weights_that_do_not_fit_the_config_are_named),
         cmocka_unit_test(a_directory_a_file_and_an_index_open_alike),

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -234,6 +235,51 @@ static void workers_of_other_hosts_are_left_alone(void **state)
     util_close(q);
 }
 
+static void who_left_while_the_queue_was_locked_is_charged_nothing(void **state)
+{
+    struct cf_queue *q = util_fresh(1);
+    struct cf_error err = {0};
+    struct cf_self self, worker;
+    struct cf_reaped n;
+    char path[4096];
+    int64_t w;
+
+    (void)state;
+    assert_int_equal(cf_self_open(&worker, util_dir, "b", "c", &err), CF_OK);
+    snprintf(path, sizeof path, "%s", worker.lock_path);
+    assert_int_equal(cf_self_open(&self, NULL, "b", "c", &err), CF_OK);
+    assert_int_equal(cf_queue_register(q, &worker.worker, &w, &err), CF_OK);
+    util_hold(q, w);
+    assert_int_equal(cf_queue_reap(q, &self.worker, &util_retry, &n, &err), CF_OK);
+    assert_int_equal(n.jobs, 0);
+    cf_self_leave(&worker);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(cf_queue_reap(q, &self.worker, &util_retry, &n, &err), CF_OK);
+    assert_int_equal(n.jobs, 1);
+    assert_int_equal(util_ask(q, "SELECT crashes FROM job"), 0);
+    assert_int_equal(util_ask(q, "SELECT releases FROM job"), 1);
+    assert_int_equal(access(path, F_OK), -1);
+    cf_self_close(&self);
+    util_close(q);
+}
+
+static void whoever_holds_a_shard_takes_over_from_other_hosts(void **state)
+{
+    struct cf_worker self = {.host = "h1", .boot_id = "boot1"};
+    struct cf_queue *q = util_fresh(1);
+    struct cf_error err = {0};
+    struct cf_reaped n;
+
+    (void)state;
+    util_hold(q, util_worker_of(q, "h2", "boot2", "/nowhere"));
+    util_close(q);
+    q = util_open((enum cf_queue_mode)(CF_QUEUE_WRITE | CF_QUEUE_SHARD));
+    assert_int_equal(cf_queue_reap(q, &self, &util_retry, &n, &err), CF_OK);
+    assert_int_equal(n.jobs, 1);
+    assert_int_equal(util_ask(q, "SELECT crashes FROM job"), 1);
+    util_close(q);
+}
+
 /* Claims k at a time and finishes them until nothing is left; tells each id by one write.
  */
 static void work(int fd, int k, int naps)
@@ -331,6 +377,8 @@ int main(void)
         cmocka_unit_test(a_worker_thought_dead_that_claims_again_can_still_die),
         cmocka_unit_test(a_reboot_or_a_slurm_restart_charges_nobody),
         cmocka_unit_test(workers_of_other_hosts_are_left_alone),
+        cmocka_unit_test(who_left_while_the_queue_was_locked_is_charged_nothing),
+        cmocka_unit_test(whoever_holds_a_shard_takes_over_from_other_hosts),
         cmocka_unit_test(four_processes_never_do_a_job_twice),
         cmocka_unit_test(random_kills_lose_no_job_and_leave_a_sound_file),
     };

@@ -494,6 +494,28 @@ static void t5_takes_taps_but_no_prefix(void **state)
     cf_dnn_close(dnn);
 }
 
+static void a_flag_stops_the_forward_and_leaves_the_model_usable(void **state)
+{
+    struct cf_dnn *dnn = open_dnn(1);
+    struct cf_encoder *e = open_tiny(dnn, 0);
+    const int32_t ids[2] = {1, 2};
+    const struct cf_enc_seq seq = {ids, NULL, 2};
+    struct cf_cancel cancel = {0};
+    struct cf_error err = {0};
+    float dst[2 * H];
+    const int last = L;
+
+    (void)state;
+    cf_encoder_cancel(e, &cancel);
+    cf_cancel_set(&cancel);
+    assert_int_equal(cf_encoder_forward(e, &seq, 1, &last, 1, dst, &err), CF_ECANCEL);
+    cf_encoder_cancel(e, NULL);
+    err = (struct cf_error){0};
+    assert_int_equal(cf_encoder_forward(e, &seq, 1, &last, 1, dst, &err), CF_OK);
+    cf_encoder_close(e);
+    cf_dnn_close(dnn);
+}
+
 /* ---- refusals ---- */
 
 static void ids_and_lengths_out_of_range_are_named(void **state)
@@ -591,6 +613,7 @@ int main(void)
         cmocka_unit_test(a_weight_that_is_no_number_is_an_error),
         cmocka_unit_test(t5_prompts_are_cut_and_ended_as_the_reference_does),
         cmocka_unit_test(t5_takes_taps_but_no_prefix),
+        cmocka_unit_test(a_flag_stops_the_forward_and_leaves_the_model_usable),
         cmocka_unit_test(ids_and_lengths_out_of_range_are_named),
         cmocka_unit_test(weights_and_configs_that_do_not_fit_are_named),
     };

@@ -340,6 +340,25 @@ static void a_large_image_is_scaled_down_while_it_is_decoded(void **state)
     free(image.rgb);
 }
 
+static void a_flag_stops_the_encoder(void **state)
+{
+    uint8_t *rgb = cf_calloc(512, 3 * 512, NULL);
+    const struct cf_image image = {.rgb = rgb, .w = 512, .h = 512, .stride = 3 * 512};
+    struct cf_cancel cancel = {0};
+    struct cf_error err = {0};
+    struct cf_blob blob = {0};
+    struct cf_webp w;
+
+    (void)state;
+    cf_webp_default(&w);
+    assert_int_equal(cf_webp_encode_until(&image, &w, &cancel, &blob, &err), CF_OK);
+    cf_blob_free(&blob);
+    cf_cancel_set(&cancel);
+    assert_int_equal(cf_webp_encode_until(&image, &w, &cancel, &blob, &err), CF_ECANCEL);
+    assert_null(blob.data);
+    cf_free(rgb);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -354,6 +373,7 @@ int main(void)
         cmocka_unit_test(a_huge_promise_is_refused_before_memory_is_asked_for),
         cmocka_unit_test(a_large_image_is_scaled_down_while_it_is_decoded),
         cmocka_unit_test(without_memory_nothing_is_left_behind),
+        cmocka_unit_test(a_flag_stops_the_encoder),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

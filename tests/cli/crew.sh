@@ -138,6 +138,13 @@ pinned() {
 case_ "each worker has processors of its own" pinned
 case_ "a bad output directory is an error before any work" \
     says 'code=' 73 cfgen-batch --db=max.sqlite --output=no/where --workers=2
-case_ "--workers and --shard contradict each other" \
-    says 'shard' 64 cfgen-batch --db=max.sqlite --workers=2 --shard=1
+shard() { # all of a crew on one shard, and nobody else beside them
+    cfgen-jobs init --db=s.sqlite && seq 1 40 | cfgen-jobs add --db=s.sqlite --format=text - &&
+        cfgen-jobs plan --db=s.sqlite --shards=2 --out=plan.sqlite &&
+        cfgen-batch --db=plan.sqlite --shard=0 --output=s --workers=2 --quiet &&
+        cfgen-batch --db=plan.sqlite --shard=1 --output=s --workers=2 --quiet &&
+        cfgen-jobs merge --db=s.sqlite plan-*.results.sqlite && sound s.sqlite &&
+        [ "$(ask s.sqlite 'SELECT count(*) FROM output')" -eq 40 ]
+}
+case_ "--workers of one shard share it" shard
 plan_

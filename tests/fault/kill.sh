@@ -24,6 +24,8 @@ killed() { # NAME OPTION...
     [ "$kills" -ge $((changes / every / 2)) ]
 }
 
-case_ "layout files: an undisturbed run is recorded" recorded files
-case_ "layout files: kill -9 at any change of the disk costs nothing" killed files
+for layout in files tar; do
+    case_ "layout $layout: an undisturbed run is recorded" recorded $layout --layout=$layout
+    case_ "layout $layout: kill -9 at any change of the disk costs nothing" killed $layout --layout=$layout
+done
 plan_

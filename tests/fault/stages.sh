@@ -44,28 +44,48 @@ for stage in webp file row; do
     case_ "SIGTERM while it stands at '$stage' with layout tar is answered in two seconds, uncharged" stop_at $stage tar
 done
 
-locked() { # another process holds the database for ever
-    local holder pid start ms
-    fresh || return 1
+# Another process holds the database until let_go.
+hold() {
     mkfifo hold && { sqlite3 q.sqlite <hold >held.log & holder=$!; } && exec 9>hold &&
         echo 'BEGIN EXCLUSIVE; SELECT 1;' >&9
     while ! [ -s held.log ]; do sleep 0.01; done
+}
+let_go() { exec 9>&-; wait $holder; rm -f hold held.log; }
+stopped() { # PID STATUS: how long it took from the signal on
+    local start ms
+    start=$(date +%s%N)
+    kill -TERM "$1"
+    rm -f reached
+    exits "$2" wait "$1" || return 1
+    ms=$((($(date +%s%N) - start) / 1000000))
+    echo "$ms ms"
+    [ $ms -lt 2000 ]
+}
+locked() { # before the first claim
+    local pid st
+    fresh && hold || return 1
     cfgen-batch --db=q.sqlite --output=img --quiet 2>err.log &
     pid=$!
     sleep 1
-    start=$(date +%s%N)
-    kill -TERM $pid
-    exits 75 wait $pid
-    ms=$?
-    [ $ms -eq 0 ] || { cat err.log; exec 9>&-; wait $holder; return 1; }
-    ms=$((($(date +%s%N) - start) / 1000000))
-    echo "$ms ms"
-    exec 9>&-
-    wait $holder
-    rm hold
-    [ $ms -lt 2000 ] && sound q.sqlite && [ "$(leases)" -eq 0 ] && [ "$(charged)" -eq 0 ] && finished
+    stopped $pid 75
+    st=$?
+    let_go
+    [ $st -eq 0 ] && sound q.sqlite && [ "$(leases)" -eq 0 ] && [ "$(charged)" -eq 0 ] && finished
+}
+locked_at_work() { # its leases cannot be given back, but the next worker knows that it left
+    local pid st
+    fresh || return 1
+    CFGEN_FAULT=pause:decode cfgen-batch --db=q.sqlite --output=img --quiet --grace=0 2>err.log &
+    pid=$!
+    arrives $pid && hold || return 1
+    stopped $pid 75
+    st=$?
+    let_go
+    [ $st -eq 0 ] && sound q.sqlite && [ "$(leases)" -gt 0 ] && finished && [ "$(charged)" -eq 0 ] &&
+        [ -z "$(find . -maxdepth 1 -name '.cfgen-worker-*')" ]
 }
 case_ "SIGTERM while another process holds the database is answered in two seconds" locked
+case_ "SIGTERM at work while another process holds the database is answered in two seconds, uncharged" locked_at_work
 
 robbed() { # taken back by force in the middle of an image
     local pid worker
@@ -100,10 +120,11 @@ not_numbers() {
 }
 case_ "a NaN is caught at its scale; no image is made" not_numbers
 
+memory_step=${CFGEN_FAULT_EVERY:-89}
 memory() { # the Nth request for memory is refused
     local n got ends=0
     fresh || return 1
-    for n in $(seq 1 "${CFGEN_FAULT_MEMORY:-211}" 4000); do
+    for n in $(seq 1 "$memory_step" 1100); do
         env CFGEN_FAULT=fail:memory="$n" cfgen-batch --db=q.sqlite --output=img --quiet --threads=1 2>err.log
         got=$?
         [ $got -eq 71 ] || [ $got -eq 0 ] || { echo "request $n: status $got"; cat err.log; return 1; }

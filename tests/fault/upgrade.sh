@@ -31,7 +31,7 @@ damaged() { # pages of the middle overwritten
     [ $? -eq 65 ] && grep -q d.sqlite d.log || { cat d.log; return 1; }
 }
 older() {
-    sqlite3 old.sqlite <"$src/tests/data/queue-1.0.sql" && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
+    sqlite3 old.sqlite <"$src/tests/data/queue-1000.sql" && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
         says 'cfgen-jobs migrate' 78 cfgen-jobs status --db=old.sqlite && [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -eq 1000 ] &&
         cfgen-batch --db=old.sqlite --output=img --quiet --max-jobs=1 && sound old.sqlite && cfgen-jobs check --db=old.sqlite &&
         [ "$(sqlite3 old.sqlite 'PRAGMA user_version')" -gt 1000 ] &&

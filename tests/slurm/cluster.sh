@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # cluster.sh - a Slurm of our own: a controller and two nodes of one processor each, on this
 # host and its loopback alone; sourced by bash.
 #
@@ -115,7 +116,7 @@ SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 ReturnToService=2
 KillWait=8
-SlurmdTimeout=15
+SlurmdTimeout=10
 SchedulerTimeSlice=5
 SchedulerParameters=sched_interval=2,sched_min_interval=0,bf_interval=2
 PreemptType=preempt/partition_prio
@@ -172,6 +173,7 @@ cluster_stop()
     [ -n "$cluster_dir" ] || return 0
     for name in n1 n2 slurmctld munged; do
         [ -z "${cluster_pid[$name]-}" ] || kill "${cluster_pid[$name]}" 2>/dev/null
+        unset "cluster_pid[$name]"
     done
     await 10 cluster_gone || for pid in $(cluster_processes); do
         kill -KILL "$pid" 2>/dev/null
