@@ -43,8 +43,8 @@ EXTRA_DIST += %D%/data/README.md %D%/data/PartiPrompts.tsv
 dist_noinst_SCRIPTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
 EXTRA_DIST += %D%/cli/jobs_test_lib.sh
 TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
-dist_noinst_SCRIPTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh
-TESTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh
+dist_noinst_SCRIPTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh %D%/cli/completion.sh
+TESTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh %D%/cli/completion.sh
 
 check_PROGRAMS += %D%/cache_test
 TESTS += %D%/cache_test
