@@ -68,16 +68,22 @@ static enum cf_status queue_id(struct cf_queue *q, char id[33], struct cf_error 
     return cf_db_meta(q->db, "main", "queue_id", id, 33, err);
 }
 
-/* The index makes a shard's start read its own rows and not the whole plan. Literals,
- * because an index holds no parameters. */
+/* Prompts that have jobs are dealt out in turn, in the order of their ids: whichever are
+ * left of a queue, and whatever ids its negative texts took, no shard has more than one
+ * prompt more than another. */
 static enum cf_status partition(struct cf_copy *c, int shards, struct cf_error *err)
 {
-    char text[640];
+    char text[900];
 
     snprintf(text, sizeof text,
-             "CREATE INDEX main.job_shard ON job(prompt_id %% %d);"
+             "CREATE TABLE main.share(prompt_id INTEGER PRIMARY KEY, shard INTEGER NOT"
+             " NULL) STRICT;"
+             "INSERT INTO main.share(prompt_id, shard)"
+             " SELECT prompt_id, (row_number() OVER (ORDER BY prompt_id) - 1) %% %d"
+             " FROM (SELECT DISTINCT prompt_id FROM main.job);"
+             "CREATE INDEX main.share_shard ON share(shard);"
              "CREATE TEMP TABLE size AS SELECT count(*) AS n FROM main.job"
-             " GROUP BY prompt_id %% %d;"
+             " JOIN main.share USING(prompt_id) GROUP BY shard;"
              "INSERT INTO main.meta(key, value)"
              " SELECT 'plan_smallest', CAST(iif(count(*) < %d, 0, min(n)) AS TEXT)"
              " FROM size UNION ALL"
@@ -85,7 +91,7 @@ static enum cf_status partition(struct cf_copy *c, int shards, struct cf_error *
              " UNION ALL"
              " SELECT 'plan_jobs', CAST(coalesce(sum(n), 0) AS TEXT) FROM size UNION ALL"
              " SELECT 'plan_shards', '%d'",
-             shards, shards, shards, shards);
+             shards, shards, shards);
     return cf_sql_exec(c->db, text, err);
 }
 
@@ -100,7 +106,7 @@ static enum cf_status fill(struct cf_copy *c, int shards, const char *queue,
     CF_TRY(cf_copy_meta(c, "created_at", "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", err));
     CF_TRY(cf_copy_meta(c, "plan_id", "lower(hex(randomblob(16)))", err));
     CF_TRY(cf_copy_meta(c, "plan_queue", quoted, err));
-    CF_TRY(cf_copy_meta(c, "plan_partition", "'prompt_id % N'", err));
+    CF_TRY(cf_copy_meta(c, "plan_partition", "'prompts in turn'", err));
     CF_TRY(cf_copy_meta(c, "plan_tar",
                         "(SELECT coalesce(max(number) + 1, 0) FROM src.tar)", err));
     CF_TRY(partition(c, shards, err));

@@ -80,10 +80,11 @@ static char *results_path(const char *plan, int shard, const char *results,
 static enum cf_status fill(struct cf_copy *c, const struct cf_plan_info *info, int shard,
                            struct cf_error *err)
 {
-    char condition[48], text[800];
+    char condition[80], text[800];
     int64_t base, width;
 
-    snprintf(condition, sizeof condition, "prompt_id %% %d = %d", info->shards, shard);
+    snprintf(condition, sizeof condition,
+             "prompt_id IN (SELECT prompt_id FROM src.share WHERE shard = %d)", shard);
     CF_TRY(cf_copy_jobs(c, condition, err));
     CF_TRY(cf_db_meta_int(c->db, "src", "plan_tar", 0, CF_TAR_NUMBERS, &base, err));
     width = (CF_TAR_NUMBERS - base) / info->shards;

@@ -36,6 +36,7 @@ static void split(int prompts, int shards)
     assert_int_equal(cf_plan_read(at("plan.sqlite"), &info, NULL), CF_OK);
     assert_int_equal(info.jobs, prompts * 4);
     assert_int_equal(info.shards, shards);
+    assert_true(info.largest - info.smallest <= 4); /* the seeds of one prompt */
     for (int i = 0; i < shards; i++) {
         struct cf_shard s;
         int64_t n;
