@@ -51,7 +51,7 @@ calibrate()
 }
 
 # Four prompts for each shard, variants by seed, so that shard I needs WORK[I] seconds.
-# Prompt P, counted from 1, is in shard P mod N: the rule of a plan.
+# Prompts are dealt out to the shards in turn: the rule of a plan.
 fill()
 {
     local work=(5 5 5 5 15 1)
@@ -60,7 +60,7 @@ fill()
             BEGIN { split(work, w, " ") }
             NR > 4 * n { exit }
             { gsub(/["\\]/, "\\\\&")
-              printf "{\"prompt\":\"%s\",\"seeds\":\"0..%d\"}\n", $0, w[NR % n + 1] / image / 4 }' >jobs.jsonl &&
+              printf "{\"prompt\":\"%s\",\"seeds\":\"0..%d\"}\n", $0, w[(NR - 1) % n + 1] / image / 4 }' >jobs.jsonl &&
         cfgen-jobs add --db=all.sqlite jobs.jsonl && sqlite3 all.sqlite '.backup alone.sqlite'
 }
 
