@@ -8,6 +8,7 @@
 #include "jobs/cmd.h"
 #include "jobs/detail.h"
 #include "jobs/part.h"
+#include "jobs/states.h"
 
 enum { FORMAT = CF_CMD_OWN, BATCH, TIMES };
 enum form { JSONL, CSV, SQLITE };

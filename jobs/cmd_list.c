@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/parse.h"
 #include "jobs/cmd.h"
 #include "jobs/db.h"
 #include "jobs/detail.h"
+#include "jobs/states.h"
 
 enum { JSON = CF_CMD_OWN, BATCH, CODE, PROMPT_SHOWN = 60 };
 

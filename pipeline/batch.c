@@ -5,7 +5,6 @@
 #include "pipeline/batch.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 

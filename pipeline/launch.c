@@ -1,12 +1,10 @@
 #include "pipeline/launch.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/team.h"
 #include "jobs/self.h"
 #include "pipeline/crew.h"

@@ -1,6 +1,5 @@
 #include "pipeline/stop.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
