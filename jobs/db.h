@@ -84,10 +84,6 @@ enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *ou
                               const char *code, const char *message, const char *stage_ms,
                               struct cf_error *err);
 
-/* Give up a lease: CF_ELOST when the token is not the one stored. */
-enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
-                             struct cf_error *err);
-
 /* text: an UPDATE of job where its id is ?1. */
 enum cf_status cf_job_set(struct cf_queue *q, int64_t id, const char *text,
                           struct cf_error *err);
@@ -105,13 +101,6 @@ enum cf_status cf_failure_put(struct cf_queue *q, int64_t job_id, const char *co
  * that is not registered. */
 enum cf_status cf_worker_lives(struct cf_queue *q, int64_t worker_id,
                                struct cf_error *err);
-
-/* Take back every lease of a worker inside the caller's transaction. charge: crashes + 1
- * and CRASH_LOOP at the limit; else a release. why goes into the history; *reaped
- * grows by the jobs. */
-enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
-                                  const char *why, const struct cf_retry *retry,
-                                  struct cf_reaped *reaped, struct cf_error *err);
 
 /* Whether the lock file of a worker of this host has no owner any more. An unreadable
  * file says nothing, and then the worker is taken to live. */

@@ -11,8 +11,9 @@ static enum cf_status lost(const struct cf_job *job, struct cf_error *err)
                    (long long)job->id);
 }
 
-enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
-                             struct cf_error *err)
+/* CF_ELOST when the token is not the one stored. */
+static enum cf_status lease_drop(struct cf_queue *q, const struct cf_job *job,
+                                 struct cf_error *err)
 {
     enum cf_status st;
     struct cf_sql s;
@@ -148,7 +149,7 @@ static enum cf_status finish_one(struct cf_queue *q, struct cf_finished *f,
                                  struct cf_error *err)
 {
     struct cf_error lost = {0};
-    enum cf_status st = cf_lease_drop(q, f->job, &lost);
+    enum cf_status st = lease_drop(q, f->job, &lost);
 
     f->lost = st == CF_ELOST;
     if (f->lost)
@@ -270,7 +271,7 @@ static enum cf_status charge(struct cf_queue *q, const struct cf_job *job,
     const char *code = cf_status_name(why->status);
     int attempts, limit;
 
-    CF_TRY(cf_lease_drop(q, job, err));
+    CF_TRY(lease_drop(q, job, err));
     CF_TRY(charged(q, job->id, retry, &attempts, &limit, err));
     *final = !cf_status_retryable(why->status) || attempts + 1 >= limit;
     CF_TRY(cf_job_set(
@@ -308,7 +309,7 @@ enum cf_status cf_queue_release(struct cf_queue *q, const struct cf_job *job,
 
     CF_TRY(cf_queue_writable(q, err));
     CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_drop(q, job, err);
+    st = lease_drop(q, job, err);
     if (st == CF_OK)
         st = cf_job_set(q, job->id,
                         "UPDATE job SET state = 0, releases = releases + 1 WHERE id = ?1",

@@ -165,7 +165,7 @@ enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
 
 /* Many finished jobs in one transaction, one sync of the disk for all. lost is set where
  * the lease went to somebody else; the others count. tar, where it is not NULL, says how
- * far the worker's tar shard counts from now on (jobs/tars.h): in the same transaction,
+ * far the worker's tar counts from now on (jobs/tars.h): in the same transaction,
  * so that a row and its bytes in the tar are one fact. CF_ELOST as the result when the
  * tar went to somebody else: then nothing was written. */
 struct cf_finished {
@@ -200,7 +200,8 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
  * Of workers on other hosts the watch tells (cf_queue_watch); without one they are left
- * alone, but for the result file of a shard: whoever holds its lock takes over at once. */
+ * alone, but for the result file of a shard: whoever holds its lock takes over at once.
+ */
 struct cf_reaped {
     int jobs;   /* taken back, or failed for good */
     int failed; /* of these: with CRASH_LOOP */

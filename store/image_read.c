@@ -183,12 +183,3 @@ enum cf_status cf_image_look(const char *root, const char *path, int64_t offset,
 {
     return find(root, path, offset, bytes, NULL, err);
 }
-
-enum cf_status cf_tar_read(const char *root, const char *path, int64_t offset,
-                           int64_t bytes, struct cf_blob *blob, struct cf_error *err)
-{
-    *blob = (struct cf_blob){0};
-    if (!is_tar_path(path))
-        return cf_fail(err, CF_EFORMAT, "path '%.80s': expected NNNNN.tar", path);
-    return cf_image_read(root, path, offset, bytes, blob, err);
-}
