@@ -64,11 +64,10 @@ enum cf_status cf_migrate(struct cf_queue *q, int version, struct cf_error *err)
 enum cf_status cf_queue_migrate(const char *path, bool unsafe_shared,
                                 struct cf_migrated *m, struct cf_error *err)
 {
-    int mode = CF_QUEUE_WRITE | (unsafe_shared ? CF_QUEUE_UNSAFE_SHARED : 0);
     struct cf_queue *q;
 
     *m = (struct cf_migrated){CF_SCHEMA_VERSION, CF_SCHEMA_VERSION, NULL};
-    CF_TRY(cf_queue_open(&q, path, (enum cf_queue_mode)mode, err));
+    CF_TRY(cf_queue_open(&q, path, cf_queue_mode(CF_QUEUE_WRITE, unsafe_shared), err));
     if (q->old_version) {
         m->from = q->old_version;
         m->backup = q->backup;

@@ -49,6 +49,13 @@ enum cf_queue_mode {
                             log with shared memory, so it may lie on any file system */
 };
 
+/* mode, with CF_QUEUE_UNSAFE_SHARED where the user says so. */
+static inline enum cf_queue_mode cf_queue_mode(enum cf_queue_mode mode,
+                                               bool unsafe_shared)
+{
+    return unsafe_shared ? (enum cf_queue_mode)(mode | CF_QUEUE_UNSAFE_SHARED) : mode;
+}
+
 /* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is
  * not ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout.
  * Never writes to a file that is not ours. One of an older schema is brought up to date

@@ -65,8 +65,7 @@ enum cf_status cf_source_open(struct cf_source *s, const struct cf_batch_options
                        o->db, plan.shards, plan.shards - 1);
     } else {
         s->db = o->db;
-        s->mode = (enum cf_queue_mode)(
-            CF_QUEUE_WRITE | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
+        s->mode = cf_queue_mode(CF_QUEUE_WRITE, o->unsafe_shared_db);
     }
     return dir_of(&s->dir, o->db, err);
 }
