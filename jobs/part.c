@@ -27,7 +27,7 @@ enum cf_status cf_part_open(struct cf_part *p, const char *target, const char *n
 
     umask(mask);
     *p = (struct cf_part){.target = target};
-    p->path = name ? cf_strdup(name, err) : cf_format(err, "%s.XXXXXX", target);
+    p->path = name ? cf_strdup(name, err) : cf_format(err, "%s.part-XXXXXX", target);
     if (!p->path)
         return CF_ENOMEM;
     fd = make(p, name != NULL);

@@ -96,7 +96,7 @@ static void a_backup_that_is_there_stays_as_it_is(void **state)
     fclose(f);
 }
 
-/* A file name has at most 255 bytes: 240 leave room for SQLite's, not for a backup. */
+/* A file name has at most 255 bytes: 240 leave room for those of SQLite, not for a part. */
 static void without_room_for_the_backup_nothing_is_changed(void **state)
 {
     char name[512];
