@@ -83,6 +83,10 @@ void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel);
  * nothing has matches nothing. */
 enum cf_status cf_queue_where(struct cf_queue *q, const char *condition,
                               struct cf_error *err);
+/* The first of these conditions whose batch or recipe the queue does not have (KEY=VALUE
+ * in text, at most size bytes), "" where there is none: a slip of the pen, perhaps. */
+enum cf_status cf_queue_where_unknown(struct cf_queue *q, char *text, size_t size,
+                                      struct cf_error *err);
 /* Jobs in READY and DELAYED that match: what this connection may still claim. */
 enum cf_status cf_queue_due(struct cf_queue *q, int64_t *n, struct cf_error *err);
 
@@ -200,7 +204,8 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
  * Of workers on other hosts the watch tells (cf_queue_watch); without one they are left
- * alone, but for the result file of a shard: whoever holds its lock takes over at once. */
+ * alone, but for the result file of a shard: whoever holds its lock takes over at once.
+ */
 struct cf_reaped {
     int jobs;   /* taken back, or failed for good */
     int failed; /* of these: with CRASH_LOOP */

@@ -237,6 +237,8 @@ static enum cf_status count_work(struct batch *b, struct cf_error *err)
     int64_t n;
 
     CF_TRY(cf_queue_due(b->queue, &n, err));
+    if (!b->shift.o->share)
+        CF_TRY(cf_shift_slips(b->queue, b->shift.o, b->shift.log, err));
     atomic_store(&b->progress.total, (long)(most && n > most ? most : n));
     return CF_OK;
 }

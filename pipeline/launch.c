@@ -13,6 +13,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/exclusive.h"
 #include "pipeline/loaded.h"
+#include "pipeline/shift.h"
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
 
@@ -107,6 +108,8 @@ static enum cf_status count_work(struct launch *l, struct cf_error *err)
         st = cf_queue_where(q, o->where[i], err);
     if (st == CF_OK)
         st = cf_queue_due(q, &n, err);
+    if (st == CF_OK)
+        st = cf_shift_slips(q, o, l->log, err);
     cf_queue_close(q);
     if (o->max_jobs && n > o->max_jobs)
         n = o->max_jobs;

@@ -25,6 +25,9 @@ static enum cf_status dir_of(char **dir, const char *path, struct cf_error *err)
 {
     char *real = realpath(path, NULL), *slash;
 
+    if (!real && errno == ENOENT)
+        return cf_fail(err, CF_ENOENT,
+                       "%s: there is no such queue: cfgen-jobs init makes one", path);
     if (!real)
         return cf_fail_errno(err, errno, "%s", path);
     slash = strrchr(real, '/');
