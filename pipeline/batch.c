@@ -171,7 +171,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     if (!b->root)
         return CF_ENOMEM;
     b->shift.root = b->root;
-    CF_TRY(cf_arrange_layout(b->queue, o->layout, &layout, err));
+    CF_TRY(cf_arrange_layout(b->queue, o->layout, b->source.planned, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
     CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
     return b->shift.in_tars ? cf_arrange_owner(b->queue, b->root, err) : CF_OK;
