@@ -151,7 +151,7 @@ sharded() {
 case_ "three shards, merged, are what one queue comes to" sharded
 case_ "a plan without a shard is refused, and the message says how to name one" says '--shard=0 to --shard=2' 78 work --db=q.plan --output=q
 case_ "another number of shards than the plan's is refused" says 'has 3 shards' 78 work --db=q.plan --shard=1/4 --output=q
-case_ "a shard that the plan does not have is refused" says 'shards 0..2' 65 work --db=q.plan --shard=3 --output=q
+case_ "a shard that the plan does not have is refused" says 'shards 0..2' 64 work --db=q.plan --shard=3 --output=q
 case_ "results without a shard make no sense" says 'needs --shard' 64 work --db=q.sqlite --results=x
 
 # ---- told to stop ----
