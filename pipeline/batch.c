@@ -92,13 +92,24 @@ static void leave(struct batch *b)
 
 /* ---- how it stands ---- */
 
+static void stages_of(const struct cf_tally *t, double ms[CF_NSTAGE])
+{
+    ms[CF_STAGE_ENCODE] = t->encode_ms;
+    ms[CF_STAGE_GENERATE] = t->generate_ms;
+    ms[CF_STAGE_DECODE] = t->decode_ms;
+    ms[CF_STAGE_WEBP] = t->webp_ms;
+    ms[CF_STAGE_FILE] = t->file_ms;
+    ms[CF_STAGE_ROW] = t->row_ms;
+}
+
 /* One of a crew does what the crew is told, and says how far it is. */
 static void tick_crew(struct batch *b, const struct cf_tally *t)
 {
     struct cf_crew_share *share = b->shift.o->share;
     struct cf_crew_slot *slot = &share->slot[b->shift.o->index];
-    const double ms[CF_NSTAGE] = {t->encode_ms, t->generate_ms, t->decode_ms,
-                                  t->webp_ms,   t->file_ms,     t->row_ms};
+    double ms[CF_NSTAGE];
+
+    stages_of(t, ms);
 
     atomic_store(&slot->done, t->done);
     atomic_store(&slot->failed, t->failed);
@@ -145,6 +156,12 @@ static void tick(void *ctx, bool now)
     atomic_store(&b->progress.done, t.done);
     atomic_store(&b->progress.failed, t.failed);
     cf_progress_tick(&b->progress, now);
+    if (now) {
+        double ms[CF_NSTAGE];
+
+        stages_of(&t, ms);
+        cf_progress_stages(&b->progress, ms);
+    }
     if (s->o->share)
         tick_crew(b, &t);
     if (cf_statusfile_due(&b->status))

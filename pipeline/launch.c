@@ -159,6 +159,8 @@ static void tick(void *ctx, struct cf_crew_share *share, bool now)
     atomic_store(&l->progress.done, sum.done);
     atomic_store(&l->progress.failed, sum.failed);
     cf_progress_tick(&l->progress, now);
+    if (now)
+        cf_progress_stages(&l->progress, sum.stage_ms);
     if (cf_statusfile_due(&l->status))
         tell(l, share, atomic_load(&share->stop) ? "stopping" : "running", 0);
 }
