@@ -98,8 +98,12 @@ enum cf_status cf_parse_int(const char *s, int lo, int hi, int *out, const char 
 enum cf_status cf_parse_auto(const char *s, int hi, int *out, const char *what,
                              struct cf_error *err)
 {
+    struct cf_error why = {0};
+
     *out = 0;
-    return strcmp(s, "auto") == 0 ? CF_OK : cf_parse_int(s, 1, hi, out, what, err);
+    if (strcmp(s, "auto") == 0 || cf_parse_int(s, 1, hi, out, what, &why) == CF_OK)
+        return CF_OK;
+    return cf_fail(err, why.status, "%s, or auto", why.msg);
 }
 
 enum cf_status cf_parse_u64(const char *s, uint64_t *out, const char *what,

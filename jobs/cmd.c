@@ -42,8 +42,9 @@ int cf_cmd_next(struct cf_call *call, const char **value)
 enum cf_status cf_cmd_open(struct cf_call *call, enum cf_queue_mode mode, int lo, int hi)
 {
     if (call->n < lo)
-        return cf_fail(&call->err, CF_EUSAGE, "an operand is missing: %s",
-                       call->cmd->args);
+        return cf_fail(&call->err, CF_EUSAGE, "an operand is missing: %s%s",
+                       call->cmd->args,
+                       *call->cmd->args == '[' ? ", or an option that names jobs" : "");
     if (hi >= 0 && call->n > hi)
         return cf_fail(&call->err, CF_EUSAGE, "unexpected operand '%.80s'",
                        call->operand[hi]);

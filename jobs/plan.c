@@ -176,6 +176,9 @@ enum cf_status cf_plan_read(const char *path, struct cf_plan_info *info,
     memset(info, 0, sizeof *info);
     if (!err)
         err = &local;
+    if (stat(path, &sb) != 0 && errno == ENOENT)
+        return cf_fail(err, CF_ENOENT,
+                       "%s: there is no such plan: cfgen-jobs plan makes one", path);
     if (stat(path, &sb) != 0)
         return cf_fail_errno(err, errno, "%s", path);
     if (!S_ISREG(sb.st_mode) || sb.st_size == 0)

@@ -305,8 +305,12 @@ static enum cf_status connect_to(struct cf_queue *q, bool may_create, bool anywh
     struct stat sb;
 
     if (stat(q->path, &sb) != 0) {
-        if (errno != ENOENT || !may_create)
+        if (errno != ENOENT)
             return cf_fail_errno(err, errno, "database");
+        if (!may_create)
+            return cf_fail(err, CF_ENOENT,
+                           "there is no such queue: cfgen-jobs init "
+                           "makes one");
         there = false;
     } else if (!S_ISREG(sb.st_mode)) {
         return cf_fail(err, CF_EFORMAT, "not a regular file");

@@ -90,6 +90,10 @@ void cf_queue_cancel(struct cf_queue *q, struct cf_cancel *cancel);
  * nothing has matches nothing. */
 enum cf_status cf_queue_where(struct cf_queue *q, const char *condition,
                               struct cf_error *err);
+/* The first of these conditions whose batch or recipe the queue does not have (KEY=VALUE
+ * in text, at most size bytes), "" where there is none: a slip of the pen, perhaps. */
+enum cf_status cf_queue_where_unknown(struct cf_queue *q, char *text, size_t size,
+                                      struct cf_error *err);
 /* Jobs in READY and DELAYED that match: what this connection may still claim. */
 enum cf_status cf_queue_due(struct cf_queue *q, int64_t *n, struct cf_error *err);
 

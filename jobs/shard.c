@@ -151,8 +151,9 @@ static enum cf_status in_range(int shard, const struct cf_plan_info *info,
 {
     if (shard >= 0 && shard < info->shards)
         return CF_OK;
-    return cf_fail(err, CF_ERANGE, "%s %d: the plan has shards 0..%d", from, shard,
-                   info->shards - 1);
+    return cf_fail(err, CF_EUSAGE,
+                   "%s %d: the plan has shards 0..%d, as tasks 0-%d of an array", from,
+                   shard, info->shards - 1, info->shards - 1);
 }
 
 enum cf_status cf_shard_open(struct cf_shard *s, const char *plan, int shard,

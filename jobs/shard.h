@@ -51,7 +51,7 @@ struct cf_shard {
 
 /* results NULL: beside the plan, PLAN-NNNNN.results.sqlite (PLAN without its .sqlite or
  * .db, NNNNN the shard). Makes the file when it is missing, in one step: a half-made one
- * is never seen. CF_EBUSY when another process works on this shard; CF_ERANGE for a
+ * is never seen. CF_EBUSY when another process works on this shard; CF_EUSAGE for a
  * shard the plan does not have; CF_EMISMATCH when the file belongs to another plan or
  * shard. Children made by fork share the lock, which is the file RESULTS.lock; it stays
  * there. */
@@ -60,8 +60,8 @@ enum cf_status cf_shard_open(struct cf_shard *s, const char *plan, int shard,
 void cf_shard_close(struct cf_shard *s); /* zeroed with lock_fd -1 is fine */
 
 /* The shard that text means: "3", "3/64" (64 must be what the plan says: CF_ECONFIG)
- * or "auto" (cf_shard_rank). CF_EUSAGE for anything else, CF_ERANGE for a shard the plan
- * does not have. */
+ * or "auto" (cf_shard_rank). CF_EUSAGE for anything else and for a shard the plan does
+ * not have. */
 enum cf_status cf_shard_parse(const char *text, const struct cf_plan_info *plan,
                               int *shard, struct cf_error *err);
 

@@ -73,15 +73,50 @@ static enum cf_status find_open(struct cf_queue *q, int after, struct cf_tar_mar
     return st;
 }
 
-/* The first number after our own that no tar of a merged shard has. */
+/* The first number from ?1 on, and after our own, that no tar of a merged shard has. */
 static const char next_number[] =
-    "WITH own(n) AS (SELECT coalesce(max(number) + 1, 0) FROM tar WHERE origin IS NULL),"
+    "WITH own(n) AS (SELECT max(?1, coalesce(max(number) + 1, 0)) FROM tar"
+    " WHERE origin IS NULL),"
     " free(n) AS (SELECT n FROM own UNION SELECT number + 1 FROM tar)"
     " SELECT min(n) FROM free WHERE n >= (SELECT n FROM own)"
     " AND n NOT IN (SELECT number FROM tar)";
 
-static enum cf_status make_new(struct cf_queue *q, struct cf_tar_mark *tar,
-                               struct cf_error *err)
+/* What a caller knows of the files. */
+struct files {
+    bool (*there)(const void *ctx, int number);
+    const void *ctx;
+};
+
+static enum cf_status number_from(struct cf_queue *q, int64_t *next, struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+    bool row = false;
+
+    st = cf_sql_open(&s, q->db, next_number, err);
+    if (st == CF_OK) {
+        cf_sql_int(&s, 1, *next);
+        st = cf_sql_step(&s, &row, err);
+    }
+    if (st == CF_OK && row)
+        *next = cf_sql_col_int(&s, 0);
+    cf_sql_close(&s);
+    return st;
+}
+
+static enum cf_status free_number(struct cf_queue *q, const struct files *f, int64_t end,
+                                  int64_t *next, struct cf_error *err)
+{
+    CF_TRY(number_from(q, next, err));
+    while (*next < end && f->there && f->there(f->ctx, (int)*next)) {
+        ++*next;
+        CF_TRY(number_from(q, next, err));
+    }
+    return CF_OK;
+}
+
+static enum cf_status make_new(struct cf_queue *q, const struct files *f,
+                               struct cf_tar_mark *tar, struct cf_error *err)
 {
     int64_t first, end, next;
     enum cf_status st;
@@ -89,8 +124,8 @@ static enum cf_status make_new(struct cf_queue *q, struct cf_tar_mark *tar,
     bool found;
 
     CF_TRY(numbers(q, &first, &end, err));
-    CF_TRY(cf_sql_int64(q->db, next_number, &next, err));
-    next = next < first ? first : next;
+    next = first;
+    CF_TRY(free_number(q, f, end, &next, err));
     if (next >= end)
         return cf_fail(err, CF_ECONFIG,
                        "%s: all %" PRId64 " numbers of tars from %" PRId64
@@ -125,22 +160,24 @@ static enum cf_status hold(struct cf_queue *q, int64_t worker_id,
     return st;
 }
 
-static enum cf_status take(struct cf_queue *q, int64_t worker_id, int after, bool make,
-                           struct cf_tar_mark *tar, bool *found, struct cf_error *err)
+/* f NULL: never a new one. */
+static enum cf_status take(struct cf_queue *q, int64_t worker_id, int after,
+                           const struct files *f, struct cf_tar_mark *tar, bool *found,
+                           struct cf_error *err)
 {
     CF_TRY(cf_worker_lives(q, worker_id, err));
     CF_TRY(let_go(q, worker_id, err));
     CF_TRY(find_open(q, after, tar, found, err));
-    if (!*found && !make)
+    if (!*found && !f)
         return CF_OK;
     if (!*found)
-        CF_TRY(make_new(q, tar, err));
+        CF_TRY(make_new(q, f, tar, err));
     return hold(q, worker_id, tar, err);
 }
 
 static enum cf_status take_one(struct cf_queue *q, int64_t worker_id, int after,
-                               bool make, struct cf_tar_mark *tar, bool *found,
-                               struct cf_error *err)
+                               const struct files *f, struct cf_tar_mark *tar,
+                               bool *found, struct cf_error *err)
 {
     enum cf_status st;
 
@@ -148,23 +185,26 @@ static enum cf_status take_one(struct cf_queue *q, int64_t worker_id, int after,
     *found = false;
     CF_TRY(cf_queue_writable(q, err));
     CF_TRY(cf_sql_begin(q->db, err));
-    st = take(q, worker_id, after, make, tar, found, err);
+    st = take(q, worker_id, after, f, tar, found, err);
     return cf_sql_end(q->db, st, err);
 }
 
 enum cf_status cf_queue_tar_take(struct cf_queue *q, int64_t worker_id, int after,
-                                 struct cf_tar_mark *tar, struct cf_error *err)
+                                 bool (*there)(const void *ctx, int number),
+                                 const void *ctx, struct cf_tar_mark *tar,
+                                 struct cf_error *err)
 {
+    const struct files f = {there, ctx};
     bool found;
 
-    return take_one(q, worker_id, after, true, tar, &found, err);
+    return take_one(q, worker_id, after, &f, tar, &found, err);
 }
 
 enum cf_status cf_queue_tar_left(struct cf_queue *q, int64_t worker_id, int after,
                                  struct cf_tar_mark *tar, bool *found,
                                  struct cf_error *err)
 {
-    return take_one(q, worker_id, after, false, tar, found, err);
+    return take_one(q, worker_id, after, NULL, tar, found, err);
 }
 
 static enum cf_status lost(const struct cf_queue *q, const struct cf_tar_mark *tar,

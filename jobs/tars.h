@@ -27,10 +27,15 @@ struct cf_tar_mark {
 
 /* An open tar that no living worker holds, lowest number first and above `after` (0 at
  * first: the caller passes the number + 1 of one whose file turned out to be locked),
- * else a new one with the next number. It is this worker's until unregister or reap.
- * CF_ECONFIG when the numbers are used up. */
+ * else a new one with the next number of which there(ctx, number) does not find files:
+ * those of a number without a row were counted by records that were lost (a result file
+ * that was deleted, a queue restored from a backup), and by what was merged from these.
+ * It is this worker's until unregister or reap. CF_ECONFIG when the numbers are used up.
+ */
 enum cf_status cf_queue_tar_take(struct cf_queue *q, int64_t worker_id, int after,
-                                 struct cf_tar_mark *tar, struct cf_error *err);
+                                 bool (*there)(const void *ctx, int number),
+                                 const void *ctx, struct cf_tar_mark *tar,
+                                 struct cf_error *err);
 
 /* The same, but never a new one: *found is false where there is none. To end what others
  * left open, once the queue is drained. */

@@ -4,6 +4,7 @@
  * the order of the claim, so they cost what lies before the first match. */
 #include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -84,6 +85,41 @@ enum cf_status cf_queue_where(struct cf_queue *q, const char *condition,
     else
         q->where[q->n_where++] = w;
     return st;
+}
+
+static enum cf_status is_known(struct cf_queue *q, const struct cf_where *w, bool *known,
+                               struct cf_error *err)
+{
+    enum cf_status st;
+    struct cf_sql s;
+
+    st =
+        cf_sql_open(&s, q->db,
+                    w->kind == BATCH ? "SELECT 1 FROM batch WHERE name = ?1"
+                                     : "SELECT 1 FROM recipe WHERE sha256 GLOB ?1 || '*'",
+                    err);
+    if (st == CF_OK) {
+        cf_sql_str(&s, 1, w->value);
+        st = cf_sql_step(&s, known, err);
+    }
+    cf_sql_close(&s);
+    return st;
+}
+
+enum cf_status cf_queue_where_unknown(struct cf_queue *q, char *text, size_t size,
+                                      struct cf_error *err)
+{
+    *text = '\0';
+    for (size_t i = 0; i < q->n_where && !*text; i++) {
+        const struct cf_where *w = &q->where[i];
+        bool known = true;
+
+        if (w->kind == BATCH || w->kind == RECIPE)
+            CF_TRY(is_known(q, w, &known, err));
+        if (!known)
+            snprintf(text, size, "%s=%s", kind[w->kind].key, w->value);
+    }
+    return CF_OK;
 }
 
 char *cf_where_sql(const struct cf_queue *q, struct cf_error *err)

@@ -5,28 +5,29 @@
 #include "store/owner.h"
 
 /* What to choose where nothing is known yet. */
-static enum cf_status wish(struct cf_queue *q, enum cf_layout asked,
+static enum cf_status wish(struct cf_queue *q, enum cf_layout asked, int64_t planned,
                            enum cf_layout *layout, struct cf_error *err)
 {
     struct cf_counts c;
-    int64_t n = 0;
+    int64_t n = planned;
 
     CF_TRY(cf_queue_counts(q, &c, err));
-    for (int i = 0; i < CF_NJOBSTATE; i++)
+    for (int i = 0; i < CF_NJOBSTATE && !planned; i++)
         n += c.n[i];
     *layout = c.n[CF_JOB_DONE] ? CF_LAYOUT_FILES : cf_layout_choose(asked, n);
     return CF_OK;
 }
 
 enum cf_status cf_arrange_layout(struct cf_queue *q, enum cf_layout asked,
-                                 enum cf_layout *layout, struct cf_error *err)
+                                 int64_t planned, enum cf_layout *layout,
+                                 struct cf_error *err)
 {
     char *kept = NULL;
     enum cf_status st;
 
     CF_TRY(cf_queue_recall(q, "layout", &kept, err));
     if (!kept) {
-        CF_TRY(wish(q, asked, layout, err));
+        CF_TRY(wish(q, asked, planned, layout, err));
         CF_TRY(cf_queue_remember(q, "layout", cf_layout_name(*layout), &kept, err));
     }
     st = cf_layout_parse(kept, layout, "the layout kept in the queue", err);

@@ -94,13 +94,24 @@ static void leave(struct batch *b)
 
 /* ---- how it stands ---- */
 
+static void stages_of(const struct cf_tally *t, double ms[CF_NSTAGE])
+{
+    ms[CF_STAGE_ENCODE] = t->encode_ms;
+    ms[CF_STAGE_GENERATE] = t->generate_ms;
+    ms[CF_STAGE_DECODE] = t->decode_ms;
+    ms[CF_STAGE_WEBP] = t->webp_ms;
+    ms[CF_STAGE_FILE] = t->file_ms;
+    ms[CF_STAGE_ROW] = t->row_ms;
+}
+
 /* One of a crew does what the crew is told, and says how far it is. */
 static void tick_crew(struct batch *b, const struct cf_tally *t)
 {
     struct cf_crew_share *share = b->shift.o->share;
     struct cf_crew_slot *slot = &share->slot[b->shift.o->index];
-    const double ms[CF_NSTAGE] = {t->encode_ms, t->generate_ms, t->decode_ms,
-                                  t->webp_ms,   t->file_ms,     t->row_ms};
+    double ms[CF_NSTAGE];
+
+    stages_of(t, ms);
 
     atomic_store(&slot->done, t->done);
     atomic_store(&slot->failed, t->failed);
@@ -147,6 +158,12 @@ static void tick(void *ctx, bool now)
     atomic_store(&b->progress.done, t.done);
     atomic_store(&b->progress.failed, t.failed);
     cf_progress_tick(&b->progress, now);
+    if (now) {
+        double ms[CF_NSTAGE];
+
+        stages_of(&t, ms);
+        cf_progress_stages(&b->progress, ms);
+    }
     if (s->o->share)
         tick_crew(b, &t);
     if (cf_statusfile_due(&b->status))
@@ -173,7 +190,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     if (!b->root)
         return CF_ENOMEM;
     b->shift.root = b->root;
-    CF_TRY(cf_arrange_layout(b->queue, o->layout, &layout, err));
+    CF_TRY(cf_arrange_layout(b->queue, o->layout, b->source.planned, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
     CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
     return b->shift.in_tars ? cf_arrange_owner(b->queue, b->root, err) : CF_OK;
@@ -239,6 +256,8 @@ static enum cf_status count_work(struct batch *b, struct cf_error *err)
     int64_t n;
 
     CF_TRY(cf_queue_due(b->queue, &n, err));
+    if (!b->shift.o->share)
+        CF_TRY(cf_shift_slips(b->queue, b->shift.o, b->shift.log, err));
     atomic_store(&b->progress.total, (long)(most && n > most ? most : n));
     return CF_OK;
 }

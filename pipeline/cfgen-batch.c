@@ -58,7 +58,7 @@ static const struct cf_option options[] = {
     {'o', "output", "DIR", "where images go; default \"images\" beside the database"},
     {LAYOUT, "layout", "files|tar|auto",
      "one file an image, or many in tars; auto: tars above\n"
-     "100000 jobs; kept for the life of the queue"},
+     "100000 jobs of queue or plan; kept for good"},
     {PER_TAR, "samples-per-shard", "N", "images in a full tar, 1..10000, default 10000"},
     {'t', "threads", "N|auto",
      "compute threads; auto: affinity mask, bounded by\n"

@@ -69,7 +69,8 @@ static int run(int argc, char **argv)
         if (strcmp(argv[1], command[i]->name) == 0)
             call.cmd = command[i];
     if (!call.cmd)
-        return wrong_call(argv[1][0] == '-' ? "unknown option " : "unknown command ",
+        return wrong_call(argv[1][0] == '-' ? "options come after the command, not "
+                                            : "unknown command ",
                           argv[1]);
     call.db = getenv("CFGEN_DB");
     call.line.table = call.cmd->options;

@@ -40,7 +40,7 @@ struct verify {
     const char *output, *batch;
     char *root, *repair; /* the command up to its last option */
     bool deep, requeue, remove, json;
-    int64_t checked, found, repaired;
+    int64_t checked, found, repaired, missing;
 };
 
 /* ---- what was found ---- */
@@ -116,6 +116,7 @@ static enum cf_status check_row(struct verify *v, const struct cf_detail *d,
     CF_TRY(cf_check_stored(v->root, d, v->deep, &f, err));
     if (!f.kind)
         return CF_OK;
+    v->missing += strcmp(f.kind, "missing") == 0;
     if (v->requeue)
         CF_TRY(cf_queue_undo(v->call->q, d->id, d->path, d->file_sha256, &undone, err));
     v->repaired += undone;
@@ -330,6 +331,9 @@ static void sums(const struct verify *v)
                    : "%" PRId64 " images checked, %" PRId64 " findings, %" PRId64
                      " repaired\n",
            v->checked, v->found, v->repaired);
+    if (!v->json && v->missing > v->checked / 2)
+        printf("most images are not in %s: is it the --output of cfgen-batch?\n",
+               v->root);
 }
 
 static void set(struct verify *v, int o, const char *value)

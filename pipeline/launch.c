@@ -11,6 +11,7 @@
 #include "pipeline/estimate.h"
 #include "pipeline/exclusive.h"
 #include "pipeline/loaded.h"
+#include "pipeline/shift.h"
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
 #include "pipeline/stop.h"
@@ -99,6 +100,8 @@ static enum cf_status count_work(struct launch *l, struct cf_error *err)
         st = cf_queue_where(q, o->where[i], err);
     if (st == CF_OK)
         st = cf_queue_due(q, &n, err);
+    if (st == CF_OK)
+        st = cf_shift_slips(q, o, l->log, err);
     cf_queue_close(q);
     if (o->max_jobs && n > o->max_jobs)
         n = o->max_jobs;
@@ -148,6 +151,8 @@ static void tick(void *ctx, struct cf_crew_share *share, bool now)
     atomic_store(&l->progress.done, sum.done);
     atomic_store(&l->progress.failed, sum.failed);
     cf_progress_tick(&l->progress, now);
+    if (now)
+        cf_progress_stages(&l->progress, sum.stage_ms);
     if (cf_statusfile_due(&l->status))
         tell(l, share, atomic_load(&share->stop) ? "stopping" : "running", 0);
 }

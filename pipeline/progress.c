@@ -70,6 +70,19 @@ void cf_progress_tick(struct cf_progress *p, bool now)
            rate > 0 ? (double)(total - done) / rate : 0.0);
 }
 
+void cf_progress_stages(const struct cf_progress *p, const double ms[CF_NSTAGE])
+{
+    long done = atomic_load(&p->done);
+    double each = done > 0 ? 1.0 / (double)done : 0.0;
+
+    cf_log(p->log, CF_LOG_INFO, "stages",
+           "encode_ms=%.1f generate_ms=%.1f decode_ms=%.1f webp_ms=%.1f file_ms=%.1f "
+           "row_ms=%.1f",
+           each * ms[CF_STAGE_ENCODE], each * ms[CF_STAGE_GENERATE],
+           each * ms[CF_STAGE_DECODE], each * ms[CF_STAGE_WEBP], each * ms[CF_STAGE_FILE],
+           each * ms[CF_STAGE_ROW]);
+}
+
 void cf_progress_end(struct cf_progress *p)
 {
     if (p->bar && atomic_load(&p->total) > 0) {

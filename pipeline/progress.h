@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
+#include "pipeline/crew.h"
 
 enum cf_progress_mode { CF_PROGRESS_AUTO, CF_PROGRESS_ALWAYS, CF_PROGRESS_NEVER };
 
@@ -25,6 +26,9 @@ void cf_progress_start(struct cf_progress *p, struct cf_log *log,
 
 /* Called several times a second by the signal thread; now: tell at once. */
 void cf_progress_tick(struct cf_progress *p, bool now);
+
+/* One line: milliseconds an image took in each stage so far, ms in all (CF_STAGE_...). */
+void cf_progress_stages(const struct cf_progress *p, const double ms[CF_NSTAGE]);
 
 void cf_progress_end(struct cf_progress *p); /* leaves the bar's line */
 

@@ -1,6 +1,10 @@
 #include "pipeline/shift.h"
 
+#include <string.h>
+
 #include "base/alloc.h"
+#include "base/team.h"
+#include "base/utf8.h"
 
 void cf_piece_free(struct cf_piece *p)
 {
@@ -32,6 +36,27 @@ enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_er
         cf_budget_forget(&s->budget);
     }
     return st;
+}
+
+enum cf_status cf_shift_slips(struct cf_queue *q, const struct cf_batch_options *o,
+                              struct cf_log *log, struct cf_error *err)
+{
+    char text[200], *shown;
+    struct cf_team team;
+
+    CF_TRY(cf_queue_where_unknown(q, text, sizeof text, err));
+    shown = cf_utf8_printable(text, strlen(text), sizeof text, err);
+    if (!shown)
+        return CF_ENOMEM;
+    if (*text)
+        cf_log(log, CF_LOG_WARN, "the queue has no such batch or recipe", "where=\"%s\"",
+               shown);
+    cf_free(shown);
+    CF_TRY(cf_team_count(&team, o->threads, err));
+    if (o->threads > team.affinity)
+        cf_log(log, CF_LOG_WARN, "more threads than processors, which is slower",
+               "threads=%d processors=%d", o->threads, team.affinity);
+    return CF_OK;
 }
 
 enum cf_status cf_shift_queue(struct cf_shift *s, struct cf_queue **q,

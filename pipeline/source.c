@@ -24,6 +24,9 @@ static enum cf_status dir_of(char **dir, const char *path, struct cf_error *err)
 {
     char *real = realpath(path, NULL), *slash;
 
+    if (!real && errno == ENOENT)
+        return cf_fail(err, CF_ENOENT,
+                       "%s: there is no such queue: cfgen-jobs init makes one", path);
     if (!real)
         return cf_fail_errno(err, errno, "%s", path);
     slash = strrchr(real, '/');
@@ -42,6 +45,7 @@ static enum cf_status open_shard(struct cf_source *s, const struct cf_batch_opti
     CF_TRY(cf_shard_parse(o->shard, &plan, &index, err));
     CF_TRY(cf_shard_open(&s->shard, o->db, index, o->results, err));
     s->db = s->shard.results;
+    s->planned = plan.jobs;
     s->mode = (enum cf_queue_mode)(CF_QUEUE_WRITE | CF_QUEUE_SHARD);
     return CF_OK;
 }
@@ -54,6 +58,7 @@ enum cf_status cf_source_open(struct cf_source *s, const struct cf_batch_options
     if (o->source) { /* the parent holds the lock, and its memory is ours too */
         s->db = o->source->db;
         s->mode = o->source->mode;
+        s->planned = o->source->planned;
         return dir_of(&s->dir, o->db, err);
     }
     if (o->shard) {

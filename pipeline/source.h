@@ -9,6 +9,7 @@ struct cf_source {
     const char *db;          /* borrowed from the options or from shard */
     enum cf_queue_mode mode; /* to open it with */
     char *dir;               /* owned, absolute: of the queue or the plan */
+    int64_t planned;         /* jobs of all shards of the plan; 0: no plan */
     struct cf_shard shard;
 };
 

@@ -71,26 +71,39 @@ enum cf_status cf_tarout_end(struct cf_tarout *t, struct cf_queue *q,
     return st;
 }
 
-/* One that this worker may append to. A file whose lock is held belongs to a process that
- * the queue takes for dead and that is not: leave it alone. */
+static bool there(const void *root, int number)
+{
+    return cf_tar_exists(root, number);
+}
+
+/* Opened at what counts, or why not: a file whose lock is held belongs to a process that
+ * the queue takes for dead and that is not, and is left alone; one that was finished by
+ * somebody whose records were lost stays as it is too, its row ends where it counts. */
+static enum cf_status open_tar(struct cf_tarout *t, struct cf_queue *q,
+                               struct cf_error *err)
+{
+    const struct cf_tar_size at = size_of(&t->count);
+    struct cf_error why = {0};
+
+    if (cf_tar_open(&t->tar, t->root, t->count.number, &at, &why) == CF_OK)
+        return CF_OK;
+    t->tar = NULL;
+    if (why.status == CF_ELOST)
+        return cf_queue_tar_close(q, t->worker_id, &t->count, err);
+    return why.status == CF_EBUSY ? CF_OK : cf_fail(err, why.status, "%s", why.msg);
+}
+
+/* One that this worker may append to. */
 static enum cf_status take(struct cf_tarout *t, struct cf_queue *q, struct cf_error *err)
 {
     int after = 0;
 
     while (!t->tar) {
-        struct cf_error why = {0};
-        struct cf_tar_size at;
-
-        CF_TRY(cf_queue_tar_take(q, t->worker_id, after, &t->count, err));
-        at = size_of(&t->count);
+        CF_TRY(cf_queue_tar_take(q, t->worker_id, after, there, t->root, &t->count, err));
         after = t->count.number + 1;
-        if (cf_tar_open(&t->tar, t->root, t->count.number, &at, &why) != CF_OK) {
-            t->tar = NULL;
-            if (why.status != CF_EBUSY)
-                return cf_fail(err, why.status, "%s", why.msg);
-        } else if (cf_tar_finished(t->tar) || cf_tarout_full(t)) {
+        CF_TRY(open_tar(t, q, err));
+        if (t->tar && (cf_tar_finished(t->tar) || cf_tarout_full(t)))
             CF_TRY(cf_tarout_end(t, q, err));
-        }
     }
     return CF_OK;
 }
@@ -167,17 +180,11 @@ enum cf_status cf_tarout_drained(struct cf_tarout *t, struct cf_queue *q,
 
     CF_TRY(cf_tarout_end(t, q, err));
     for (;;) {
-        struct cf_error why = {0};
-        struct cf_tar_size at;
-
         CF_TRY(cf_queue_tar_left(q, t->worker_id, after, &t->count, &found, err));
         if (!found)
             return CF_OK;
-        at = size_of(&t->count);
         after = t->count.number + 1;
-        if (cf_tar_open(&t->tar, t->root, t->count.number, &at, &why) == CF_OK)
-            CF_TRY(cf_tarout_end(t, q, err));
-        else if (why.status != CF_EBUSY)
-            return cf_fail(err, why.status, "%s", why.msg);
+        CF_TRY(open_tar(t, q, err));
+        CF_TRY(cf_tarout_end(t, q, err));
     }
 }

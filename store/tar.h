@@ -49,14 +49,17 @@ struct cf_tar_size {
  *   CF_EBUSY    another process has its lock
  *   CF_EFORMAT  a file is missing or shorter than the size says (message: both sizes);
  *               nothing was changed
- *   CF_ECREAT   NNNNN.tar or .jsonl is there and is another one than this: of another
- *               queue, presumably; or no plain file has the name
+ *   CF_ELOST    NNNNN.tar is there, finished, and not at this size: somebody went on with
+ *               it whose records were lost since; nothing was changed
+ *   CF_ECREAT   NNNNN.jsonl is there without its tar, or no plain file has the name
  *   CF_ERANGE   a number or size that cannot be
  * NNNNN.tar of exactly this size and its end is opened too (somebody died between the
  * rename and the row): then cf_tar_finished is true and nothing can be added. */
 enum cf_status cf_tar_open(struct cf_tar **tar, const char *root, int number,
                            const struct cf_tar_size *at, struct cf_error *err);
 bool cf_tar_finished(const struct cf_tar *tar);
+/* Whether any of the files of this number is there, whole or not. */
+bool cf_tar_exists(const char *root, int number);
 void cf_tar_close(struct cf_tar *tar); /* NULL is fine; the files stay as they are */
 
 /* One sample, written but not yet on disk, in two calls: cf_tar_add puts its members into

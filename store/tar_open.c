@@ -70,14 +70,27 @@ enum cf_status cf_tar_size_check(const struct cf_tar_size *s, struct cf_error *e
     return CF_OK;
 }
 
+bool cf_tar_exists(const char *root, int number)
+{
+    static const char *const suffix[] = {".tar", ".tar.part", ".jsonl", ".jsonl.part"};
+    struct cf_tar tar = {.number = number, .dirfd = cf_plain_dir(AT_FDCWD, root, 0)};
+    bool there = false;
+
+    if (tar.dirfd < 0)
+        return false;
+    for (size_t i = 0; i < sizeof suffix / sizeof suffix[0]; i++)
+        there = there || exists(&tar, suffix[i]);
+    close(tar.dirfd);
+    return there;
+}
+
 /* ---- one that is finished ---- */
 
-static enum cf_status foreign(const char *suffix, struct cf_error *err)
+static enum cf_status other_end(struct cf_error *err)
 {
-    return cf_fail(err, CF_ECREAT,
-                   "a %s is there that is not the one to go on with; is the output "
-                   "directory that of another queue?",
-                   suffix);
+    return cf_fail(err, CF_ELOST,
+                   "a finished tar is there that is not the one to go on with: records "
+                   "of it were lost");
 }
 
 static enum cf_status check_end(struct cf_tar *tar, const struct cf_tar_size *at,
@@ -89,9 +102,9 @@ static enum cf_status check_end(struct cf_tar *tar, const struct cf_tar_size *at
 
     if (at->members == 0 || tar_bytes != at->bytes + CF_USTAR_END ||
         manifest_bytes != at->manifest_bytes)
-        return foreign("finished tar", err);
+        return other_end(err);
     CF_TRY(cf_plain_read(tar->fd, end, at->bytes, sizeof end, "tar", err));
-    return memcmp(end, zeros, sizeof end) == 0 ? CF_OK : foreign("finished tar", err);
+    return memcmp(end, zeros, sizeof end) == 0 ? CF_OK : other_end(err);
 }
 
 /* *found is whether NNNNN.tar is there; then it agrees. */
@@ -147,7 +160,8 @@ static enum cf_status open_manifest(struct cf_tar *tar, const struct cf_tar_size
 
     if (exists(tar, ".jsonl")) {
         if (part || at->members == 0)
-            return foreign("finished manifest", err);
+            return cf_fail(err, CF_ECREAT,
+                           "a finished manifest is there without its tar: move it away");
         CF_TRY(rename_file(tar, ".jsonl", ".jsonl.part", err));
     }
     return open_file(tar, ".jsonl.part", O_RDWR | (at->members ? 0 : O_CREAT),

@@ -14,7 +14,7 @@ static struct cf_tar_mark take(struct cf_queue *q, int64_t w, int after)
     struct cf_error err = {0};
     struct cf_tar_mark t;
 
-    assert_int_equal(cf_queue_tar_take(q, w, after, &t, &err), CF_OK);
+    assert_int_equal(cf_queue_tar_take(q, w, after, NULL, NULL, &t, &err), CF_OK);
     return t;
 }
 
@@ -35,7 +35,7 @@ static void one_worker_has_one_tar_and_the_living_keep_theirs(void **state)
     assert_int_equal(take(q, c, 0 + 1).number, 1); /* the file of 0 was locked */
     assert_int_equal(take(q, c, 2).number, 2);
     assert_int_equal(util_ask(q, "SELECT count(*) FROM tar WHERE worker_id = 3"), 1);
-    assert_int_equal(cf_queue_tar_take(q, 99, 0, &t, NULL), CF_ENOENT);
+    assert_int_equal(cf_queue_tar_take(q, 99, 0, NULL, NULL, &t, NULL), CF_ENOENT);
     util_close(q);
 }
 
@@ -51,6 +51,29 @@ static void a_closed_tar_is_never_given_out_again(void **state)
     assert_int_equal(cf_queue_tar_close(q, w, &t, NULL), CF_OK);
     assert_int_equal(cf_queue_tar_close(q, w, &t, NULL), CF_ELOST);
     assert_int_equal(take(q, w, 0).number, 1);
+    util_close(q);
+}
+
+static bool five_files(const void *ctx, int number)
+{
+    (void)ctx;
+    return number < 3 || number == 4 || number == 5;
+}
+
+static void a_number_whose_files_are_there_is_not_begun_anew(void **state)
+{
+    struct cf_queue *q = util_fresh(0);
+    int64_t a = util_worker(q), b = util_worker(q);
+    struct cf_tar_mark t;
+
+    (void)state;
+    assert_int_equal(cf_queue_tar_take(q, a, 0, five_files, NULL, &t, NULL), CF_OK);
+    assert_int_equal(t.number, 3);
+    assert_int_equal(cf_queue_tar_take(q, b, 0, five_files, NULL, &t, NULL), CF_OK);
+    assert_int_equal(t.number, 6);
+    assert_int_equal(cf_queue_unregister(q, a, NULL), CF_OK);
+    assert_int_equal(cf_queue_tar_take(q, b, 0, five_files, NULL, &t, NULL), CF_OK);
+    assert_int_equal(t.number, 3); /* our own: it has a row */
     util_close(q);
 }
 
@@ -86,10 +109,10 @@ static void numbers_are_those_of_the_shard_and_may_be_used_up(void **state)
         assert_int_equal(t.number, 700 + i);
         assert_int_equal(cf_queue_tar_close(q, w, &t, NULL), CF_OK);
     }
-    assert_int_equal(cf_queue_tar_take(q, w, 0, &t, &err), CF_ECONFIG);
+    assert_int_equal(cf_queue_tar_take(q, w, 0, NULL, NULL, &t, &err), CF_ECONFIG);
     util_sound(q);
     cf_sql_exec(q->db, "UPDATE meta SET value = '100001' WHERE key = 'tar_end'", NULL);
-    assert_int_equal(cf_queue_tar_take(q, w, 0, &t, NULL), CF_EFORMAT);
+    assert_int_equal(cf_queue_tar_take(q, w, 0, NULL, NULL, &t, NULL), CF_EFORMAT);
     util_close(q);
 }
 
@@ -186,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_worker_has_one_tar_and_the_living_keep_theirs),
         cmocka_unit_test(a_closed_tar_is_never_given_out_again),
+        cmocka_unit_test(a_number_whose_files_are_there_is_not_begun_anew),
         cmocka_unit_test(the_tar_of_a_merged_shard_is_nobodys),
         cmocka_unit_test(numbers_are_those_of_the_shard_and_may_be_used_up),
         cmocka_unit_test(jobs_and_the_mark_of_their_tar_are_one_fact),

@@ -145,8 +145,8 @@ static void what_is_no_plan_is_refused(void **state)
     assert_int_equal(cf_plan_read(util_db, &info, NULL), CF_ECONFIG);
     assert_int_equal(cf_plan_read(at("r.txt"), &info, NULL), CF_EFORMAT);
     assert_int_equal(cf_plan_read(at("none"), &info, NULL), CF_ENOENT);
-    assert_int_equal(cf_shard_open(&s, at("plan.db"), 2, NULL, NULL), CF_ERANGE);
-    assert_int_equal(cf_shard_open(&s, at("plan.db"), -1, NULL, NULL), CF_ERANGE);
+    assert_int_equal(cf_shard_open(&s, at("plan.db"), 2, NULL, NULL), CF_EUSAGE);
+    assert_int_equal(cf_shard_open(&s, at("plan.db"), -1, NULL, NULL), CF_EUSAGE);
     assert_int_equal(cf_shard_open(&s, at("plan.db"), 1, at("r.db"), NULL), CF_OK);
     assert_int_equal(cf_plan_read(s.results, &info, NULL), CF_ECONFIG);
     cf_shard_close(&s);

@@ -385,6 +385,6 @@ enum cf_status cf_model_find(char **dir, const char *name, const char *search,
     return cf_fail(
         err, CF_ENOENT,
         "model \"%.100s\": no directory of that name with a model.json here%s%.200s"
-        " or in %s",
+        " or in %s (--model=DIR or CFGEN_MODEL_PATH tell another place)",
         name, search && *search ? ", in " : "", search ? search : "", data);
 }

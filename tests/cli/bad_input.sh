@@ -168,5 +168,29 @@ wrong_rows() { # more of them in a row than --fail-fast allows
         [ "$(sqlite3 r.sqlite 'SELECT group_concat(n) FROM (SELECT n FROM stat WHERE n ORDER BY state)')" = 1,8 ]
 }
 case_ "rows that no worker could do fail alone and never stop the worker" wrong_rows
+slips() { # of the pen: each is told with what to do
+    says 'there is no such queue: cfgen-jobs init' 66 cfgen-batch --db=none.sqlite --dry-run &&
+        says 'there is no such plan: cfgen-jobs plan' 66 cfgen-batch --db=none.sqlite --shard=1 &&
+        says 'there is no such queue: cfgen-jobs init' 66 cfgen-jobs status --db=none.sqlite &&
+        says 'options come after the command' 64 cfgen-jobs --db=q.sqlite status &&
+        says 'or an option that names jobs' 64 cfgen-jobs hold --db=q.sqlite &&
+        says 'expected a whole number.*, or auto' 64 cfgen-batch --db=q.sqlite --threads=all &&
+        says 'CFGEN_MODEL_PATH' 66 cfgen-batch --db=q.sqlite --model=none &&
+        cfgen-jobs plan --db=q.sqlite --shards=2 --out=plan.sqlite &&
+        says 'shard 2: the plan has shards 0..1, as tasks 0-1' 64 cfgen-batch --db=plan.sqlite --shard=2 &&
+        [ ! -e none.sqlite ]
+}
+case_ "a slip of the pen is told with what to do" slips
+warned() { # OPTION...
+    says 'no such batch or recipe .*batch=none' 0 cfgen-batch --db=q.sqlite --output=img --where=batch=none "$@" &&
+        [ "$(grep -c 'no such batch' said.log)" = 1 ]
+}
+case_ "a batch that is not there is warned of" warned --threads=1
+case_ "and once by several workers" warned --workers=2
+threads_() {
+    says 'more threads than processors.*threads=1000' 0 cfgen-batch --db=q.sqlite --output=img --threads=1000 \
+        --where=key=none
+}
+case_ "more threads than processors are warned of" threads_
 case_ "no job of the queue was lost by all this" untouched q.sqlite 3
 plan_

@@ -83,6 +83,16 @@ kept() {
 }
 case_ "a queue that began with files stays with them" kept
 
+planned() { # JOBS LAYOUT WORKERS: of a shard of a plan that says it has so many jobs
+    rm -rf p.sqlite plan* shard && fill p.sqlite 4 && cfgen-jobs plan --db=p.sqlite --shards=2 --out=plan.sqlite &&
+        sqlite3 plan.sqlite "UPDATE meta SET value=$1 WHERE key='plan_jobs'" &&
+        work --db=plan.sqlite --output=shard --shard=1 --layout=auto --workers="$3" --threads=1 &&
+        [ "$(sqlite3 plan-00001.results.sqlite "SELECT value FROM meta WHERE key='layout'")" = "$2" ]
+}
+case_ "a shard of a plan of 100000 jobs makes files" planned 100000 files 1
+case_ "a shard of a larger plan makes tars, however few jobs are its own" planned 100001 tar 1
+case_ "and so do its workers" planned 100001 tar 2
+
 # ---- the cache of features ----
 
 cached() {
@@ -141,7 +151,7 @@ sharded() {
 case_ "three shards, merged, are what one queue comes to" sharded
 case_ "a plan without a shard is refused, and the message says how to name one" says '--shard=0 to --shard=2' 78 work --db=q.plan --output=q
 case_ "another number of shards than the plan's is refused" says 'has 3 shards' 78 work --db=q.plan --shard=1/4 --output=q
-case_ "a shard that the plan does not have is refused" says 'shards 0..2' 65 work --db=q.plan --shard=3 --output=q
+case_ "a shard that the plan does not have is refused" says 'shards 0..2' 64 work --db=q.plan --shard=3 --output=q
 case_ "results without a shard make no sense" says 'needs --shard' 64 work --db=q.sqlite --results=x
 
 # ---- told to stop ----

@@ -54,9 +54,10 @@ told() {
         sleep 0.02
     done
     kill -USR2 $pid
-    wait $pid && grep -q 'progress .*done=' p.log
+    wait $pid && grep -q 'progress .*done=' p.log &&
+        grep -Eq 'stages encode_ms=[0-9.]+ generate_ms=[0-9.]+ .*row_ms=' p.log
 }
-case_ "SIGUSR2 reports progress" told
+case_ "SIGUSR2 reports progress and what the stages take" told
 
 cron() { # no terminal, no environment, closed standard streams
     queue c.sqlite 'banana' || return 1

@@ -165,6 +165,12 @@ of_batch() {
 }
 case_ "--batch looks at one batch" of_batch
 
+elsewhere() {
+    fresh && mkdir -p u && exits 1 cfgen-jobs verify --output=u >found.txt && tail -1 found.txt &&
+        grep -q '^most images are not in u: is it the --output of cfgen-batch' found.txt
+}
+case_ "a directory that the images were never in is told as such" elsewhere
+
 as_json() {
     fresh && rm "t/$(path_of t.db 2)" && exits 1 verify --json >found.json && cat found.json &&
         jq -se '.[0].finding == "missing" and .[0].job == 2 and (.[0].repair | test("--requeue$"))
