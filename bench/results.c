@@ -27,7 +27,7 @@ static const char fill[] =
     "INSERT INTO output(job_id, path, offset, bytes, file_sha256, pixel_sha256, width,"
     "    height, ended, build, isa, threads, model_id, stage_ms)"
     "  SELECT id, printf('%05d.tar', first + n / 10000), n % 10000 * 43520 + 2560, 40000,"
-    "    printf('%064x', id), printf('%064x', -id), 256, 256, 1700000000000 + id * 10, "
+    "    printf('%064x', id), printf('%064x', -id), 256, 256, 1700000000000 + n * 280, "
     "'',"
     "    'avx512', 2, 1000, printf('{\"encode\":%d,\"generate\":%d,\"decode\":%d,"
     "\"webp\":%d}', id % 9, 60 + id % 7, 20 + id % 5, 3) FROM temp.place, temp.base;"
