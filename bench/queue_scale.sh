@@ -3,7 +3,7 @@
 # per command with its wall and CPU time, rows a second, the size of the file it made and its peak memory.
 #
 # queue_scale.sh [PART...]: by default all parts, in this order and on one queue:
-#   import claims plan results merge check status list start export verify backup prune
+#   import claims plan results merge check status list export verify backup prune
 # and life, a queue in the middle of its life, made by SQL, for status. Parts that another
 # one builds upon are run for it. CFGEN_ROWS is the number of jobs (default 10000000),
 # CFGEN_SHARDS of shards (64), CFGEN_SECONDS how long each case of claims takes (10).

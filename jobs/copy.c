@@ -17,7 +17,7 @@ static enum cf_status make_part(struct cf_copy *c, const char *part, struct cf_e
     int fd;
 
     umask(mask);
-    c->part = part ? cf_strdup(part, err) : cf_format(err, "%s.XXXXXX", c->path);
+    c->part = part ? cf_strdup(part, err) : cf_format(err, "%s.part-XXXXXX", c->path);
     if (!c->part)
         return CF_ENOMEM;
     if (part)

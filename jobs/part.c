@@ -14,7 +14,7 @@ enum cf_status cf_part_open(struct cf_part *p, const char *target, struct cf_err
 {
     int fd;
 
-    *p = (struct cf_part){.path = cf_format(err, "%s.XXXXXX", target), .target = target};
+    *p = (struct cf_part){.path = cf_format(err, "%s.part-XXXXXX", target), .target = target};
     if (!p->path)
         return CF_ENOMEM;
     fd = mkostemp(p->path, O_CLOEXEC);
