@@ -35,7 +35,7 @@ row()
     /usr/bin/time -q -f '%e %M %U %S' -o "$tmp/time" "$@" >>"$tmp/out" 2>&1 ||
         { echo "$name: it failed" && tail -n 3 "$tmp/out"; } >&2
     bytes=0
-    [ "$file" = - ] || bytes=$(cat "$file" | wc -c)
+    [ "$file" = - ] || bytes=$(wc -c <"$file")
     tail -n 1 "$tmp/time" | awk -v name="$name" -v n="$n" -v bytes="$bytes" \
         -v load="$(cut -d ' ' -f 1 /proc/loadavg)" '{
         rate = n && $1 > 0 ? sprintf("%.0f", n / $1) : "-"
