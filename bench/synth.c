@@ -10,7 +10,6 @@
  * files. */
 #include <errno.h>
 #include <getopt.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,7 +22,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/rng.h"
-#include "base/tensor.h"
 
 enum { NAME_MAX_LEN = 96, CHUNK = 1 << 16, LEVEL_EMBEDS = 15 };
 

@@ -255,11 +255,6 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
     return st;
 }
 
-size_t cf_linear_bytes(int64_t n, int64_t k)
-{
-    return (size_t)round_up(n) * (size_t)round_up(k) * sizeof(float);
-}
-
 static enum cf_status conv_check(const struct cf_view *w, struct cf_conv_shape s,
                                  struct cf_error *err)
 {

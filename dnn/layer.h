@@ -45,7 +45,4 @@ int cf_conv_out(const struct cf_conv *conv);
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
                            int w, struct cf_error *err);
 
-/* Bytes of packed weights that a layer of this shape holds. */
-size_t cf_linear_bytes(int64_t n, int64_t k);
-
 #endif

@@ -140,11 +140,6 @@ const char *cf_one_version(void)
     return text;
 }
 
-const char *cf_one_conv_name(const struct cf_one_conv *conv)
-{
-    return conv->name;
-}
-
 static int is_1x1(const struct cf_one_geom *g)
 {
     return g->kh == 1 && g->kw == 1 && g->stride == 1 && !g->top && !g->left &&

@@ -37,7 +37,4 @@ void cf_one_conv_close(struct cf_one_conv *conv);
 enum cf_status cf_one_conv_run(struct cf_one_conv *conv, float *dst, const float *src,
                                int64_t h, int64_t w, struct cf_error *err);
 
-/* "jit_1x1:avx512_core" and the like. */
-const char *cf_one_conv_name(const struct cf_one_conv *conv);
-
 #endif

@@ -62,17 +62,11 @@ static enum cf_status wake(struct cf_queue *q, struct cf_error *err)
     int64_t now = q->wall_ms();
 
     for (int i = 0; i < 3; i++) {
-        enum cf_status st;
-        struct cf_sql s;
+        struct cf_sql *s;
 
-        st = cf_sql_open(&s, q->db, text[i], err);
-        if (st == CF_OK) {
-            cf_sql_int(&s, 1, now);
-            st = cf_sql_run(&s, NULL, err);
-        }
-        cf_sql_close(&s);
-        if (st != CF_OK)
-            return st;
+        CF_TRY(cf_queue_kept(q, text[i], &s, err));
+        cf_sql_int(s, 1, now);
+        CF_TRY(cf_sql_run(s, NULL, err));
     }
     return CF_OK;
 }
@@ -291,44 +285,37 @@ static enum cf_status find_jobs(struct cf_queue *q, int64_t worker_id, int k,
     return st;
 }
 
+static enum cf_status lease_one(struct cf_queue *q, int64_t worker_id,
+                                const struct cf_job *job, int64_t now,
+                                struct cf_error *err)
+{
+    struct cf_sql *s;
+
+    CF_TRY(cf_job_set(q, job->id, "UPDATE job SET state = 1 WHERE id = ?1", err));
+    CF_TRY(cf_queue_kept(
+        q, "INSERT INTO lease(job_id, worker_id, token) VALUES(?1, ?2, ?3)", &s, err));
+    cf_sql_int(s, 1, job->id);
+    cf_sql_int(s, 2, worker_id);
+    cf_sql_str(s, 3, job->token);
+    CF_TRY(cf_sql_run(s, NULL, err));
+    CF_TRY(cf_queue_kept(
+        q, "INSERT INTO attempt(job_id, n, worker_id, started) VALUES(?1, ?2, ?3, ?4)",
+        &s, err));
+    cf_sql_int(s, 1, job->id);
+    cf_sql_int(s, 2, job->attempt);
+    cf_sql_int(s, 3, worker_id);
+    cf_sql_int(s, 4, now);
+    return cf_sql_run(s, NULL, err);
+}
+
 static enum cf_status lease_all(struct cf_queue *q, int64_t worker_id,
                                 const struct cf_jobs *jobs, struct cf_error *err)
 {
-    struct cf_sql job = {0}, lease = {0}, attempt = {0};
     int64_t now = q->wall_ms();
-    enum cf_status st;
 
-    st = cf_sql_open(&job, q->db, "UPDATE job SET state = 1 WHERE id = ?1", err);
-    if (st == CF_OK)
-        st = cf_sql_open(&lease, q->db,
-                         "INSERT INTO lease(job_id, worker_id, token) VALUES(?1, ?2, ?3)",
-                         err);
-    if (st == CF_OK)
-        st = cf_sql_open(&attempt, q->db,
-                         "INSERT INTO attempt(job_id, n, worker_id, started)"
-                         " VALUES(?1, ?2, ?3, ?4)",
-                         err);
-    for (int i = 0; i < jobs->n && st == CF_OK; i++) {
-        cf_sql_int(&job, 1, jobs->job[i].id);
-        st = cf_sql_run(&job, NULL, err);
-        if (st != CF_OK)
-            break;
-        cf_sql_int(&lease, 1, jobs->job[i].id);
-        cf_sql_int(&lease, 2, worker_id);
-        cf_sql_str(&lease, 3, jobs->job[i].token);
-        st = cf_sql_run(&lease, NULL, err);
-        if (st != CF_OK)
-            break;
-        cf_sql_int(&attempt, 1, jobs->job[i].id);
-        cf_sql_int(&attempt, 2, jobs->job[i].attempt);
-        cf_sql_int(&attempt, 3, worker_id);
-        cf_sql_int(&attempt, 4, now);
-        st = cf_sql_run(&attempt, NULL, err);
-    }
-    cf_sql_close(&job);
-    cf_sql_close(&lease);
-    cf_sql_close(&attempt);
-    return st;
+    for (int i = 0; i < jobs->n; i++)
+        CF_TRY(lease_one(q, worker_id, &jobs->job[i], now, err));
+    return CF_OK;
 }
 
 enum cf_status cf_queue_claim(struct cf_queue *q, int64_t worker_id, int k,

@@ -49,9 +49,8 @@ enum cf_status cf_cmd_open(struct cf_call *call, enum cf_queue_mode mode, int lo
                        call->operand[hi]);
     if (!call->db || !*call->db)
         return cf_fail(&call->err, CF_EUSAGE, "no queue: give --db=FILE or set CFGEN_DB");
-    if (call->unsafe)
-        mode = (enum cf_queue_mode)(mode | CF_QUEUE_UNSAFE_SHARED);
-    return cf_queue_open(&call->q, call->db, mode, &call->err);
+    return cf_queue_open(&call->q, call->db, cf_queue_mode(mode, call->unsafe),
+                         &call->err);
 }
 
 int cf_cmd_end(struct cf_call *call)

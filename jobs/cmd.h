@@ -12,7 +12,6 @@
 
 #include "base/cli.h"
 #include "jobs/queue.h"
-#include "jobs/states.h"
 
 /* The options that every command has; first in each table. A command numbers its own long
  * options from CF_CMD_OWN on. */

@@ -7,7 +7,6 @@
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/utf8.h"
-#include "jobs/adder.h"
 #include "jobs/cmd.h"
 #include "jobs/import.h"
 

@@ -76,7 +76,7 @@ static enum cf_status back_up(struct cf_queue *q, const char *target,
     if (stat(target, &a) == 0 && stat(q->path, &b) == 0 && a.st_dev == b.st_dev &&
         a.st_ino == b.st_ino)
         return cf_fail(err, CF_EUSAGE, "%s: that is the queue itself", target);
-    st = cf_part_open(&part, target, err);
+    st = cf_part_open(&part, target, NULL, err);
     if (st == CF_OK)
         st = copy_to(q, part.path, err);
     if (st == CF_OK)

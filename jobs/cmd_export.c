@@ -8,6 +8,7 @@
 #include "jobs/cmd.h"
 #include "jobs/detail.h"
 #include "jobs/part.h"
+#include "jobs/states.h"
 
 enum { FORMAT = CF_CMD_OWN, BATCH, TIMES };
 enum form { JSONL, CSV, SQLITE };
@@ -244,7 +245,7 @@ static enum cf_status export_file(struct cf_queue *q, const struct args *a,
                                   struct cf_error *err)
 {
     struct cf_part part = {0};
-    enum cf_status st = cf_part_open(&part, a->output, err);
+    enum cf_status st = cf_part_open(&part, a->output, NULL, err);
 
     if (st == CF_OK)
         st = a->form == SQLITE ? sqlite_to(q, a, part.path, err)

@@ -1,5 +1,4 @@
 /* cfgen-jobs init - make a queue. */
-#include <stdio.h>
 
 #include "jobs/cmd.h"
 

@@ -5,11 +5,11 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/parse.h"
 #include "jobs/cmd.h"
 #include "jobs/db.h"
 #include "jobs/detail.h"
+#include "jobs/states.h"
 
 enum { JSON = CF_CMD_OWN, BATCH, CODE, PROMPT_SHOWN = 60 };
 
@@ -230,11 +230,11 @@ static int show(struct cf_call *call)
         st = cf_details_next(&it, &d, &row, &call->err);
     if (st == CF_OK && !row)
         st = cf_fail(&call->err, CF_ENOENT, "there is no job %" PRId64, id);
-    if (st == CF_OK && json)
-        st = show_json(call, &d);
-    else if (st == CF_OK) {
+    if (st == CF_OK && json) {
+        show_json(call, &d);
+    } else if (st == CF_OK) {
         show_text(&d);
-        st = show_attempts(call, id, NULL);
+        show_attempts(call, id, NULL);
     }
     cf_details_close(&it);
     return cf_cmd_end(call);

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "jobs/cmd.h"
 #include "jobs/db.h"
+#include "jobs/states.h"
 
 enum { ALL = CF_CMD_OWN, FAILED, CODE };
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "jobs/cmd.h"
 #include "jobs/report.h"
+#include "jobs/states.h"
 
 enum { JSON = CF_CMD_OWN, EXIT_CODE };
 

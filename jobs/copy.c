@@ -1,42 +1,9 @@
 #include "jobs/copy.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "jobs/schema.h"
-
-static enum cf_status make_part(struct cf_copy *c, const char *part, struct cf_error *err)
-{
-    mode_t mask = umask(0);
-    int fd;
-
-    umask(mask);
-    c->part = part ? cf_strdup(part, err) : cf_format(err, "%s.part-XXXXXX", c->path);
-    if (!c->part)
-        return CF_ENOMEM;
-    if (part)
-        unlink(part);
-    fd = part ? open(part, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600)
-              : mkostemp(c->part, O_CLOEXEC);
-    if (fd < 0) {
-        int errnum = errno;
-
-        cf_free(c->part);
-        c->part = NULL;
-        return errnum == ENOENT
-                   ? cf_fail(err, CF_ECREAT, "%s: no such directory", c->path)
-                   : cf_fail_errno(err, errnum, "%s", c->path);
-    }
-    fchmod(fd, 0666 & ~mask); /* where this fails, the mode stays narrower */
-    close(fd);
-    return CF_OK;
-}
 
 static enum cf_status attach_source(struct cf_copy *c, const char *source,
                                     struct cf_error *err)
@@ -62,13 +29,13 @@ enum cf_status cf_copy_open(struct cf_copy *c, const char *path, const char *par
     struct stat sb;
     int rc;
 
-    *c = (struct cf_copy){.path = path};
+    *c = (struct cf_copy){0};
     if (lstat(path, &sb) == 0)
         return cf_fail(err, CF_ECREAT, "%s exists already: take another name", path);
-    CF_TRY(make_part(c, part, err));
-    rc = sqlite3_open_v2(c->part, &c->db, flags, NULL);
+    CF_TRY(cf_part_open(&c->part, path, part, err));
+    rc = sqlite3_open_v2(c->part.path, &c->db, flags, NULL);
     if (rc != SQLITE_OK)
-        return cf_sql_fail(c->db, rc, c->part, err);
+        return cf_sql_fail(c->db, rc, c->part.path, err);
     sqlite3_busy_timeout(c->db, 60000);
     sqlite3_extended_result_codes(c->db, 1);
     sqlite3_db_config(c->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
@@ -127,52 +94,14 @@ enum cf_status cf_copy_meta(struct cf_copy *c, const char *key, const char *valu
     return st;
 }
 
-static enum cf_status sync_path(const char *path, int flags, struct cf_error *err)
-{
-    int fd = open(path, flags | O_CLOEXEC), errnum = 0;
-
-    if (fd < 0 || fsync(fd) != 0)
-        errnum = errno;
-    if (fd >= 0)
-        close(fd);
-    return errnum ? cf_fail_errno(err, errnum, "%s", path) : CF_OK;
-}
-
-static enum cf_status sync_dir(const char *path, struct cf_error *err)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir =
-        slash ? cf_strndup(path, (size_t)(slash - path) + 1, err) : cf_strdup(".", err);
-    enum cf_status st = dir ? sync_path(dir, O_RDONLY | O_DIRECTORY, err) : CF_ENOMEM;
-
-    cf_free(dir);
-    return st;
-}
-
-/* Not over a file that somebody put there meanwhile, where the file system can do so. */
-static enum cf_status publish(const struct cf_copy *c, struct cf_error *err)
-{
-    int rc = renameat2(AT_FDCWD, c->part, AT_FDCWD, c->path, RENAME_NOREPLACE);
-
-    if (rc != 0 && (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP))
-        rc = rename(c->part, c->path);
-    if (rc != 0 && errno == EEXIST)
-        return cf_fail(err, CF_ECREAT, "%s exists already: take another name", c->path);
-    return rc == 0 ? sync_dir(c->path, err) : cf_fail_errno(err, errno, "%s", c->path);
-}
-
 enum cf_status cf_copy_close(struct cf_copy *c, enum cf_status st, struct cf_error *err)
 {
     if (st == CF_OK)
         st = cf_sql_exec(c->db, "COMMIT", err);
     sqlite3_close(c->db);
     if (st == CF_OK)
-        st = sync_path(c->part, O_RDWR, err);
-    if (st == CF_OK)
-        st = publish(c, err);
-    if (st != CF_OK && c->part)
-        unlink(c->part);
-    cf_free(c->part);
+        st = cf_part_keep_new(&c->part, err);
+    cf_part_drop(&c->part);
     *c = (struct cf_copy){0};
     return st;
 }

@@ -11,17 +11,16 @@
 #ifndef CF_JOBS_COPY_H
 #define CF_JOBS_COPY_H
 
+#include "jobs/part.h"
 #include "jobs/sql.h"
 
 struct cf_copy {
-    sqlite3 *db;      /* main: the new file; src: the source */
-    char *part;       /* where it is made; owned */
-    const char *path; /* where it goes; borrowed */
+    sqlite3 *db;         /* main: the new file; src: the source */
+    struct cf_part part; /* the new file until it is whole */
 };
 
-/* part: its name until it is whole, for who knows that nobody else uses this name (what
- * lies there is removed); NULL for one of its own. source is a URI for SQLite. CF_ECREAT
- * where path exists. */
+/* part: its name until it is whole, or NULL (jobs/part.h). source is a URI for SQLite.
+ * path is borrowed until close; CF_ECREAT where it exists. */
 enum cf_status cf_copy_open(struct cf_copy *c, const char *path, const char *part,
                             const char *source, struct cf_error *err);
 

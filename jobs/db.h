@@ -13,6 +13,13 @@ struct cf_watched {
     int64_t worker_id, beat, since;
 };
 
+/* A statement that stays prepared as long as its connection is open. */
+struct cf_kept {
+    const char *text;
+    struct cf_sql sql;
+};
+enum { CF_KEPT_MAX = 32 };
+
 struct cf_queue {
     sqlite3 *db;
     char *path; /* absolute */
@@ -22,6 +29,7 @@ struct cf_queue {
     struct cf_sql_wait wait;
     int old_version; /* found at opening, and migrated; 0: it was not older */
     char *backup;    /* of it */
+    struct cf_kept kept[CF_KEPT_MAX];
     struct cf_where *where;
     size_t n_where, cap_where;
     int64_t silence_ms;         /* 0: no watch */
@@ -30,6 +38,12 @@ struct cf_queue {
     int64_t (*wall_ms)(void); /* cf_now_ms; tests have others */
     int64_t (*boot_ms)(void); /* CLOCK_BOOTTIME */
 };
+
+/* text prepared, once per connection: for what is done to every job. text is a literal,
+ * for its address tells it from others. *s is the queue's; use it up with cf_sql_run
+ * before the same text is asked for again. */
+enum cf_status cf_queue_kept(struct cf_queue *q, const char *text, struct cf_sql **s,
+                             struct cf_error *err);
 
 /* Unix milliseconds by the wall clock. */
 int64_t cf_now_ms(void);
@@ -84,11 +98,7 @@ enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *ou
                               const char *code, const char *message, const char *stage_ms,
                               struct cf_error *err);
 
-/* Give up a lease: CF_ELOST when the token is not the one stored. */
-enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
-                             struct cf_error *err);
-
-/* text: an UPDATE of job where its id is ?1. */
+/* text: an UPDATE of job where its id is ?1, a literal (cf_queue_kept). */
 enum cf_status cf_job_set(struct cf_queue *q, int64_t id, const char *text,
                           struct cf_error *err);
 
@@ -105,13 +115,6 @@ enum cf_status cf_failure_put(struct cf_queue *q, int64_t job_id, const char *co
  * that is not registered. */
 enum cf_status cf_worker_lives(struct cf_queue *q, int64_t worker_id,
                                struct cf_error *err);
-
-/* Take back every lease of a worker inside the caller's transaction. charge: crashes + 1
- * and CRASH_LOOP at the limit; else a release. why goes into the history; *reaped
- * grows by the jobs. */
-enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
-                                  const char *why, const struct cf_retry *retry,
-                                  struct cf_reaped *reaped, struct cf_error *err);
 
 /* Whether the lock file of a worker of this host has no owner any more. An unreadable
  * file says nothing, and then the worker is taken to live. */

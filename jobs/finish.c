@@ -11,136 +11,108 @@ static enum cf_status lost(const struct cf_job *job, struct cf_error *err)
                    (long long)job->id);
 }
 
-enum cf_status cf_lease_drop(struct cf_queue *q, const struct cf_job *job,
-                             struct cf_error *err)
+/* CF_ELOST when the token is not the one stored. */
+static enum cf_status lease_drop(struct cf_queue *q, const struct cf_job *job,
+                                 struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
     int gone = 0;
 
-    st =
-        cf_sql_open(&s, q->db, "DELETE FROM lease WHERE job_id = ?1 AND token = ?2", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job->id);
-        cf_sql_str(&s, 2, job->token);
-        st = cf_sql_run(&s, &gone, err);
-    }
-    cf_sql_close(&s);
-    return st == CF_OK && gone != 1 ? lost(job, err) : st;
+    CF_TRY(
+        cf_queue_kept(q, "DELETE FROM lease WHERE job_id = ?1 AND token = ?2", &s, err));
+    cf_sql_int(s, 1, job->id);
+    cf_sql_str(s, 2, job->token);
+    CF_TRY(cf_sql_run(s, &gone, err));
+    return gone == 1 ? CF_OK : lost(job, err);
 }
 
 enum cf_status cf_attempt_end(struct cf_queue *q, int64_t job_id, const char *outcome,
                               const char *code, const char *message, const char *stage_ms,
                               struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
-    st = cf_sql_open(
-        &s, q->db,
+    CF_TRY(cf_queue_kept(
+        q,
         "UPDATE attempt SET ended = ?2, outcome = ?3, code = ?4, message = ?5,"
         " stage_ms = ?6 WHERE job_id = ?1 AND ended IS NULL",
-        err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_int(&s, 2, q->wall_ms());
-        cf_sql_str(&s, 3, outcome);
-        cf_sql_str(&s, 4, code);
-        cf_sql_str(&s, 5, message);
-        cf_sql_str(&s, 6, stage_ms);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+        &s, err));
+    cf_sql_int(s, 1, job_id);
+    cf_sql_int(s, 2, q->wall_ms());
+    cf_sql_str(s, 3, outcome);
+    cf_sql_str(s, 4, code);
+    cf_sql_str(s, 5, message);
+    cf_sql_str(s, 6, stage_ms);
+    return cf_sql_run(s, NULL, err);
 }
 
 enum cf_status cf_job_set(struct cf_queue *q, int64_t id, const char *text,
                           struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
-    st = cf_sql_open(&s, q->db, text, err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, id);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+    CF_TRY(cf_queue_kept(q, text, &s, err));
+    cf_sql_int(s, 1, id);
+    return cf_sql_run(s, NULL, err);
 }
 
 enum cf_status cf_failure_put(struct cf_queue *q, int64_t job_id, const char *code,
                               const char *message, struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
-    st = cf_sql_open(
-        &s, q->db, "INSERT INTO failure(job_id, code, message) VALUES(?1, ?2, ?3)", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_str(&s, 2, code);
-        cf_sql_str(&s, 3, message);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+    CF_TRY(cf_queue_kept(
+        q, "INSERT INTO failure(job_id, code, message) VALUES(?1, ?2, ?3)", &s, err));
+    cf_sql_int(s, 1, job_id);
+    cf_sql_str(s, 2, code);
+    cf_sql_str(s, 3, message);
+    return cf_sql_run(s, NULL, err);
 }
 
 static enum cf_status model_row(struct cf_queue *q, const char *sha256,
                                 struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
     if (!sha256)
         return CF_OK;
-    st = cf_sql_open(&s, q->db,
-                     "INSERT INTO model(kind, sha256) VALUES('model', ?1)"
-                     " ON CONFLICT(sha256) DO NOTHING",
-                     err);
-    if (st == CF_OK) {
-        cf_sql_str(&s, 1, sha256);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+    CF_TRY(cf_queue_kept(q,
+                         "INSERT INTO model(kind, sha256) VALUES('model', ?1)"
+                         " ON CONFLICT(sha256) DO NOTHING",
+                         &s, err));
+    cf_sql_str(s, 1, sha256);
+    return cf_sql_run(s, NULL, err);
 }
 
 static enum cf_status output_row(struct cf_queue *q, int64_t job_id,
                                  const struct cf_output *out, struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
     CF_TRY(model_row(q, out->model_sha256, err));
-    st = cf_sql_open(
-        &s, q->db,
+    CF_TRY(cf_queue_kept(
+        q,
         "INSERT INTO output(job_id, path, bytes, file_sha256, pixel_sha256,"
         " width, height, ended, build, isa, threads, model_id, stage_ms, note, offset)"
         " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,"
         " (SELECT id FROM model WHERE sha256 = ?12), ?13, ?14, ?15)",
-        err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_str(&s, 2, out->path);
-        cf_sql_int(&s, 3, out->bytes);
-        cf_sql_str(&s, 4, out->file_sha256);
-        cf_sql_str(&s, 5, out->pixel_sha256);
-        cf_sql_int(&s, 6, out->width);
-        cf_sql_int(&s, 7, out->height);
-        cf_sql_int(&s, 8, q->wall_ms());
-        cf_sql_str(&s, 9, out->build ? out->build : "");
-        cf_sql_str(&s, 10, out->isa ? out->isa : "");
-        cf_sql_int(&s, 11, out->threads);
-        cf_sql_str(&s, 12, out->model_sha256);
-        cf_sql_str(&s, 13, out->stage_ms);
-        cf_sql_str(&s, 14, out->note);
-        cf_sql_int(&s, 15, out->offset);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+        &s, err));
+    cf_sql_int(s, 1, job_id);
+    cf_sql_str(s, 2, out->path);
+    cf_sql_int(s, 3, out->bytes);
+    cf_sql_str(s, 4, out->file_sha256);
+    cf_sql_str(s, 5, out->pixel_sha256);
+    cf_sql_int(s, 6, out->width);
+    cf_sql_int(s, 7, out->height);
+    cf_sql_int(s, 8, q->wall_ms());
+    cf_sql_str(s, 9, out->build ? out->build : "");
+    cf_sql_str(s, 10, out->isa ? out->isa : "");
+    cf_sql_int(s, 11, out->threads);
+    cf_sql_str(s, 12, out->model_sha256);
+    cf_sql_str(s, 13, out->stage_ms);
+    cf_sql_str(s, 14, out->note);
+    cf_sql_int(s, 15, out->offset);
+    return cf_sql_run(s, NULL, err);
 }
 
 /* The lease first: where it is gone nothing is written. */
@@ -148,7 +120,7 @@ static enum cf_status finish_one(struct cf_queue *q, struct cf_finished *f,
                                  struct cf_error *err)
 {
     struct cf_error lost = {0};
-    enum cf_status st = cf_lease_drop(q, f->job, &lost);
+    enum cf_status st = lease_drop(q, f->job, &lost);
 
     f->lost = st == CF_ELOST;
     if (f->lost)
@@ -238,19 +210,14 @@ static enum cf_status charged(struct cf_queue *q, int64_t id,
 static enum cf_status delay_row(struct cf_queue *q, int64_t job_id, int64_t seconds,
                                 struct cf_error *err)
 {
-    enum cf_status st;
-    struct cf_sql s;
+    struct cf_sql *s;
 
-    st = cf_sql_open(&s, q->db,
-                     "INSERT INTO delay(job_id, until, seconds) VALUES(?1, ?2, ?3)", err);
-    if (st == CF_OK) {
-        cf_sql_int(&s, 1, job_id);
-        cf_sql_int(&s, 2, q->wall_ms() + seconds * 1000);
-        cf_sql_int(&s, 3, seconds);
-        st = cf_sql_run(&s, NULL, err);
-    }
-    cf_sql_close(&s);
-    return st;
+    CF_TRY(cf_queue_kept(
+        q, "INSERT INTO delay(job_id, until, seconds) VALUES(?1, ?2, ?3)", &s, err));
+    cf_sql_int(s, 1, job_id);
+    cf_sql_int(s, 2, q->wall_ms() + seconds * 1000);
+    cf_sql_int(s, 3, seconds);
+    return cf_sql_run(s, NULL, err);
 }
 
 /* The first wait is backoff, each further one twice as long, a day at most. */
@@ -270,7 +237,7 @@ static enum cf_status charge(struct cf_queue *q, const struct cf_job *job,
     const char *code = cf_status_name(why->status);
     int attempts, limit;
 
-    CF_TRY(cf_lease_drop(q, job, err));
+    CF_TRY(lease_drop(q, job, err));
     CF_TRY(charged(q, job->id, retry, &attempts, &limit, err));
     *final = !cf_status_retryable(why->status) || attempts + 1 >= limit;
     CF_TRY(cf_job_set(
@@ -308,7 +275,7 @@ enum cf_status cf_queue_release(struct cf_queue *q, const struct cf_job *job,
 
     CF_TRY(cf_queue_writable(q, err));
     CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_drop(q, job, err);
+    st = lease_drop(q, job, err);
     if (st == CF_OK)
         st = cf_job_set(q, job->id,
                         "UPDATE job SET state = 0, releases = releases + 1 WHERE id = ?1",

@@ -14,9 +14,11 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/import.c %D%/import.h \
 	%D%/input.c %D%/input.h \
 	%D%/key.c %D%/key.h \
+	%D%/lock.h \
 	%D%/manifest.c %D%/manifest.h \
 	%D%/merge.c \
 	%D%/migrate.c \
+	%D%/part.c %D%/part.h \
 	%D%/plan.c \
 	%D%/queue.c %D%/queue.h \
 	%D%/rank.c \
@@ -29,7 +31,6 @@ noinst_LIBRARIES += %D%/libjobs.a
 	%D%/seeds.c %D%/seeds.h \
 	%D%/self.c %D%/self.h \
 	%D%/shard.c %D%/shard.h \
-	%D%/lock.h \
 	%D%/sql.c %D%/sql.h \
 	%D%/states.c %D%/states.h \
 	%D%/tars.c %D%/tars.h \
@@ -50,5 +51,4 @@ CF_JOBS_COMMANDS = \
 	%D%/cmd_plan.c \
 	%D%/cmd_prune.c \
 	%D%/cmd_reap.c \
-	%D%/cmd_status.c \
-	%D%/part.c %D%/part.h
+	%D%/cmd_status.c

@@ -1,11 +1,9 @@
 /* An older schema brought up to date, with a copy of the file as it was. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "jobs/db.h"
+#include "jobs/part.h"
 #include "jobs/schema.h"
 
 static enum cf_status copy_to(struct cf_queue *q, const char *name, struct cf_error *err)
@@ -22,46 +20,21 @@ static enum cf_status copy_to(struct cf_queue *q, const char *name, struct cf_er
     return st;
 }
 
-static enum cf_status sync_path(const char *path, int flags, struct cf_error *err)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
-    enum cf_status st = CF_OK;
-
-    if (fd < 0 || fsync(fd) != 0)
-        st = cf_fail_errno(err, errno, "%s", path);
-    if (fd >= 0)
-        close(fd);
-    return st;
-}
-
 /* Another process may do the same at once. Whoever migrates has put its backup in place
  * before; so a copy of what is migrated already is told by the backup that is there. */
-static enum cf_status put_in_place(struct cf_queue *q, const char *temp,
-                                   struct cf_error *err)
-{
-    CF_TRY(copy_to(q, temp, err));
-    CF_TRY(sync_path(temp, 0, err));
-    if (access(q->backup, F_OK) == 0)
-        return CF_OK;
-    if (rename(temp, q->backup) != 0)
-        return cf_fail_errno(err, errno, "%s", q->backup);
-    return sync_path(q->dir, O_DIRECTORY, err);
-}
-
 static enum cf_status back_up(struct cf_queue *q, struct cf_error *err)
 {
+    struct cf_part part = {0};
     enum cf_status st;
-    char *temp;
 
     if (access(q->backup, F_OK) == 0)
         return CF_OK;
-    temp = cf_format(err, "%s.tmp-%d", q->backup, (int)getpid());
-    if (!temp)
-        return CF_ENOMEM;
-    unlink(temp);
-    st = put_in_place(q, temp, err);
-    unlink(temp);
-    cf_free(temp);
+    st = cf_part_open(&part, q->backup, NULL, err);
+    if (st == CF_OK)
+        st = copy_to(q, part.path, err);
+    if (st == CF_OK && access(q->backup, F_OK) != 0)
+        st = cf_part_keep(&part, err);
+    cf_part_drop(&part);
     return st == CF_OK ? CF_OK : cf_wrap(err, "backup of the older schema");
 }
 
@@ -91,11 +64,10 @@ enum cf_status cf_migrate(struct cf_queue *q, int version, struct cf_error *err)
 enum cf_status cf_queue_migrate(const char *path, bool unsafe_shared,
                                 struct cf_migrated *m, struct cf_error *err)
 {
-    int mode = CF_QUEUE_WRITE | (unsafe_shared ? CF_QUEUE_UNSAFE_SHARED : 0);
     struct cf_queue *q;
 
     *m = (struct cf_migrated){CF_SCHEMA_VERSION, CF_SCHEMA_VERSION, NULL};
-    CF_TRY(cf_queue_open(&q, path, (enum cf_queue_mode)mode, err));
+    CF_TRY(cf_queue_open(&q, path, cf_queue_mode(CF_QUEUE_WRITE, unsafe_shared), err));
     if (q->old_version) {
         m->from = q->old_version;
         m->backup = q->backup;

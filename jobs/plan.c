@@ -10,6 +10,7 @@
 #include "base/parse.h"
 #include "jobs/copy.h"
 #include "jobs/db.h"
+#include "jobs/remember.h"
 #include "jobs/schema.h"
 
 enum { BLOCK = 128 }; /* prompts */
@@ -55,21 +56,6 @@ enum cf_status cf_db_meta_int(sqlite3 *db, const char *schema, const char *key,
     return CF_OK;
 }
 
-/* Queues have one from their making, but for those that are older than plans. */
-static enum cf_status queue_id(struct cf_queue *q, char id[33], struct cf_error *err)
-{
-    CF_TRY(cf_db_meta(q->db, "main", "queue_id", id, 33, err));
-    if (*id)
-        return CF_OK;
-    CF_TRY(cf_queue_writable(q, err));
-    CF_TRY(cf_sql_exec(q->db,
-                       "INSERT INTO meta(key, value)"
-                       " VALUES('queue_id', lower(hex(randomblob(16))))"
-                       " ON CONFLICT(key) DO NOTHING",
-                       err));
-    return cf_db_meta(q->db, "main", "queue_id", id, 33, err);
-}
-
 /* Prompts that have jobs are dealt out in turn, in the order of their ids: whichever are
  * left of a queue, and whatever ids its negative texts took, no shard has more than one
  * prompt more than another. BLOCK at a time for as long as every shard gets as many, one
@@ -106,17 +92,15 @@ static enum cf_status partition(struct cf_copy *c, int shards, struct cf_error *
     return cf_sql_exec(c->db, text, err);
 }
 
-static enum cf_status fill(struct cf_copy *c, int shards, const char *queue,
-                           int64_t *jobs, struct cf_error *err)
+static enum cf_status fill(struct cf_copy *c, int shards, int64_t *jobs,
+                           struct cf_error *err)
 {
-    char quoted[40];
-
-    snprintf(quoted, sizeof quoted, "'%s'", queue);
     CF_TRY(cf_copy_jobs(c, "state IN (0, 4)", err));
     CF_TRY(cf_copy_meta(c, "created_by", "'cfgen'", err));
     CF_TRY(cf_copy_meta(c, "created_at", "strftime('%Y-%m-%dT%H:%M:%SZ', 'now')", err));
     CF_TRY(cf_copy_meta(c, "plan_id", "lower(hex(randomblob(16)))", err));
-    CF_TRY(cf_copy_meta(c, "plan_queue", quoted, err));
+    CF_TRY(cf_copy_meta(c, "plan_queue",
+                        "(SELECT value FROM src.meta WHERE key = 'queue_id')", err));
     CF_TRY(cf_copy_meta(c, "plan_partition", "'prompts in turn'", err));
     CF_TRY(cf_copy_meta(c, "plan_tar",
                         "(SELECT coalesce(max(number) + 1, 0) FROM src.tar)", err));
@@ -129,19 +113,19 @@ enum cf_status cf_plan_write(struct cf_queue *q, const char *path, int shards,
 {
     struct cf_copy c;
     enum cf_status st;
-    char id[33], *uri;
+    char id[CF_QUEUE_ID], *uri;
 
     if (shards < 1 || shards > CF_SHARDS_MAX)
         return cf_fail(err, CF_ERANGE, "%d shards, expected 1..%d", shards,
                        CF_SHARDS_MAX);
-    CF_TRY(queue_id(q, id, err));
+    CF_TRY(cf_queue_id(q, id, err)); /* made here where there is none */
     uri = cf_queue_read_uri(q, err);
     if (!uri)
         return CF_ENOMEM;
     st = cf_copy_open(&c, path, NULL, uri, err);
     cf_free(uri);
     if (st == CF_OK)
-        st = fill(&c, shards, id, jobs, err);
+        st = fill(&c, shards, jobs, err);
     return cf_copy_close(&c, st, err);
 }
 

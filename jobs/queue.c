@@ -391,6 +391,8 @@ void cf_queue_close(struct cf_queue *q)
         q->wait.ms = q->wait.ms < CLOSE_TIMEOUT_MS ? q->wait.ms : CLOSE_TIMEOUT_MS;
         sqlite3_exec(q->db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL);
     }
+    for (int i = 0; i < CF_KEPT_MAX; i++)
+        cf_sql_close(&q->kept[i].sql);
     sqlite3_close(q->db);
     cf_where_free(q);
     cf_free(q->watched);
@@ -398,6 +400,23 @@ void cf_queue_close(struct cf_queue *q)
     cf_free(q->path);
     cf_free(q->dir);
     cf_free(q);
+}
+
+enum cf_status cf_queue_kept(struct cf_queue *q, const char *text, struct cf_sql **s,
+                             struct cf_error *err)
+{
+    int i = 0;
+
+    while (i < CF_KEPT_MAX - 1 && q->kept[i].text && q->kept[i].text != text)
+        i++;
+    *s = &q->kept[i].sql;
+    if (q->kept[i].text == text)
+        return CF_OK;
+    q->kept[i].text = NULL;
+    cf_sql_close(*s); /* the last place is shared by those that found no other */
+    CF_TRY(cf_sql_open(*s, q->db, text, err));
+    q->kept[i].text = text;
+    return CF_OK;
 }
 
 enum cf_status cf_queue_writable(const struct cf_queue *q, struct cf_error *err)

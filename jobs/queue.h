@@ -49,6 +49,13 @@ enum cf_queue_mode {
                             log with shared memory, so it may lie on any file system */
 };
 
+/* mode, with CF_QUEUE_UNSAFE_SHARED where the user says so. */
+static inline enum cf_queue_mode cf_queue_mode(enum cf_queue_mode mode,
+                                               bool unsafe_shared)
+{
+    return unsafe_shared ? (enum cf_queue_mode)(mode | CF_QUEUE_UNSAFE_SHARED) : mode;
+}
+
 /* CF_ENOENT (missing), CF_EFORMAT (not SQLite, damaged), CF_ECONFIG (a database that is
  * not ours, or of a newer schema, or on a shared file system), CF_EBUSY past the timeout.
  * Never writes to a file that is not ours. One of an older schema is brought up to date
@@ -165,7 +172,7 @@ enum cf_status cf_queue_finish(struct cf_queue *q, const struct cf_job *job,
 
 /* Many finished jobs in one transaction, one sync of the disk for all. lost is set where
  * the lease went to somebody else; the others count. tar, where it is not NULL, says how
- * far the worker's tar shard counts from now on (jobs/tars.h): in the same transaction,
+ * far the worker's tar counts from now on (jobs/tars.h): in the same transaction,
  * so that a row and its bytes in the tar are one fact. CF_ELOST as the result when the
  * tar went to somebody else: then nothing was written. */
 struct cf_finished {
@@ -200,7 +207,8 @@ enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_er
  * (crashes + 1, FAILED with code CRASH_LOOP at max_crashes); another boot of this host,
  * or the same Slurm task before its restart (uncharged: the cause is known and outside).
  * Of workers on other hosts the watch tells (cf_queue_watch); without one they are left
- * alone, but for the result file of a shard: whoever holds its lock takes over at once. */
+ * alone, but for the result file of a shard: whoever holds its lock takes over at once.
+ */
 struct cf_reaped {
     int jobs;   /* taken back, or failed for good */
     int failed; /* of these: with CRASH_LOOP */

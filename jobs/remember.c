@@ -22,6 +22,20 @@ enum cf_status cf_queue_recall(struct cf_queue *q, const char *key, char **value
     return st;
 }
 
+enum cf_status cf_queue_id(struct cf_queue *q, char id[CF_QUEUE_ID], struct cf_error *err)
+{
+    CF_TRY(cf_db_meta(q->db, "main", "queue_id", id, CF_QUEUE_ID, err));
+    if (*id)
+        return CF_OK;
+    CF_TRY(cf_queue_writable(q, err));
+    CF_TRY(cf_sql_exec(q->db,
+                       "INSERT INTO meta(key, value)"
+                       " VALUES('queue_id', lower(hex(randomblob(16))))"
+                       " ON CONFLICT(key) DO NOTHING",
+                       err));
+    return cf_db_meta(q->db, "main", "queue_id", id, CF_QUEUE_ID, err);
+}
+
 enum cf_status cf_queue_remember(struct cf_queue *q, const char *key, const char *value,
                                  char **kept, struct cf_error *err)
 {

@@ -15,4 +15,11 @@ enum cf_status cf_queue_recall(struct cf_queue *q, const char *key, char **value
 enum cf_status cf_queue_remember(struct cf_queue *q, const char *key, const char *value,
                                  char **kept, struct cf_error *err);
 
+/* 32 hex digits that no other queue has, for good. Queues have one from their making; one
+ * that is older than that gets it here (CF_EPERM where it is open only to read).
+ * CF_EFORMAT for a longer one. */
+enum { CF_QUEUE_ID = 33 };
+enum cf_status cf_queue_id(struct cf_queue *q, char id[CF_QUEUE_ID],
+                           struct cf_error *err);
+
 #endif

@@ -1,7 +1,5 @@
 #include "jobs/sample.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "jobs/db.h"
 #include "jobs/detail.h"

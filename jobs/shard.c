@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -203,8 +204,9 @@ enum cf_status cf_shard_parse(const char *text, const struct cf_plan_info *plan,
         (s.p < s.end && (!cf_scan_lit(&s, "/") || !cf_scan_u64(&s, &n))) || s.p != s.end)
         return cf_fail(err, CF_EUSAGE, "--shard: '%.40s', expected I, I/N or auto", text);
     if (n != (uint64_t)plan->shards)
-        return cf_fail(err, CF_EMISMATCH, "--shard=%s: the plan has %d shards", text,
-                       plan->shards);
+        return cf_fail(err, CF_ECONFIG,
+                       "--shard=%.40s: the plan has %d shards; leave /%" PRIu64 " out",
+                       text, plan->shards, n);
     *shard = (int)i;
     return in_range(*shard, plan, from, err);
 }

@@ -59,7 +59,7 @@ enum cf_status cf_shard_open(struct cf_shard *s, const char *plan, int shard,
                              const char *results, struct cf_error *err);
 void cf_shard_close(struct cf_shard *s); /* zeroed with lock_fd -1 is fine */
 
-/* The shard that text means: "3", "3/64" (64 must be what the plan says: CF_EMISMATCH)
+/* The shard that text means: "3", "3/64" (64 must be what the plan says: CF_ECONFIG)
  * or "auto" (cf_shard_rank). CF_EUSAGE for anything else, CF_ERANGE for a shard the plan
  * does not have. */
 enum cf_status cf_shard_parse(const char *text, const struct cf_plan_info *plan,

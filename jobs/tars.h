@@ -1,13 +1,14 @@
-/* tars.h - which tar shards a queue has, who appends to them, how much of each counts.
+/* tars.h - which tars a queue has, who appends to them, how much of each counts.
  *
  * One worker appends to one tar. The row says how many bytes of the tar and of its
  * manifest belong to finished jobs; the rest of the file, if any, was being written when
  * somebody died and is cut off by the next one who takes it. The mark moves in the
  * transaction that ends the jobs (cf_queue_finish_many).
  *
- * Numbers are unique in a queue; the result file of shard I of N takes them from
- * [I * floor(100000 / N), (I + 1) * floor(100000 / N)), so that the tars of all shards
- * can lie in one directory and be read as one dataset. */
+ * Numbers are unique in a queue. Of those that a queue had not used when a plan of N
+ * shards was made (B and above), the result file of shard I takes B + I * w .. B + (I +
+ * 1) * w - 1, w = floor((CF_TAR_NUMBERS - B) / N), so that the tars of all shards can lie
+ * in one directory and be read as one dataset (jobs/shard.h). */
 #ifndef CF_JOBS_TARS_H
 #define CF_JOBS_TARS_H
 

@@ -85,22 +85,6 @@ enum cf_status cf_worker_lives(struct cf_queue *q, int64_t worker_id,
     return st;
 }
 
-enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
-                                   struct cf_error *err)
-{
-    struct cf_reaped reaped = {0};
-    struct cf_retry none;
-    enum cf_status st;
-
-    CF_TRY(cf_queue_writable(q, err));
-    cf_retry_default(&none);
-    CF_TRY(cf_sql_begin(q->db, err));
-    st = cf_lease_take_back(q, worker_id, false, "the worker left", &none, &reaped, err);
-    if (st == CF_OK)
-        st = worker_ended(q, worker_id, NULL, err);
-    return cf_sql_end(q->db, st, err);
-}
-
 enum cf_status cf_queue_beat(struct cf_queue *q, int64_t worker_id, struct cf_error *err)
 {
     enum cf_status st;
@@ -156,9 +140,12 @@ static enum cf_status take_one(struct cf_queue *q, int64_t job_id, bool charge,
                           why, NULL, err);
 }
 
-enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool charge,
-                                  const char *why, const struct cf_retry *retry,
-                                  struct cf_reaped *reaped, struct cf_error *err)
+/* Every lease of a worker, inside the caller's transaction. charge: crashes + 1 and
+ * CRASH_LOOP at the limit; else a release. why goes into the history; *reaped grows by
+ * the jobs. */
+static enum cf_status take_back(struct cf_queue *q, int64_t worker_id, bool charge,
+                                const char *why, const struct cf_retry *retry,
+                                struct cf_reaped *reaped, struct cf_error *err)
 {
     enum cf_status st;
     struct cf_sql s;
@@ -183,6 +170,22 @@ enum cf_status cf_lease_take_back(struct cf_queue *q, int64_t worker_id, bool ch
         st = take_one(q, id, charge, why, retry, reaped, err);
     } while (st == CF_OK);
     return st;
+}
+
+enum cf_status cf_queue_unregister(struct cf_queue *q, int64_t worker_id,
+                                   struct cf_error *err)
+{
+    struct cf_reaped reaped = {0};
+    struct cf_retry none;
+    enum cf_status st;
+
+    CF_TRY(cf_queue_writable(q, err));
+    cf_retry_default(&none);
+    CF_TRY(cf_sql_begin(q->db, err));
+    st = take_back(q, worker_id, false, "the worker left", &none, &reaped, err);
+    if (st == CF_OK)
+        st = worker_ended(q, worker_id, NULL, err);
+    return cf_sql_end(q->db, st, err);
 }
 
 enum lock { LOCK_HELD, LOCK_FREE, LOCK_LEFT, LOCK_UNKNOWN };
@@ -384,8 +387,8 @@ enum cf_status cf_queue_reap(struct cf_queue *q, const struct cf_worker *self,
     CF_TRY(cf_sql_begin(q->db, err));
     st = find_dead(q, self, &dead, &n_dead, err);
     for (size_t i = 0; i < n_dead && st == CF_OK; i++) {
-        st = cf_lease_take_back(q, dead[i].id, dead[i].fate == CRASHED, dead[i].why,
-                                retry, reaped, err);
+        st = take_back(q, dead[i].id, dead[i].fate == CRASHED, dead[i].why, retry, reaped,
+                       err);
         if (st == CF_OK)
             st = worker_ended(q, dead[i].id, NULL, err);
     }
@@ -414,7 +417,6 @@ enum cf_status cf_queue_reap_worker(struct cf_queue *q, int64_t worker_id,
         st = cf_fail(err, CF_ENOENT, "worker %lld is not registered",
                      (long long)worker_id);
     if (st == CF_OK)
-        st = cf_lease_take_back(q, worker_id, true, "taken back by force", retry, reaped,
-                                err);
+        st = take_back(q, worker_id, true, "taken back by force", retry, reaped, err);
     return cf_sql_end(q->db, st, err);
 }

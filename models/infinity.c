@@ -33,8 +33,10 @@ void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,
     va_end(ap);
 }
 
-void cf_inf_see_u8(const struct cf_gen_state *st, const uint8_t *u8, int ndim,
-                   const int64_t *dim, const char *fmt, ...)
+__attribute__((format(printf, 5, 6))) static void see_u8(const struct cf_gen_state *st,
+                                                         const uint8_t *u8, int ndim,
+                                                         const int64_t *dim,
+                                                         const char *fmt, ...)
 {
     va_list ap;
 
@@ -77,7 +79,7 @@ static void see_bits(const struct cf_gen_state *st, int s, struct cf_scale grid)
         cf_bsq_to_bytes(t + b * n * d, st->code + (int64_t)b * st->full.h * st->full.w, n,
                         (int)d);
     if (t != NULL)
-        cf_inf_see_u8(st, t, 4, dim, "sc%d.bits", s);
+        see_u8(st, t, 4, dim, "sc%d.bits", s);
     cf_free(t);
 }
 

@@ -203,8 +203,5 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
 void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,
                 const int64_t *dim, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-void cf_inf_see_u8(const struct cf_gen_state *st, const uint8_t *u8, int ndim,
-                   const int64_t *dim, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
 
 #endif

@@ -1,25 +1,15 @@
-/* arrange.h - how the images of a queue lie below the output root.
- *
- * "files": one file an image (store/sink.h). "tar": whole samples in NNNNN.tar
- * (store/tar.h); ten million files are a burden for many file systems and slow to read in
- * training. */
+/* arrange.h - the layout of a queue's images (store/layout.h), and whose the output
+ * directory is: chosen once, kept in the queue. */
 #ifndef CF_PIPELINE_ARRANGE_H
 #define CF_PIPELINE_ARRANGE_H
 
 #include "jobs/queue.h"
-
-enum cf_layout { CF_LAYOUT_AUTO, CF_LAYOUT_FILES, CF_LAYOUT_TAR };
-enum { CF_LAYOUT_MANY = 100000 }; /* jobs that still become a file each */
-
-/* "auto", "files" or "tar"; else CF_EUSAGE about what, an option's name. */
-enum cf_status cf_layout_parse(const char *s, enum cf_layout *layout, const char *what,
-                               struct cf_error *err);
+#include "store/layout.h"
 
 /* Chosen by the first worker and kept in the queue, so that a restart goes on as it
- * began. asked AUTO: what was chosen before, else tar above
- * CF_LAYOUT_MANY jobs. A queue that has
- * images and no word about it is of before there was another layout than files.
- * CF_ECONFIG when another one than asked was chosen before. */
+ * began. asked AUTO: what was chosen before, else cf_layout_choose by the jobs there are
+ * now. A queue that has images and no word about it is of before there was another layout
+ * than files. CF_ECONFIG when another one than asked was chosen before. */
 enum cf_status cf_arrange_layout(struct cf_queue *q, enum cf_layout asked,
                                  enum cf_layout *layout, struct cf_error *err);
 

@@ -5,7 +5,6 @@
 #include "pipeline/batch.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +23,7 @@
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
 
-enum { LOTS = 1, IMAGES = 32, FILES = 64, LATE_MS = 500 };
+enum { LOTS = 1, IMAGES = 32, FILES = 64 };
 
 struct batch {
     struct cf_shift shift; /* first what all stages see */
@@ -71,7 +70,7 @@ static bool may_end(struct batch *b)
 static void leave(struct batch *b)
 {
     struct cf_shift *s = &b->shift;
-    long long until = cf_clock_ms() + LATE_MS;
+    long long until = cf_clock_ms() + CF_LATE_MS;
     struct cf_queue *q = NULL;
     bool told = false;
 
@@ -79,11 +78,14 @@ static void leave(struct batch *b)
         usleep(10 * 1000);
     if (atomic_load(&b->enlisted)) {
         if (cf_queue_open(&q, s->db, s->mode, NULL) == CF_OK) {
-            cf_queue_timeout(q, LATE_MS);
+            cf_queue_timeout(q, CF_LATE_MS);
             told = cf_queue_unregister(q, s->worker_id, NULL) == CF_OK;
         }
         cf_queue_close(q);
-        told ? cf_self_close(&b->self) : cf_self_leave(&b->self);
+        if (told)
+            cf_self_close(&b->self);
+        else
+            cf_self_leave(&b->self);
     }
     cf_log(s->log, CF_LOG_INFO, "work remains", "signal=%d while=\"loading a model\"",
            atomic_load(&s->stop.asked));
@@ -342,7 +344,7 @@ static void unregister(struct batch *b)
         return;
     cf_queue_cancel(b->queue, NULL);
     if (cf_stop_asked(&b->shift.stop))
-        cf_queue_timeout(b->queue, LATE_MS);
+        cf_queue_timeout(b->queue, CF_LATE_MS);
     if (cf_queue_unregister(b->queue, b->shift.worker_id, &err) == CF_OK)
         return;
     cf_log(b->shift.log, CF_LOG_WARN, "jobs not given back; the next worker will",

@@ -8,7 +8,6 @@
 #define CF_PIPELINE_BUDGET_H
 
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { CF_BUDGET_RECENT = 8 };

@@ -1,7 +1,6 @@
 /* cfgen-batch.c - the worker's command line; the work is in batch.c. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cli.h"
 #include "base/duration.h"

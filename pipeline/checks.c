@@ -53,7 +53,8 @@ static void differ(struct cf_finding *f, const char *kind, const char *what,
 {
     struct cf_error why = {0};
 
-    if (strcmp(is, row ? row : "") == 0)
+    row = row ? row : "";
+    if (strcmp(is, row) == 0)
         return;
     cf_fail(&why, CF_EMISMATCH, "%s %.64s, the row says %.64s", what, is, row);
     find(f, kind, &why);

@@ -17,6 +17,7 @@
 #include "jobs/cmd.h"
 #include "pipeline/checks.h"
 #include "store/durable.h"
+#include "store/image_read.h"
 
 enum { DEEP = CF_CMD_OWN, JSON, BATCH, REQUEUE, REMOVE };
 enum { PAGE = 64, PATH_MAX_SHOWN = 200, LEVELS = 2 };
@@ -176,18 +177,6 @@ static bool tar_of(const char *name, char tar[10])
     return false;
 }
 
-/* cf_sink_put's own names alone are ours to remove. */
-static bool is_image(const char *path)
-{
-    char stem[CF_STEM + 1];
-
-    if (strlen(path) != 6 + CF_STEM + 5 || strcmp(path + 6 + CF_STEM, ".webp") != 0)
-        return false;
-    snprintf(stem, sizeof stem, "%.32s", path + 6);
-    return cf_stem_valid(stem) && path[2] == '/' && path[5] == '/' &&
-           memcmp(path, stem, 2) == 0 && memcmp(path + 3, stem + 2, 2) == 0;
-}
-
 static enum cf_status on_file(struct verify *v, int dirfd, const char *name,
                               const char *path, int depth, struct cf_error *err)
 {
@@ -273,7 +262,7 @@ static enum cf_status remove_image(struct verify *v, const char *path, bool *gon
 
 static enum cf_status on_orphan(struct verify *v, const char *path, struct cf_error *err)
 {
-    bool ours = is_image(path), gone = false;
+    bool ours = cf_image_is_file(path), gone = false;
     char tar[10];
 
     if (ours && v->remove)
@@ -321,11 +310,8 @@ static enum cf_status open_all(struct verify *v, struct cf_error *err)
     v->rows = v->call->q;
     if (write) {
         v->rows = NULL;
-        CF_TRY(cf_queue_open(
-            &v->rows, v->call->db,
-            (enum cf_queue_mode)(CF_QUEUE_READ |
-                                 (v->call->unsafe ? CF_QUEUE_UNSAFE_SHARED : 0)),
-            err));
+        CF_TRY(cf_queue_open(&v->rows, v->call->db,
+                             cf_queue_mode(CF_QUEUE_READ, v->call->unsafe), err));
     }
     v->root = cf_images_root(v->call->q, v->output, err);
     v->repair = repair_command(v, err);

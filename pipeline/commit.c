@@ -10,8 +10,6 @@
 #include "base/utf8.h"
 #include "pipeline/tarout.h"
 
-enum { LATE_MS = 500 /* for a locked queue, once told to stop */ };
-
 /* What goes into one transaction. */
 struct parcel {
     struct cf_piece *piece[CF_COMMIT_MANY];
@@ -83,7 +81,7 @@ static enum cf_status finish_rows(struct cf_commit *c, const struct cf_tar_mark 
         !c->late) {
         c->late = true;
         cf_queue_cancel(c->queue, NULL);
-        cf_queue_timeout(c->queue, LATE_MS);
+        cf_queue_timeout(c->queue, CF_LATE_MS);
         why = (struct cf_error){0};
         cf_queue_finish_many(c->queue, row, c->parcel.n, mark, &why);
     }

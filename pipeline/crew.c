@@ -4,12 +4,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "pipeline/stop.h"
 
 struct crew {
     const struct cf_crew_options *o;
@@ -111,14 +112,8 @@ void cf_crew_slice(const cpu_set_t *all, int index, int n, cpu_set_t *part)
 
 static void waited_for(sigset_t *set)
 {
-    static const int list[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGUSR2, SIGCHLD};
-    struct sigaction hup;
-
-    sigemptyset(set);
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-        sigaddset(set, list[i]);
-    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
-        sigaddset(set, SIGHUP);
+    cf_stop_signals(set);
+    sigaddset(set, SIGCHLD);
 }
 
 /* Signals stay blocked: the work begins by waiting for them in a thread of its own. */

@@ -80,11 +80,6 @@ const struct cf_model *cf_engine_model(const struct cf_engine *e)
     return e->model;
 }
 
-const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *e)
-{
-    return e->ops;
-}
-
 int cf_engine_text_dim(const struct cf_engine *e)
 {
     return e->ops->text_dim(e->gen);

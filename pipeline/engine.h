@@ -20,7 +20,6 @@ enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
 void cf_engine_close(struct cf_engine *engine);
 
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
-const struct cf_gen_ops *cf_engine_ops(const struct cf_engine *engine);
 
 int cf_engine_text_dim(const struct cf_engine *engine);
 

@@ -80,13 +80,12 @@ static enum cf_status check_output(struct work *w, struct cf_error *err)
 static enum cf_status open_queue(struct work *w, struct cf_error *err)
 {
     const struct cf_batch_options *o = w->o;
-    const enum cf_queue_mode mode = (enum cf_queue_mode)(
-        CF_QUEUE_READ | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
 
     if (o->shard)
         return cf_fail(err, CF_EUSAGE,
                        "--dry-run with --shard: look at the whole plan, without --shard");
-    CF_TRY(cf_queue_open(&w->queue, o->db, mode, err));
+    CF_TRY(cf_queue_open(&w->queue, o->db,
+                         cf_queue_mode(CF_QUEUE_READ, o->unsafe_shared_db), err));
     for (int i = 0; i < o->n_where; i++)
         CF_TRY(cf_queue_where(w->queue, o->where[i], err));
     CF_TRY(cf_queue_due(w->queue, &w->e.jobs, err));

@@ -12,7 +12,8 @@
 #include "base/error.h"
 
 /* Text for an element or an attribute in double quotes: specials as entities, what XML
- * cannot hold and ill-formed bytes as U+FFFD; an ellipsis where it was cut at max characters.
+ * cannot hold and ill-formed bytes as U+FFFD; an ellipsis where it was cut at max
+ * characters.
  */
 void cf_html_text(FILE *to, const char *text, size_t len, size_t max);
 

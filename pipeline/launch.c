@@ -1,12 +1,10 @@
 #include "pipeline/launch.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/alloc.h"
 #include "base/team.h"
 #include "jobs/self.h"
 #include "pipeline/crew.h"
@@ -15,6 +13,7 @@
 #include "pipeline/loaded.h"
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
+#include "pipeline/stop.h"
 
 enum { STOPPED = 75 };
 
@@ -27,12 +26,6 @@ struct launch {
     struct cf_progress progress;
     struct cf_statusfile status;
 };
-
-static enum cf_queue_mode mode_of(const struct cf_batch_options *o)
-{
-    return (enum cf_queue_mode)(CF_QUEUE_WRITE |
-                                (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
-}
 
 static int complain(struct cf_log *log, const struct cf_error *err)
 {
@@ -54,14 +47,13 @@ static void leave(int sig)
 
 static void on_stop(void (*handler)(int))
 {
-    static const int list[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU};
+    sigset_t set;
 
-    struct sigaction hup;
-
-    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
-        signal(list[i], handler);
-    if (sigaction(SIGHUP, NULL, &hup) == 0 && hup.sa_handler != SIG_IGN)
-        signal(SIGHUP, handler);
+    cf_stop_signals(&set);
+    sigdelset(&set, SIGUSR2);
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sigismember(&set, sig) == 1)
+            signal(sig, handler);
 }
 
 static enum cf_status load(struct launch *l, struct cf_error *err)
@@ -254,7 +246,8 @@ static enum cf_status take(const struct cf_batch_options *o, int *fd, bool *take
     struct cf_queue *q;
     enum cf_status st;
 
-    CF_TRY(cf_queue_open(&q, o->db, mode_of(o), err));
+    CF_TRY(cf_queue_open(&q, o->db, cf_queue_mode(CF_QUEUE_WRITE, o->unsafe_shared_db),
+                         err));
     st = cf_exclusive_take(o->db, q, fd, taken, err);
     cf_queue_close(q);
     return st;

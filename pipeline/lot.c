@@ -33,15 +33,6 @@ void cf_lot_free(struct cf_lot *lot)
     cf_free(lot);
 }
 
-int cf_lot_open_slots(const struct cf_lot *lot)
-{
-    int n = 0;
-
-    for (int i = 0; i < lot->jobs.n; i++)
-        n += lot->slot[i].open;
-    return n;
-}
-
 enum cf_status cf_slot_read(struct cf_slot *s, struct cf_error *err)
 {
     const struct cf_job *job = s->job;

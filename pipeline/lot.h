@@ -41,7 +41,4 @@ enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_tex
 /* What the generator is asked for; borrowed from the slot, whose texts are encoded. */
 struct cf_request cf_slot_request(const struct cf_slot *slot);
 
-/* How many slots are open. */
-int cf_lot_open_slots(const struct cf_lot *lot);
-
 #endif

@@ -96,10 +96,7 @@ static enum cf_status read_row(struct original *o, const struct cf_rerun *how,
     enum cf_status st;
     bool row;
 
-    st = cf_queue_open(
-        &q, how->db,
-        (enum cf_queue_mode)(CF_QUEUE_READ | (how->unsafe ? CF_QUEUE_UNSAFE_SHARED : 0)),
-        err);
+    st = cf_queue_open(&q, how->db, cf_queue_mode(CF_QUEUE_READ, how->unsafe), err);
     if (st == CF_OK)
         st = cf_details_one(&it, q, how->job, err);
     if (st == CF_OK)

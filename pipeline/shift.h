@@ -19,6 +19,9 @@
 #include "pipeline/stop.h"
 #include "store/sink.h"
 
+/* Told to stop, we wait this long for a queue that somebody else has locked. */
+enum { CF_LATE_MS = 500 };
+
 struct cf_shift {
     const struct cf_batch_options *o;
     struct cf_log *log;

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/parse.h"
 
 void cf_source_none(struct cf_source *s)
 {
@@ -33,32 +32,6 @@ static enum cf_status dir_of(char **dir, const char *path, struct cf_error *err)
     return *dir ? CF_OK : CF_ENOMEM;
 }
 
-/* "I", "I/N" or "auto": the index. N must be the plan's own. */
-static enum cf_status read_index(const char *word, const struct cf_plan_info *plan,
-                                 int *index, struct cf_error *err)
-{
-    const char *slash = strchr(word, '/'), *from;
-    enum cf_status st;
-    char *head;
-    int n;
-
-    if (strcmp(word, "auto") == 0)
-        return cf_shard_rank(index, &from, err);
-    head = cf_strndup(word, slash ? (size_t)(slash - word) : strlen(word), err);
-    if (!head)
-        return CF_ENOMEM;
-    st = cf_parse_int(head, 0, CF_SHARDS_MAX - 1, index, "--shard", err);
-    cf_free(head);
-    if (st != CF_OK || !slash)
-        return st;
-    CF_TRY(cf_parse_int(slash + 1, 1, CF_SHARDS_MAX, &n, "--shard", err));
-    if (n != plan->shards)
-        return cf_fail(err, CF_ECONFIG,
-                       "--shard=%.40s: the plan has %d shards; leave /%d out", word,
-                       plan->shards, n);
-    return CF_OK;
-}
-
 static enum cf_status open_shard(struct cf_source *s, const struct cf_batch_options *o,
                                  struct cf_error *err)
 {
@@ -66,7 +39,7 @@ static enum cf_status open_shard(struct cf_source *s, const struct cf_batch_opti
     int index;
 
     CF_TRY(cf_plan_read(o->db, &plan, err));
-    CF_TRY(read_index(o->shard, &plan, &index, err));
+    CF_TRY(cf_shard_parse(o->shard, &plan, &index, err));
     CF_TRY(cf_shard_open(&s->shard, o->db, index, o->results, err));
     s->db = s->shard.results;
     s->mode = (enum cf_queue_mode)(CF_QUEUE_WRITE | CF_QUEUE_SHARD);
@@ -83,17 +56,16 @@ enum cf_status cf_source_open(struct cf_source *s, const struct cf_batch_options
         s->mode = o->source->mode;
         return dir_of(&s->dir, o->db, err);
     }
-    if (o->shard)
+    if (o->shard) {
         CF_TRY(open_shard(s, o, err));
-    else if (cf_plan_read(o->db, &plan, NULL) == CF_OK)
+    } else if (cf_plan_read(o->db, &plan, NULL) == CF_OK) {
         return cf_fail(err, CF_ECONFIG,
                        "%s is a plan of %d shards: say which one to work on, "
                        "--shard=0 to --shard=%d or --shard=auto",
                        o->db, plan.shards, plan.shards - 1);
-    if (!o->shard) {
+    } else {
         s->db = o->db;
-        s->mode = (enum cf_queue_mode)(
-            CF_QUEUE_WRITE | (o->unsafe_shared_db ? CF_QUEUE_UNSAFE_SHARED : 0));
+        s->mode = cf_queue_mode(CF_QUEUE_WRITE, o->unsafe_shared_db);
     }
     return dir_of(&s->dir, o->db, err);
 }

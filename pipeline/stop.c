@@ -1,13 +1,12 @@
 #include "pipeline/stop.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
 
-static void waited_for(sigset_t *set)
+void cf_stop_signals(sigset_t *set)
 {
     static const int list[] = {SIGTERM, SIGINT, SIGUSR1, SIGXCPU, SIGUSR2};
     struct sigaction hup;
@@ -35,7 +34,7 @@ static void *wait_for_signals(void *arg)
     long long deadline = 0;
     sigset_t set;
 
-    waited_for(&set);
+    cf_stop_signals(&set);
     while (!atomic_load(&s->quit)) {
         int sig = sigtimedwait(&set, NULL, &poll);
         long long now = cf_clock_ms();
@@ -70,7 +69,7 @@ enum cf_status cf_stop_start(struct cf_stop *s, int grace,
     s->ctx = ctx;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    waited_for(&set);
+    cf_stop_signals(&set);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
     e = pthread_create(&s->thread, NULL, wait_for_signals, s);
     if (e)

@@ -10,6 +10,7 @@
 #define CF_PIPELINE_STOP_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "base/cancel.h"
@@ -26,6 +27,10 @@ struct cf_stop {
     void *ctx;
     pthread_t thread;
 };
+
+/* The signals to wait for, HUP only where it is not ignored: the same for one worker and
+ * for the parent of many (crew.h). */
+void cf_stop_signals(sigset_t *set);
 
 /* Blocks the signals in the calling thread, so that all threads made later inherit that,
  * and starts the waiting thread. Call before any other thread exists. */

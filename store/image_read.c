@@ -15,7 +15,7 @@
 
 enum { FILE_PATH = 6 + CF_STEM + 5 }; /* "ab/cd/STEM.webp" */
 
-static bool is_file_path(const char *path)
+bool cf_image_is_file(const char *path)
 {
     char stem[CF_STEM + 1];
 
@@ -153,7 +153,7 @@ static enum cf_status find(const char *root, const char *path, int64_t offset,
     enum cf_status st;
     int fd;
 
-    if (!tar && !is_file_path(path))
+    if (!tar && !cf_image_is_file(path))
         return cf_fail(err, CF_EFORMAT,
                        "path '%.80s': expected ab/cd/STEM.webp or NNNNN.tar", path);
     if (tar ? offset < CF_USTAR_BLOCK || offset % CF_USTAR_BLOCK : offset != 0)
@@ -182,13 +182,4 @@ enum cf_status cf_image_look(const char *root, const char *path, int64_t offset,
                              int64_t bytes, struct cf_error *err)
 {
     return find(root, path, offset, bytes, NULL, err);
-}
-
-enum cf_status cf_tar_read(const char *root, const char *path, int64_t offset,
-                           int64_t bytes, struct cf_blob *blob, struct cf_error *err)
-{
-    *blob = (struct cf_blob){0};
-    if (!is_tar_path(path))
-        return cf_fail(err, CF_EFORMAT, "path '%.80s': expected NNNNN.tar", path);
-    return cf_image_read(root, path, offset, bytes, blob, err);
 }

@@ -6,10 +6,14 @@
 #ifndef CF_STORE_IMAGE_READ_H
 #define CF_STORE_IMAGE_READ_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "store/webp.h"
+
+/* "ab/cd/STEM.webp", the name that cf_sink_put gives: nothing else is ours to remove. */
+bool cf_image_is_file(const char *path);
 
 enum { CF_IMAGE_BYTES_MAX = 1 << 30 };
 

@@ -11,16 +11,15 @@
 #include "base/error.h"
 
 enum cf_layout { CF_LAYOUT_AUTO, CF_LAYOUT_FILES, CF_LAYOUT_TAR };
-enum { CF_LAYOUT_MANY = 100000 }; /* images that are still files by themselves */
+enum { CF_LAYOUT_MANY = 100000 }; /* jobs that still become a file each */
 
 /* "auto", "files" or "tar"; else CF_EUSAGE about what, an option's name. */
 enum cf_status cf_layout_parse(const char *s, enum cf_layout *layout, const char *what,
                                struct cf_error *err);
+/* The word that cf_layout_parse takes; static. */
 const char *cf_layout_name(enum cf_layout layout);
 
-/* AUTO becomes TAR above CF_LAYOUT_MANY jobs, else FILES; the others stay. A queue grows
- * between two runs: the caller asks once, keeps the name of the answer with the queue
- * (its table meta) and from then on asks that. */
+/* AUTO becomes TAR above CF_LAYOUT_MANY jobs, else FILES; the others stay. */
 enum cf_layout cf_layout_choose(enum cf_layout layout, int64_t jobs);
 
 #endif

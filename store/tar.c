@@ -2,13 +2,11 @@
 #include "store/tar.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "store/durable.h"
 #include "store/tar_file.h"
 #include "store/ustar.h"
 

@@ -87,9 +87,4 @@ enum cf_status cf_tar_cut(struct cf_tar *tar, const struct cf_tar_size *size,
  * again at the same size. A finished one stays as it is. */
 enum cf_status cf_tar_finish(struct cf_tar *tar, struct cf_error *err);
 
-/* The image at offset of ROOT/path, or of the file that still carries ".part": as
- * cf_image_read (store/image_read.h), but for tars alone. */
-enum cf_status cf_tar_read(const char *root, const char *path, int64_t offset,
-                           int64_t bytes, struct cf_blob *blob, struct cf_error *err);
-
 #endif

@@ -1,6 +1,5 @@
 /* golden_infinity.c - fixtures of the Infinity transformer; see tests/golden/infinity. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,7 +7,6 @@
 #include "tests/golden_textenc.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 

@@ -5,8 +5,8 @@ check_LIBRARIES += %D%/libqueueutil.a
 
 CF_QUEUE_TEST_LIBS = %D%/libqueueutil.a $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
 
-check_PROGRAMS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
-TESTS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test
+check_PROGRAMS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test %D%/recipe_test
+TESTS += %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/import_test %D%/recipe_test
 %C%_queue_test_SOURCES = %D%/queue_test.c
 %C%_queue_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_queue_test_LDADD = $(CF_QUEUE_TEST_LIBS)
@@ -36,6 +36,9 @@ TESTS += %D%/queue_where_test %D%/queue_tars_test %D%/queue_wait_test \
 %C%_claimers_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_claimers_test_LDADD = $(CF_QUEUE_TEST_LIBS)
 EXTRA_DIST += %D%/data/queue-1000.sql
+%C%_recipe_test_SOURCES = %D%/recipe_test.c
+%C%_recipe_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_recipe_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
 %C%_import_test_SOURCES = %D%/import_test.c
 %C%_import_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_import_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)

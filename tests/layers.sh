@@ -3,7 +3,7 @@
 # base knows nobody; weights, dnn, jobs, store know base; textenc adds dnn and weights;
 # models adds textenc/textenc.h; pipeline may see all.
 cd "${CFGEN_SRCDIR:-$(dirname "$0")/..}" || exit 99
-echo 1..9
+echo 1..11
 n=0
 check() { # module, allowed prefixes as an extended regular expression
     n=$((n + 1))
@@ -25,3 +25,14 @@ n=$((n + 1))
 bad=$(grep -lE '<(oneapi/dnnl/)?dnnl' */*.[ch] | grep -vE '^dnn/onednn' ; ls */*.cc | grep -v '^textenc/spm.cc$')
 if [ -z "$bad" ]; then echo "ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"
 else echo "not ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"; echo "$bad" | sed 's/^/# /'; fi
+# cfgen-jobs is built from the queue and the images alone, and its own files see no more.
+n=$((n + 1))
+bad=$(grep -nE '^#include "' pipeline/cfgen-jobs.c pipeline/cmd_*.c pipeline/gallery*.[ch] pipeline/checks.[ch] |
+      grep -vE '#include "(config\.h|base/|jobs/|store/|pipeline/(cmd_|gallery|checks))')
+if [ -z "$bad" ]; then echo "ok $n - cfgen-jobs includes only base, jobs and store"
+else echo "not ok $n - cfgen-jobs includes only base, jobs and store"; echo "$bad" | sed 's/^/# /'; fi
+n=$((n + 1))
+jobs=${CFGEN_BUILDDIR:-build}/cfgen-jobs
+if ! [ -x "$jobs" ]; then echo "ok $n - cfgen-jobs is linked without the engine # SKIP not built here"
+elif bad=$(ldd "$jobs" | grep -E 'dnnl|sentencepiece'); [ -z "$bad" ]; then echo "ok $n - cfgen-jobs is linked without the engine"
+else echo "not ok $n - cfgen-jobs is linked without the engine"; echo "$bad" | sed 's/^/# /'; fi

@@ -124,7 +124,7 @@ static void a_shard_is_parsed_against_the_plan(void **state)
         {"63", 63, CF_OK},
         {"5/64", 5, CF_OK},
         {"auto", 9, CF_OK},
-        {"5/65", 0, CF_EMISMATCH},
+        {"5/65", 0, CF_ECONFIG},
         {"64", 0, CF_ERANGE},
         {"", 0, CF_EUSAGE},
         {"-1", 0, CF_EUSAGE},

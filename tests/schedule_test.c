@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
 #include "models/schedule.h"
 
 static json_t *recorded(void)

@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -280,6 +279,21 @@ static void a_plan_is_read_where_one_may_not_write(void **state)
     assert_int_equal(rmdir(results), 0);
 }
 
+static void the_id_of_a_queue_is_only_text(void **state)
+{
+    struct cf_queue *q = fresh_prompts(1, 1);
+    struct cf_plan_info info;
+
+    (void)state;
+    assert_int_equal(
+        cf_sql_exec(q->db, "UPDATE meta SET value = 'a''b' WHERE key = 'queue_id'", NULL),
+        CF_OK);
+    plan_of(q, at("plan.sqlite"), 1);
+    assert_int_equal(cf_plan_read(at("plan.sqlite"), &info, NULL), CF_OK);
+    assert_string_equal(info.queue, "a'b");
+    util_close(q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -294,6 +308,7 @@ int main(void)
         cmocka_unit_test(a_restart_goes_on_where_the_shard_was),
         cmocka_unit_test(numbers_of_tars_are_apart),
         cmocka_unit_test(a_plan_is_read_where_one_may_not_write),
+        cmocka_unit_test(the_id_of_a_queue_is_only_text),
     };
 
     return cmocka_run_group_tests(tests, util_set_up, util_tear_down);

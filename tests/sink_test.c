@@ -5,11 +5,9 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <pthread.h>
-#include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 
-#include "base/alloc.h"
 #include "store/sink.h"
 #include "tests/store_calls.h"
 #include "tests/store_fail.h"

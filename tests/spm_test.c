@@ -6,7 +6,6 @@
 #include <cmocka.h>
 #include <pthread.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"

@@ -127,19 +127,20 @@ static int close_fixture(void **state)
 {
     struct fixture *f = *state;
     char name[128];
+    int left;
 
-    for (int i = 0; i < 3; i++) {
-        static const char *const tail[] = {"", "-wal", "-shm"};
+    for (int i = 0; i < 4; i++) {
+        static const char *const tail[] = {"sqlite", "sqlite-wal", "sqlite-shm", "lock"};
 
-        snprintf(name, sizeof name, "%s/embed.sqlite%s", f->dir, tail[i]);
+        snprintf(name, sizeof name, "%s/embed.%s", f->dir, tail[i]);
         unlink(name);
     }
-    rmdir(f->dir);
+    left = rmdir(f->dir);
     cf_textenc_close(f->plain);
     cf_model_close(f->model);
     cf_dnn_close(f->dnn);
     cf_free(f);
-    return 0;
+    return left;
 }
 
 static struct cf_texts *open_texts(struct fixture *f, struct cf_cache *cache)

@@ -8,14 +8,12 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "tests/nomem.h"
 #include "tests/textenc_paths.h"
 #include "textenc/bpe.h"
 #include "textenc/qwen2.h"
-#include "textenc/spm.h"
 #include "textenc/textenc.h"
 
 #define TIED "tests/golden/textenc/qwen2-tiny-tied"

@@ -7,11 +7,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "tests/textenc_paths.h"
 #include "textenc/qwen2.h"
 #include "textenc/textenc.h"
-#include "textenc/tokenizer.h"
 #include "weights/checkpoint.h"
 #include "weights/model.h"
 

@@ -7,7 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "models/vae.h"
 #include "tests/models_util.h"
 

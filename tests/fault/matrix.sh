@@ -1,9 +1,11 @@
 #!/bin/bash
 # Fault 18: threads 1, 2, 3; shards 1, 4, 9; claim 1, 16; workers 1, 2; embedding cache off, cold
 # and warm; layout files and tar: the same pixel hashes for every job.
-# CFGEN_FAULT_EVERY=1 runs every combination, a number N every Nth.
+# CFGEN_FAULT_EVERY=1 runs every combination, a number N every Nth; a sanitized build is slow.
 . "${CFGEN_SRCDIR:-.}/tests/cli/init.sh"
-every=${CFGEN_FAULT_EVERY:-13}
+every=13
+if nm -C "$bld/cfgen-batch" 2>/dev/null | grep -qE '__(a|ub)san_'; then every=31; fi
+every=${CFGEN_FAULT_EVERY:-$every}
 [ "$every" -gt 1 ] || every=1
 
 fill() {

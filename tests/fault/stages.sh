@@ -100,6 +100,7 @@ case_ "a lease that was taken away in mid-image ends nothing, and the work is do
 
 poison() {
     local i
+    local -x ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0 # it would make an exit of the signal
     fresh || return 1
     for i in 1 2 3 4 5 6 7 8; do
         CFGEN_FAULT=segv:job=3 cfgen-batch --db=q.sqlite --output=img --quiet --claim=4 --max-crashes=3 2>err.log && break

@@ -164,7 +164,7 @@ node_kill()
     # shellcheck disable=SC2046 # one word a process
     kill -KILL $(cluster_processes "$1")
     wait "${cluster_pid[$1]}" 2>/dev/null
-    return 0
+    await 10 cluster_gone "$1" # on a busy host what was killed may hold its locks for a while
 }
 
 cluster_stop()
@@ -178,7 +178,7 @@ cluster_stop()
     await 10 cluster_gone || for pid in $(cluster_processes); do
         kill -KILL "$pid" 2>/dev/null
     done
-    await 10 cluster_gone
+    await 10 cluster_gone && cluster_dir=
 }
 
 # Why it did not start: the last words of its daemons.
@@ -187,7 +187,7 @@ cluster_why()
     grep -hiE 'fatal|error' "$cluster_dir"/*.out 2>/dev/null | grep -v pmix || tail -qn 1 "$cluster_dir"/*.out
 }
 
-cluster_gone()
+cluster_gone() # [NODE]
 {
-    [ -z "$(cluster_processes)" ]
+    [ -z "$(cluster_processes "$@")" ]
 }
