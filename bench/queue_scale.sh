@@ -1,15 +1,22 @@
 #!/bin/sh
-# queue_scale.sh - the queue at ten million jobs, none of it part of "make check":
-#   import  prompts into jobs by cfgen-jobs add: rows a second, bytes, peak memory
-#   status  cfgen-jobs status on a queue in the middle of its life: milliseconds
+# queue_scale.sh - the queue at ten million jobs, none of it part of "make check": one row
+# per command with its wall and CPU time, rows a second, the size of the file it made and its peak memory.
 #
-# queue_scale.sh [PART...]: by default all parts. CFGEN_ROWS is the number of jobs (default
-# 10000000). Needs about 8 GB under TMPDIR; the machine should be quiet.
+# queue_scale.sh [PART...]: by default all parts, in this order and on one queue:
+#   import claims plan results merge check status list export verify backup prune
+# and life, a queue in the middle of its life, made by SQL, for status. Parts that another
+# one builds upon are run for it. CFGEN_ROWS is the number of jobs (default 10000000),
+# CFGEN_SHARDS of shards (64), CFGEN_SECONDS how long each case of claims takes (10).
+# Ten million jobs need about 30 GB under TMPDIR; the machine should be quiet.
 set -eu
 # shellcheck source=bench/lib.sh
 . "$(dirname "$0")/lib.sh"
 rows=${CFGEN_ROWS:-10000000}
+shards=${CFGEN_SHARDS:-64}
+seconds=${CFGEN_SECONDS:-10}
 jobs=$bin/cfgen-jobs
+q=$tmp/q.db
+had=
 
 # Lines like captions, about 125 bytes each, all different.
 captions() # number
@@ -19,55 +26,142 @@ captions() # number
             printf "a photograph of animal number %d standing in a landscape with %d trees under a sky of colour %d, soft light, 35 mm, detailed\n", i, i % 97, i * 7919 % 1000 }'
 }
 
-now()
+# row NAME ROWS FILE COMMAND...: FILE - for none; what the command says goes to $tmp/out.
+row()
 {
-    date +%s.%N
+    name=$1 n=$2 file=$3
+    shift 3
+    : >"$tmp/out"
+    /usr/bin/time -q -f '%e %M %U %S' -o "$tmp/time" "$@" >>"$tmp/out" 2>&1 ||
+        { echo "$name: it failed" && tail -n 3 "$tmp/out"; } >&2
+    bytes=0
+    [ "$file" = - ] || bytes=$(wc -c <"$file")
+    tail -n 1 "$tmp/time" | awk -v name="$name" -v n="$n" -v bytes="$bytes" \
+        -v load="$(cut -d ' ' -f 1 /proc/loadavg)" '{
+        rate = n && $1 > 0 ? sprintf("%.0f", n / $1) : "-"
+        size = bytes ? sprintf("%.1f", bytes / 1e6) : "-"
+        printf "%-24s %9s %9.2f %9.2f %10s %9s %8.1f %6s\n", name, n ? n : "-", $1, $3 + $4, rate, size, $2 / 1024, load }'
 }
 
-# import_case NAME LINES OPTION...
-import_case()
+head_line()
 {
-    name=$1 lines=$2
-    shift 2
-    captions "$lines" >"$tmp/captions.txt"
-    "$jobs" init --db="$tmp/$name.db"
-    from=$(now)
-    timed "$jobs" add --db="$tmp/$name.db" "$@" "$tmp/captions.txt" || { cat "$tmp/out" >&2; exit 1; }
-    awk -v name="$name" -v a="$from" -v b="$(now)" -v rows="$rows" -v peak="$(cat "$tmp/peak")" \
-        -v bytes="$(stat -c %s "$tmp/$name.db")" 'BEGIN {
-        printf "%-28s %9d rows %8.1f s %8.0f rows/s %8.1f MB %6.1f bytes/row %7.1f MiB peak\n",
-            name, rows, b - a, rows / (b - a), bytes / 1e6, bytes / rows, peak / 1024 }'
-    rm -f "$tmp/$name.db"* "$tmp/captions.txt"
+    printf '%-24s %9s %9s %9s %10s %9s %8s %6s\n' part rows seconds 'CPU s' rows/s MB peakMiB load
+}
+
+need()
+{
+    case " $had " in *" $1 "*) ;; *) had="$had $1" && "part_$1" ;; esac
 }
 
 part_import()
 {
-    import_case import_four_seeds_a_prompt $((rows / 4)) --seeds=0..3
-    import_case import_one_seed_a_prompt "$rows"
+    captions $((rows / 4)) >"$tmp/captions.txt"
+    "$jobs" init --db="$q"
+    row import "$rows" "$q" "$jobs" add --db="$q" --seeds=0..3 "$tmp/captions.txt"
+    rm "$tmp/captions.txt"
+}
+
+part_claims()
+{
+    need import
+    for k in 1 16; do
+        for p in 1 4 16; do
+            echo "claims: $k jobs a claim: $("$bin/bench/claims" "$q" $p $k "$seconds")"
+        done
+    done
+}
+
+part_plan()
+{
+    need import
+    row "plan --shards=$shards" "$rows" "$tmp/plan.sqlite" "$jobs" plan --db="$q" --shards="$shards" --out="$tmp/plan.sqlite"
+}
+
+part_results()
+{
+    need plan
+    row "$shards shards opened" "$rows" - "$bin/bench/results" "$tmp/plan.sqlite"
+    rm "$tmp/plan.sqlite"
+}
+
+part_merge()
+{
+    need results
+    row "merge $shards shards" "$rows" "$q" "$jobs" merge --db="$q" "$tmp"/plan-*.results.sqlite
+    row 'merge again' "$rows" - "$jobs" merge --db="$q" "$tmp"/plan-*.results.sqlite
+    rm "$tmp"/plan-*
+}
+
+part_check()
+{
+    need merge
+    row check "$rows" - "$jobs" check --db="$q"
+}
+
+part_status()
+{
+    need merge
+    for run in 1 2 3; do
+        row "status $run" 0 - "$jobs" status --db="$q"
+    done
+}
+
+part_list()
+{
+    need merge
+    row 'list --limit=20' 0 - "$jobs" list --db="$q" --limit=20
+    row 'list failed' 0 - "$jobs" list --db="$q" --state=failed --limit=20
+    row 'gallery --sample=200' 0 - "$jobs" gallery --db="$q" --sample=200 --out="$tmp/pages"
+}
+
+part_export()
+{
+    need merge
+    for form in jsonl csv sqlite; do
+        row "export $form" "$rows" "$tmp/export" "$jobs" export --db="$q" --format=$form --output="$tmp/export"
+        rm -f "$tmp/export"
+    done
+}
+
+# The tars are not there: every row is asked for and found missing.
+part_verify()
+{
+    need merge
+    mkdir -p "$tmp/images"
+    row 'verify, no tar there' "$rows" - sh -c '"$@" || [ $? = 1 ]' sh "$jobs" verify --db="$q" --output="$tmp/images" --json
+}
+
+part_backup()
+{
+    need merge
+    row backup "$rows" "$tmp/copy" "$jobs" backup --db="$q" "$tmp/copy"
+    rm -f "$tmp/copy"
+}
+
+part_prune()
+{
+    need merge
+    row 'prune attempts' "$rows" - "$jobs" prune --db="$q" --attempts-older-than=0
+    row 'prune --done' "$rows" "$q" "$jobs" prune --db="$q" --done
 }
 
 # By SQL in one transaction: an import and its images would take days.
-part_status()
+part_life()
 {
     "$jobs" init --db="$tmp/life.db"
     sqlite3 -cmd "CREATE TEMP TABLE size AS SELECT $rows / 4 AS prompts;" "$tmp/life.db" \
         <"$src/bench/queue_rows.sql" >/dev/null
-    echo "queue of $rows jobs: $(stat -c %s "$tmp/life.db") bytes"
-    for run in 1 2 3 4 5 6 7 8 9 10; do
-        from=$(now)
-        "$jobs" status --db="$tmp/life.db" --json >"$tmp/status.json"
-        awk -v a="$from" -v b="$(now)" 'BEGIN { printf "%.1f ", (b - a) * 1000 }'
+    for run in 1 2 3 4 5; do
+        row "life: status $run" 0 "$tmp/life.db" "$jobs" status --db="$tmp/life.db" --json
     done
-    echo "ms for status, ten runs"
-    timed "$jobs" status --db="$tmp/life.db"
-    echo "$(cat "$tmp/peak") KiB peak for status"
     rm -f "$tmp/life.db"*
 }
 
 load
-for part in "${@:-import status}"; do
+head_line
+for part in "${@:-import claims plan results merge check status list export verify backup prune life}"; do
     for one in $part; do
-        "part_$one"
+        need "$one"
     done
 done
 load

@@ -1,11 +1,15 @@
 #include "jobs/adder.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "base/utf8.h"
 #include "jobs/db.h"
+
+enum { CACHE_MIN = 16 * 1024, CACHE_MAX = 256 * 1024 }; /* KiB */
 
 struct cf_adder {
     struct cf_queue *q;
@@ -49,14 +53,25 @@ static enum cf_status add_batch(struct cf_adder *a, struct cf_error *err)
 /* Hashes fall anywhere in the index of prompts. With the default cache of 2 MiB each page
  * would go to the log and come back many times within one transaction, and with the
  * default log of 4 MiB be copied into the file once per transaction. Memory stays
- * bounded whatever is read. */
+ * bounded whatever is read: a thirty-second of the machine's, in 16..256 MiB. And the
+ * journal of a statement, which every row has for its trigger, takes 64 KiB from the
+ * heap unless it is in memory. */
 static enum cf_status tune(sqlite3 *db, bool import, struct cf_error *err)
 {
-    return cf_sql_exec(
-        db,
-        import ? "PRAGMA cache_size = -262144; PRAGMA wal_autocheckpoint = 65536;"
-               : "PRAGMA cache_size = -2000; PRAGMA wal_autocheckpoint = 1000;",
-        err);
+    int64_t kib = sysconf(_SC_PHYS_PAGES) / 32 * (sysconf(_SC_PAGESIZE) / 1024);
+    char text[140];
+
+    if (!import)
+        return cf_sql_exec(db,
+                           "PRAGMA cache_size = -2000; PRAGMA wal_autocheckpoint = 1000;"
+                           "PRAGMA temp_store = DEFAULT",
+                           err);
+    kib = kib < CACHE_MIN ? CACHE_MIN : kib > CACHE_MAX ? CACHE_MAX : kib;
+    snprintf(text, sizeof text,
+             "PRAGMA cache_size = -%d; PRAGMA wal_autocheckpoint = %d;"
+             "PRAGMA temp_store = MEMORY",
+             (int)kib, (int)kib / 4);
+    return cf_sql_exec(db, text, err);
 }
 
 /* A transaction with a batch row: only one that added jobs is committed, so that

@@ -131,29 +131,93 @@ static enum cf_status prune_jobs(struct cf_queue *q, struct args *a, struct cf_e
     return st;
 }
 
+/* Prompts that no job names, into temp.orphan, and the newest job, into temp.newest: a
+ * walk over all jobs, for which nobody has to wait. */
+static enum cf_status note_orphans(struct cf_queue *q, struct cf_error *err)
+{
+    return cf_sql_exec(
+        q->db,
+        "DELETE FROM temp.orphan; DELETE FROM temp.newest;"
+        "INSERT INTO temp.newest SELECT id, prompt_id, negative_id, recipe_id, seed,"
+        " width, height FROM main.job ORDER BY id DESC LIMIT 1;"
+        "INSERT INTO temp.orphan(prompt) SELECT id FROM main.prompt p WHERE id > 0"
+        " AND NOT EXISTS (SELECT 1 FROM main.job j WHERE j.prompt_id = p.id)"
+        " AND id NOT IN (SELECT negative_id FROM main.job)",
+        err);
+}
+
+/* Jobs that came since have higher numbers, unless another prune took the newest one away
+ * and its number was given again: then all is noted anew. */
+static enum cf_status still_orphans(struct cf_queue *q, int64_t *lo, struct cf_error *err)
+{
+    int64_t lost;
+
+    CF_TRY(
+        cf_sql_int64(q->db,
+                     "SELECT count(*) FROM (SELECT * FROM temp.newest EXCEPT SELECT id,"
+                     " prompt_id, negative_id, recipe_id, seed, width, height FROM"
+                     " main.job WHERE id = (SELECT id FROM temp.newest))",
+                     &lost, err));
+    if (!lost)
+        return CF_OK;
+    *lo = 1;
+    return note_orphans(q, err);
+}
+
+static enum cf_status prune_prompts(struct cf_queue *q, struct args *a,
+                                    struct cf_error *err)
+{
+    static const char some[] =
+        "DELETE FROM main.prompt WHERE id IN (SELECT prompt FROM temp.orphan WHERE rowid"
+        " BETWEEN ?1 AND ?2) AND NOT EXISTS (SELECT 1 FROM job j WHERE j.prompt_id ="
+        " prompt.id) AND id NOT IN (SELECT negative_id FROM main.job WHERE id >"
+        " coalesce((SELECT id FROM temp.newest), 0))";
+    enum cf_status st = CF_OK;
+    int64_t n, lo = 1;
+
+    CF_TRY(cf_sql_exec(q->db,
+                       "CREATE TEMP TABLE newest(id, prompt_id, negative_id, recipe_id,"
+                       " seed, width, height);"
+                       "CREATE TEMP TABLE orphan(prompt); BEGIN",
+                       err));
+    CF_TRY(cf_sql_end(q->db, note_orphans(q, err), err));
+    do {
+        CF_TRY(cf_sql_begin(q->db, err));
+        st = still_orphans(q, &lo, err);
+        if (st == CF_OK)
+            st = cf_sql_int64(q->db, "SELECT max(rowid) FROM temp.orphan", &n, err);
+        if (st == CF_OK)
+            st = change(q, some, lo, lo + RANGE - 1, 0, &a->prompts, err);
+        st = close_range(q, a, st, err);
+        lo += RANGE;
+    } while (st == CF_OK && lo <= n);
+    return st;
+}
+
+static enum cf_status prune_workers(struct cf_queue *q, struct args *a,
+                                    struct cf_error *err)
+{
+    CF_TRY(cf_sql_begin(q->db, err));
+    return close_range(q, a,
+                       change(q,
+                              "DELETE FROM worker WHERE ended IS NOT NULL"
+                              " AND id NOT IN (SELECT worker_id FROM attempt)"
+                              " AND id NOT IN (SELECT worker_id FROM lease)"
+                              " AND id NOT IN (SELECT worker_id FROM tar"
+                              " WHERE worker_id IS NOT NULL)",
+                              0, 0, 0, &a->workers_gone, err),
+                       err);
+}
+
 /* What is left without a reference. The statements ask for themselves what the foreign
  * keys would ask once per row, by a walk over all jobs each time. */
 static enum cf_status prune_orphans(struct cf_queue *q, struct args *a,
                                     struct cf_error *err)
 {
-    static const char prompts[] =
-        "DELETE FROM prompt WHERE id > 0"
-        " AND NOT EXISTS (SELECT 1 FROM job j WHERE j.prompt_id = prompt.id)"
-        " AND id NOT IN (SELECT negative_id FROM job)";
-    static const char workers[] =
-        "DELETE FROM worker WHERE ended IS NOT NULL"
-        " AND id NOT IN (SELECT worker_id FROM attempt)"
-        " AND id NOT IN (SELECT worker_id FROM lease)"
-        " AND id NOT IN (SELECT worker_id FROM tar WHERE worker_id IS NOT NULL)";
-    enum cf_status st = CF_OK;
-
     CF_TRY(cf_sql_exec(q->db, "PRAGMA foreign_keys = OFF", err));
-    CF_TRY(cf_sql_begin(q->db, err));
     if (a->cancelled || a->done)
-        st = change(q, prompts, 0, 0, 0, &a->prompts, err);
-    if (st == CF_OK && a->workers)
-        st = change(q, workers, 0, 0, 0, &a->workers_gone, err);
-    return close_range(q, a, st, err);
+        CF_TRY(prune_prompts(q, a, err));
+    return a->workers ? prune_workers(q, a, err) : CF_OK;
 }
 
 static enum cf_status set(struct args *a, int o, const char *value, struct cf_error *err)

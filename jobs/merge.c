@@ -402,10 +402,12 @@ static enum cf_status attach(struct cf_queue *q, const char *results,
     return st;
 }
 
-/* The jobs of a shard lie all over the queue: with SQLite's 2 MB each page would be
- * written many times. */
-#define CACHE_LARGE "PRAGMA main.cache_size = -65536"
-#define CACHE_NORMAL "PRAGMA main.cache_size = -2000"
+/* With SQLite's 2 MB, pages that several jobs change would be written as often. And each
+ * statement that fires a trigger has a journal of its own: as a file it takes 64 KiB from
+ * the heap before its first byte, in memory what it needs. Nothing else is temporary
+ * here. */
+#define TUNED "PRAGMA main.cache_size = -65536; PRAGMA temp_store = MEMORY"
+#define NORMAL "PRAGMA main.cache_size = -2000; PRAGMA temp_store = DEFAULT"
 
 static enum cf_status merge_file(struct merge *m, const char *results,
                                  struct cf_error *err)
@@ -420,7 +422,7 @@ static enum cf_status merge_file(struct merge *m, const char *results,
     CF_TRY(cf_db_probe(results, err));
     CF_TRY(recover(results, err));
     CF_TRY(attach(m->q, results, err));
-    sqlite3_exec(m->q->db, CACHE_LARGE, NULL, NULL, NULL);
+    sqlite3_exec(m->q->db, TUNED, NULL, NULL, NULL);
     st = belongs(m, err);
     if (st == CF_EPERM)
         st = cf_wrap(err, "a killed writer left a journal, and rolling it back needs the "
@@ -429,7 +431,7 @@ static enum cf_status merge_file(struct merge *m, const char *results,
         st = cf_sql_end(m->q->db, merge_all(m, err), err);
     for (int i = 0; i < NWHAT; i++)
         cf_sql_close(&m->stmt[i]);
-    sqlite3_exec(m->q->db, CACHE_NORMAL, NULL, NULL, NULL);
+    sqlite3_exec(m->q->db, NORMAL, NULL, NULL, NULL);
     sqlite3_exec(m->q->db, "DETACH res", NULL, NULL, NULL);
     return st;
 }

@@ -13,6 +13,8 @@
 #include "jobs/remember.h"
 #include "jobs/schema.h"
 
+enum { BLOCK = 128 }; /* prompts */
+
 enum cf_status cf_db_meta(sqlite3 *db, const char *schema, const char *key, char *value,
                           size_t size, struct cf_error *err)
 {
@@ -56,17 +58,26 @@ enum cf_status cf_db_meta_int(sqlite3 *db, const char *schema, const char *key,
 
 /* Prompts that have jobs are dealt out in turn, in the order of their ids: whichever are
  * left of a queue, and whatever ids its negative texts took, no shard has more than one
- * prompt more than another. */
+ * prompt more than another. BLOCK at a time for as long as every shard gets as many, one
+ * at a time from there on: the rows of a block lie on pages that no other shard's rows
+ * lie on, so merging writes each page of a large queue once or twice and not once per
+ * shard. */
 static enum cf_status partition(struct cf_copy *c, int shards, struct cf_error *err)
 {
-    char text[900];
+    int64_t prompts, blocks;
+    char text[1000];
 
+    CF_TRY(cf_sql_int64(c->db,
+                        "SELECT count(*) FROM (SELECT DISTINCT prompt_id FROM main.job)",
+                        &prompts, err));
+    blocks = prompts / shards / BLOCK * BLOCK * shards;
     snprintf(text, sizeof text,
              "CREATE TABLE main.share(prompt_id INTEGER PRIMARY KEY, shard INTEGER NOT"
              " NULL) STRICT;"
              "INSERT INTO main.share(prompt_id, shard)"
-             " SELECT prompt_id, (row_number() OVER (ORDER BY prompt_id) - 1) %% %d"
-             " FROM (SELECT DISTINCT prompt_id FROM main.job);"
+             " SELECT prompt_id, iif(n < %lld, n / %d, n) %% %d FROM"
+             " (SELECT prompt_id, row_number() OVER (ORDER BY prompt_id) - 1 AS n"
+             " FROM (SELECT DISTINCT prompt_id FROM main.job));"
              "CREATE INDEX main.share_shard ON share(shard);"
              "CREATE TEMP TABLE size AS SELECT count(*) AS n FROM main.job"
              " JOIN main.share USING(prompt_id) GROUP BY shard;"
@@ -77,7 +88,7 @@ static enum cf_status partition(struct cf_copy *c, int shards, struct cf_error *
              " UNION ALL"
              " SELECT 'plan_jobs', CAST(coalesce(sum(n), 0) AS TEXT) FROM size UNION ALL"
              " SELECT 'plan_shards', '%d'",
-             shards, shards, shards);
+             (long long)blocks, BLOCK, shards, shards, shards);
     return cf_sql_exec(c->db, text, err);
 }
 

@@ -2,9 +2,9 @@
  *
  * A plan is a file that nobody writes to: the jobs of a queue that were ready or delayed
  * when it was made, with the ids they have there, a random plan id, the number of shards
- * and a table that says which job is whose: prompts that have jobs are dealt out in turn,
- * so that all variants of a prompt are encoded once and no shard has more than one prompt
- * more than another.
+ * and a table that says which job is whose: prompts that have jobs are dealt out in turn
+ * (large ones by blocks), so that all variants of a prompt are encoded once and no shard
+ * has more than one prompt more than another.
  *
  * The result file of a shard is itself a queue (all of jobs/queue.h works on it), made
  * from the plan when it is missing: the shard's jobs with their ids. One host writes to

@@ -177,6 +177,47 @@ static void results_of_a_killed_writer_are_rolled_back(void **state)
     util_close(q);
 }
 
+static void die(void *ctx, const struct cf_conflict *c)
+{
+    (void)ctx;
+    _exit(c->job > 1 && raise(SIGKILL));
+}
+
+/* The last of four jobs is a conflict, and whoever is told so is killed there. */
+static void a_merge_that_is_killed_brings_nothing_and_is_done_again(void **state)
+{
+    struct cf_queue *q = fresh_prompts(4, 1);
+    struct cf_merged m;
+    int64_t before;
+    char path[128];
+    int status;
+    pid_t pid;
+
+    (void)state;
+    plan_of(q, at("plan.db"), 4);
+    plan_of(q, at("plan2.db"), 1);
+    do_shard(at("plan.db"), 3, at("r0.db"), -1, "p");
+    do_shard(at("plan2.db"), 0, at("r1.db"), -1, "other");
+    assert_int_equal(merge(q, at("r0.db")).done, 1);
+    before = fingerprint(q);
+    snprintf(path, sizeof path, "%s", q->path);
+    cf_queue_close(q); /* no connection goes through a fork */
+    pid = fork();
+    if (pid == 0) {
+        if (cf_queue_open(&q, path, UTIL_MODE(CF_QUEUE_WRITE), NULL) == CF_OK)
+            cf_shard_merge(q, at("r1.db"), die, NULL, &m, NULL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(cf_queue_open(&q, path, UTIL_MODE(CF_QUEUE_WRITE), NULL), CF_OK);
+    assert_int_equal(fingerprint(q), before);
+    m = merge(q, at("r1.db"));
+    assert_int_equal(m.done, 3);
+    assert_int_equal(m.conflicts, 1);
+    util_close(q);
+}
+
 /* Fails the next job of a result file for good. */
 static void fail_one(const char *path)
 {
@@ -312,6 +353,7 @@ int main(void)
         cmocka_unit_test(foreign_and_wrong_files_are_refused),
         cmocka_unit_test(a_cut_file_brings_nothing),
         cmocka_unit_test(results_of_a_killed_writer_are_rolled_back),
+        cmocka_unit_test(a_merge_that_is_killed_brings_nothing_and_is_done_again),
         cmocka_unit_test(failures_come_with_cause_and_history_and_only_once),
         cmocka_unit_test(a_result_ends_the_lease_of_who_was_at_it),
         cmocka_unit_test(a_failure_leaves_who_is_at_it_alone),

@@ -65,6 +65,22 @@ static void shards_hold_each_job_once_and_variants_together(void **state)
     split(0, 2); /* nothing to do */
 }
 
+/* So that merging a shard of a large queue does not touch every page of it. */
+static void prompts_of_a_large_plan_are_dealt_out_by_blocks(void **state)
+{
+    (void)state;
+    split(2 * 2 * 128 + 89, 2);
+    for (int i = 0; i < 4; i++) {
+        char sql[160];
+
+        snprintf(sql, sizeof sql,
+                 "SELECT sum(shard = %d) FROM (SELECT shard FROM share ORDER BY prompt_id"
+                 " LIMIT 128 OFFSET %d)",
+                 i % 2, i * 128);
+        assert_int_equal(count_of(at("plan.sqlite"), sql), 128);
+    }
+}
+
 static void a_shard_keeps_ids_texts_and_seeds(void **state)
 {
     struct cf_queue *q = fresh_prompts(2, 2);
@@ -282,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shards_hold_each_job_once_and_variants_together),
+        cmocka_unit_test(prompts_of_a_large_plan_are_dealt_out_by_blocks),
         cmocka_unit_test(a_shard_keeps_ids_texts_and_seeds),
         cmocka_unit_test(only_jobs_that_wait_are_planned),
         cmocka_unit_test(a_plan_overwrites_nothing_and_is_never_written),
