@@ -19,8 +19,9 @@ $(CF_FAULT_QUICK:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEE
 
 # Every fault, every place. A build with fault points is made where this one has none.
 CF_FAULT_ALL = $(CF_FAULT_QUICK) %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/signals.sh %D%/cli/bad_input.sh \
-	%D%/cli/same_bytes.sh %D%/queue_test %D%/queue_open_test %D%/reap_test %D%/safetensors_test \
-	%D%/checkpoint_test %D%/import_test %D%/sampler_test
+	%D%/cli/same_bytes.sh %D%/cli/crew.sh %D%/cli/shards.sh %D%/queue_test %D%/queue_open_test \
+	%D%/queue_wait_test %D%/queue_migrate_test %D%/reap_test %D%/claimers_test %D%/merge_test \
+	%D%/tar_test %D%/tar_fail_test %D%/safetensors_test %D%/checkpoint_test %D%/import_test %D%/sampler_test
 .PHONY: check-fault
 if CF_FAULTS
 check-fault: all
