@@ -239,7 +239,8 @@ static enum cf_status charge(struct cf_queue *q, const struct cf_job *job,
 
     CF_TRY(lease_drop(q, job, err));
     CF_TRY(charged(q, job->id, retry, &attempts, &limit, err));
-    *final = !cf_status_retryable(why->status) || attempts + 1 >= limit;
+    *final =
+        !(cf_status_retryable(why->status) || retry->suspect) || attempts + 1 >= limit;
     CF_TRY(cf_job_set(
         q, job->id,
         *final ? "UPDATE job SET state = 3, attempts = attempts + 1 WHERE id = ?1"

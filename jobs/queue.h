@@ -194,6 +194,8 @@ struct cf_retry {
     int max_attempts; /* default 3 */
     int max_crashes;  /* default 5 */
     int backoff;      /* seconds, doubling, default 60 */
+    bool suspect;     /* the worker may be what is wrong (a model that this machine does
+                         not have): tried again whatever the status */
 };
 void cf_retry_default(struct cf_retry *r);
 enum cf_status cf_queue_fail(struct cf_queue *q, const struct cf_job *job,

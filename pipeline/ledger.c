@@ -148,11 +148,13 @@ static void lost(struct cf_ledger *l, const struct cf_job *job)
 void cf_ledger_charge(struct cf_ledger *l, struct cf_queue *q, const struct cf_job *job,
                       const struct cf_error *why, bool suspect)
 {
+    struct cf_retry retry = l->retry;
     struct cf_error err = {0};
     bool final = false;
     int n;
 
-    if (cf_queue_fail(q, job, why, &l->retry, &final, &err) == CF_ELOST) {
+    retry.suspect = suspect;
+    if (cf_queue_fail(q, job, why, &retry, &final, &err) == CF_ELOST) {
         lost(l, job);
         return;
     }

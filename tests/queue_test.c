@@ -225,6 +225,25 @@ static void what_cannot_succeed_is_not_tried_again(void **state)
     util_close(q);
 }
 
+static void what_may_be_the_workers_fault_is_tried_again(void **state)
+{
+    const struct cf_error why = {CF_ENOENT, "no such model here"};
+    struct cf_retry retry = util_retry;
+    struct cf_queue *q = util_fresh(1);
+    struct cf_error err = {0};
+    struct cf_jobs jobs;
+    bool final = true;
+
+    (void)state;
+    retry.suspect = true;
+    util_claim(q, util_worker(q), &jobs);
+    assert_int_equal(cf_queue_fail(q, &jobs.job[0], &why, &retry, &final, &err), CF_OK);
+    assert_false(final);
+    assert_int_equal(util_count(q, CF_JOB_DELAYED), 1);
+    cf_jobs_free(&jobs);
+    util_close(q);
+}
+
 static void a_clock_set_back_costs_one_backoff(void **state)
 {
     const struct cf_error why = {CF_ENUMERIC, "x"};
@@ -336,6 +355,7 @@ int main(void)
         cmocka_unit_test(a_release_costs_the_job_nothing),
         cmocka_unit_test(failures_wait_twice_as_long_each_time_and_then_are_final),
         cmocka_unit_test(what_cannot_succeed_is_not_tried_again),
+        cmocka_unit_test(what_may_be_the_workers_fault_is_tried_again),
         cmocka_unit_test(a_clock_set_back_costs_one_backoff),
         cmocka_unit_test(a_busy_queue_is_told_and_charges_nobody),
         cmocka_unit_test(a_full_disk_is_told_and_changes_nothing),

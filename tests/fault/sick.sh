@@ -18,4 +18,14 @@ sick() {
         [ "$(sqlite3 q.sqlite 'SELECT count(*) FROM job WHERE state = 2')" -eq 120 ]
 }
 case_ "a worker whose output is sick stops, and the others end the work" sick
+
+no_model() { # the jobs name a model that one node does not have
+    cfgen-jobs init --db=m.sqlite >/dev/null && many | head -8 | cfgen-jobs add --db=m.sqlite --format=text --model=pilot32 - >/dev/null &&
+        CFGEN_MODEL_PATH=/nowhere says 'pilot32.*CFGEN_MODEL_PATH' 70 \
+            cfgen-batch --db=m.sqlite --output=m --quiet --model="$src/models/pilot32" --backoff=1 &&
+        sound m.sqlite && [ "$(sqlite3 m.sqlite 'SELECT count(*) FROM job WHERE state = 3')" -eq 0 ] &&
+        cfgen-batch --db=m.sqlite --output=m --quiet && sound m.sqlite &&
+        [ "$(sqlite3 m.sqlite 'SELECT count(*) FROM job WHERE state = 2')" -eq 8 ]
+}
+case_ "a worker without the model of the jobs stops, and another one ends the work" no_model
 plan_
