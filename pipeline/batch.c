@@ -22,6 +22,7 @@
 #include "pipeline/press.h"
 #include "pipeline/source.h"
 #include "pipeline/statusfile.h"
+#include "store/layout.h"
 
 enum { LOTS = 1, IMAGES = 32, FILES = 64 };
 
@@ -94,31 +95,18 @@ static void leave(struct batch *b)
 
 /* ---- how it stands ---- */
 
-static void stages_of(const struct cf_tally *t, double ms[CF_NSTAGE])
-{
-    ms[CF_STAGE_ENCODE] = t->encode_ms;
-    ms[CF_STAGE_GENERATE] = t->generate_ms;
-    ms[CF_STAGE_DECODE] = t->decode_ms;
-    ms[CF_STAGE_WEBP] = t->webp_ms;
-    ms[CF_STAGE_FILE] = t->file_ms;
-    ms[CF_STAGE_ROW] = t->row_ms;
-}
-
 /* One of a crew does what the crew is told, and says how far it is. */
 static void tick_crew(struct batch *b, const struct cf_tally *t)
 {
     struct cf_crew_share *share = b->shift.o->share;
     struct cf_crew_slot *slot = &share->slot[b->shift.o->index];
-    double ms[CF_NSTAGE];
-
-    stages_of(t, ms);
 
     atomic_store(&slot->done, t->done);
     atomic_store(&slot->failed, t->failed);
     atomic_store(&slot->released, t->released);
     atomic_store(&slot->ended, t->claimed - cf_ledger_in_flight(&b->shift.ledger));
     for (int i = 0; i < CF_NSTAGE; i++)
-        atomic_store(&slot->stage_us[i], (long long)(1e3 * ms[i]));
+        atomic_store(&slot->stage_us[i], (long long)(1e3 * t->stage_ms[i]));
     if (atomic_load(&share->stop))
         cf_stop_ask(&b->shift.stop, atomic_load(&share->stop));
     if (atomic_load(&share->drop))
@@ -128,22 +116,18 @@ static void tick_crew(struct batch *b, const struct cf_tally *t)
 static void put_status(struct batch *b, const char *state, int exit_status)
 {
     const struct cf_tally t = cf_ledger_tally(&b->shift.ledger);
+    struct cf_statusfile_facts f = {
+        .state = state,
+        .workers = 1,
+        .done = t.done,
+        .failed = t.failed,
+        .released = t.released,
+        .total = atomic_load(&b->progress.total),
+        .exit_status = exit_status,
+    };
 
-    cf_statusfile_put(&b->status, &(struct cf_statusfile_facts){
-                                      .state = state,
-                                      .workers = 1,
-                                      .done = t.done,
-                                      .failed = t.failed,
-                                      .released = t.released,
-                                      .total = atomic_load(&b->progress.total),
-                                      .encode_ms = t.encode_ms,
-                                      .generate_ms = t.generate_ms,
-                                      .decode_ms = t.decode_ms,
-                                      .webp_ms = t.webp_ms,
-                                      .file_ms = t.file_ms,
-                                      .row_ms = t.row_ms,
-                                      .exit_status = exit_status,
-                                  });
+    memcpy(f.stage_ms, t.stage_ms, sizeof f.stage_ms);
+    cf_statusfile_put(&b->status, &f);
 }
 
 static void tick(void *ctx, bool now)
@@ -158,12 +142,8 @@ static void tick(void *ctx, bool now)
     atomic_store(&b->progress.done, t.done);
     atomic_store(&b->progress.failed, t.failed);
     cf_progress_tick(&b->progress, now);
-    if (now) {
-        double ms[CF_NSTAGE];
-
-        stages_of(&t, ms);
-        cf_progress_stages(&b->progress, ms);
-    }
+    if (now)
+        cf_progress_stages(&b->progress, t.stage_ms);
     if (s->o->share)
         tick_crew(b, &t);
     if (cf_statusfile_due(&b->status))
@@ -185,8 +165,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     b->shift.db = b->source.db;
     b->shift.mode = b->source.mode;
     CF_TRY(cf_shift_queue(&b->shift, &b->queue, err));
-    b->root = o->output ? cf_strdup(o->output, err)
-                        : cf_format(err, "%s/images", b->source.dir);
+    b->root = cf_layout_root(b->source.dir, o->output, err);
     if (!b->root)
         return CF_ENOMEM;
     b->shift.root = b->root;
@@ -250,18 +229,6 @@ static enum cf_status clean_up(struct batch *b, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status count_work(struct batch *b, struct cf_error *err)
-{
-    const int most = b->shift.o->max_jobs;
-    int64_t n;
-
-    CF_TRY(cf_queue_due(b->queue, &n, err));
-    if (!b->shift.o->share)
-        CF_TRY(cf_shift_slips(b->queue, b->shift.o, b->shift.log, err));
-    atomic_store(&b->progress.total, (long)(most && n > most ? most : n));
-    return CF_OK;
-}
-
 static enum cf_status set_up(struct batch *b, struct cf_error *err)
 {
     struct cf_team team;
@@ -272,7 +239,7 @@ static enum cf_status set_up(struct batch *b, struct cf_error *err)
     CF_TRY(open_model(b, err));
     CF_TRY(enlist(b, err));
     CF_TRY(clean_up(b, err));
-    return count_work(b, err);
+    return cf_shift_work(b->queue, b->shift.o, b->shift.log, &b->progress.total, err);
 }
 
 /* ---- stages ---- */
@@ -347,8 +314,9 @@ static void sum_up(struct batch *b)
            "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
            "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f output=\"%s\"",
            c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
-           t.conv, t.other, c.encode_ms * 1e-3, e.memory + e.disk, e.encoded,
-           c.webp_ms * 1e-3, c.file_ms * 1e-3, c.row_ms * 1e-3, root ? root : "");
+           t.conv, t.other, c.stage_ms[CF_STAGE_ENCODE] * 1e-3, e.memory + e.disk,
+           e.encoded, c.stage_ms[CF_STAGE_WEBP] * 1e-3, c.stage_ms[CF_STAGE_FILE] * 1e-3,
+           c.stage_ms[CF_STAGE_ROW] * 1e-3, root ? root : "");
     cf_free(root);
 }
 

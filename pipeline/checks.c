@@ -9,11 +9,6 @@
 #include "store/meta.h"
 #include "store/webp.h"
 
-char *cf_images_root(const struct cf_queue *q, const char *output, struct cf_error *err)
-{
-    return output ? cf_strdup(output, err) : cf_format(err, "%s/images", cf_queue_dir(q));
-}
-
 static void find(struct cf_finding *f, const char *kind, const struct cf_error *why)
 {
     if (f->kind)

@@ -18,9 +18,6 @@ struct cf_finding {
     char text[CF_ERROR_MAX];
 };
 
-/* Where the images of a queue are: output, or "images" beside it. Fresh string. */
-char *cf_images_root(const struct cf_queue *q, const char *output, struct cf_error *err);
-
 /* deep: also its bytes, decoded. Fails only for what says nothing about the image (no
  * memory, no permission). */
 enum cf_status cf_check_stored(const char *root, const struct cf_detail *d, bool deep,

@@ -7,7 +7,7 @@
 #include "jobs/cmd.h"
 #include "jobs/sample.h"
 #include "pipeline/gallery.h"
-#include "pipeline/checks.h"
+#include "store/layout.h"
 
 enum { OUT = CF_CMD_OWN, SAMPLE, BATCH, FAILED, PER_PAGE, THUMB };
 
@@ -56,7 +56,7 @@ static enum cf_status make(struct cf_call *call, struct cf_gallery *g, const cha
     if (!g->dir)
         return cf_fail(&call->err, CF_EUSAGE, "--out=DIR is missing");
     CF_TRY(cf_cmd_open(call, CF_QUEUE_READ, 0, 0));
-    root = cf_images_root(call->q, output, &call->err);
+    root = cf_layout_root(cf_queue_dir(call->q), output, &call->err);
     if (!root)
         return CF_ENOMEM;
     g->q = call->q;

@@ -18,6 +18,7 @@
 #include "pipeline/checks.h"
 #include "store/durable.h"
 #include "store/image_read.h"
+#include "store/layout.h"
 
 enum { DEEP = CF_CMD_OWN, JSON, BATCH, REQUEUE, REMOVE };
 enum { PAGE = 64, PATH_MAX_SHOWN = 200, LEVELS = 2 };
@@ -314,7 +315,7 @@ static enum cf_status open_all(struct verify *v, struct cf_error *err)
         CF_TRY(cf_queue_open(&v->rows, v->call->db,
                              cf_queue_mode(CF_QUEUE_READ, v->call->unsafe), err));
     }
-    v->root = cf_images_root(v->call->q, v->output, err);
+    v->root = cf_layout_root(cf_queue_dir(v->call->q), v->output, err);
     v->repair = repair_command(v, err);
     if (!v->root || !v->repair)
         return CF_ENOMEM;

@@ -109,7 +109,8 @@ static void tell(struct cf_commit *c, const struct cf_piece *p, const char *path
 static void count(struct cf_commit *c, double file_ms, double row_ms)
 {
     struct parcel *p = &c->parcel;
-    struct cf_tally more = {.file_ms = file_ms, .row_ms = row_ms};
+    struct cf_tally more = {
+        .stage_ms = {[CF_STAGE_FILE] = file_ms, [CF_STAGE_ROW] = row_ms}};
 
     for (int i = 0; i < p->n; i++) {
         struct cf_piece *piece = p->piece[i];
@@ -120,10 +121,10 @@ static void count(struct cf_commit *c, double file_ms, double row_ms)
             more.lost++;
         } else {
             more.done++;
-            more.encode_ms += piece->times.encode;
-            more.generate_ms += piece->times.generate;
-            more.decode_ms += piece->times.decode;
-            more.webp_ms += piece->webp_ms;
+            more.stage_ms[CF_STAGE_ENCODE] += piece->times.encode;
+            more.stage_ms[CF_STAGE_GENERATE] += piece->times.generate;
+            more.stage_ms[CF_STAGE_DECODE] += piece->times.decode;
+            more.stage_ms[CF_STAGE_WEBP] += piece->webp_ms;
             tell(c, piece, p->path[i], p->stages[i]);
         }
         cf_piece_free(piece);

@@ -24,18 +24,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "pipeline/stage.h"
 
 enum { CF_CREW_MAX = 256 };
-
-enum cf_stage {
-    CF_STAGE_ENCODE,
-    CF_STAGE_GENERATE,
-    CF_STAGE_DECODE,
-    CF_STAGE_WEBP,
-    CF_STAGE_FILE,
-    CF_STAGE_ROW,
-    CF_NSTAGE
-};
 
 /* What one child has come to; written by the child alone. */
 struct cf_crew_slot {

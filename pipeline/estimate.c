@@ -17,6 +17,8 @@
 #include "jobs/history.h"
 #include "pipeline/finish.h"
 #include "pipeline/loaded.h"
+#include "pipeline/shift.h"
+#include "store/layout.h"
 
 enum { LOOK = 64, TRIALS = 2 };
 
@@ -86,13 +88,11 @@ static enum cf_status open_queue(struct work *w, struct cf_error *err)
                        "--dry-run with --shard: look at the whole plan, without --shard");
     CF_TRY(cf_queue_open(&w->queue, o->db,
                          cf_queue_mode(CF_QUEUE_READ, o->unsafe_shared_db), err));
-    for (int i = 0; i < o->n_where; i++)
-        CF_TRY(cf_queue_where(w->queue, o->where[i], err));
+    CF_TRY(cf_shift_where(w->queue, o, err));
     CF_TRY(cf_queue_due(w->queue, &w->e.jobs, err));
     if (o->max_jobs && w->e.jobs > o->max_jobs)
         w->e.jobs = o->max_jobs;
-    w->root = o->output ? cf_strdup(o->output, err)
-                        : cf_format(err, "%s/images", cf_queue_dir(w->queue));
+    w->root = cf_layout_root(cf_queue_dir(w->queue), o->output, err);
     if (!w->root)
         return CF_ENOMEM;
     w->told = cf_utf8_printable(w->root, strlen(w->root), 4096, err);

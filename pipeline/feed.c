@@ -94,10 +94,12 @@ static void unreserve(struct cf_feed *f, int n)
 static int in_time(struct cf_feed *f, int k)
 {
     const struct cf_tally t = cf_ledger_tally(&f->shift->ledger);
-    double write_ms = t.done ? (t.webp_ms + t.file_ms + t.row_ms) / (double)t.done : 0;
+    const double *ms = t.stage_ms;
+    double write_ms = ms[CF_STAGE_WEBP] + ms[CF_STAGE_FILE] + ms[CF_STAGE_ROW];
 
     return cf_budget_fit(&f->shift->budget, cf_clock_ms(), k,
-                         (int)cf_ledger_in_flight(&f->shift->ledger), write_ms);
+                         (int)cf_ledger_in_flight(&f->shift->ledger),
+                         t.done ? write_ms / (double)t.done : 0);
 }
 
 /* No time for another job: work is left if there is one. */

@@ -90,22 +90,15 @@ static enum cf_status load(struct launch *l, struct cf_error *err)
 /* How much there is to do; no connection lives on into the children. */
 static enum cf_status count_work(struct launch *l, struct cf_error *err)
 {
-    const struct cf_batch_options *o = l->o;
     struct cf_queue *q = NULL;
     enum cf_status st;
-    int64_t n = 0;
 
     st = cf_queue_open(&q, l->source.db, l->source.mode, err);
-    for (int i = 0; i < o->n_where && st == CF_OK; i++)
-        st = cf_queue_where(q, o->where[i], err);
     if (st == CF_OK)
-        st = cf_queue_due(q, &n, err);
+        st = cf_shift_where(q, l->o, err);
     if (st == CF_OK)
-        st = cf_shift_slips(q, o, l->log, err);
+        st = cf_shift_work(q, l->o, l->log, &l->progress.total, err);
     cf_queue_close(q);
-    if (o->max_jobs && n > o->max_jobs)
-        n = o->max_jobs;
-    atomic_store(&l->progress.total, (long)n);
     return st;
 }
 
@@ -124,22 +117,17 @@ static void tell(struct launch *l, struct cf_crew_share *share, const char *stat
                  int status)
 {
     struct cf_crew_sum sum = cf_crew_sum(share);
-    const struct cf_statusfile_facts f = {
+    struct cf_statusfile_facts f = {
         .state = state,
         .workers = l->o->workers,
         .done = sum.done,
         .failed = sum.failed,
         .released = sum.released,
         .total = atomic_load(&l->progress.total),
-        .encode_ms = sum.stage_ms[CF_STAGE_ENCODE],
-        .generate_ms = sum.stage_ms[CF_STAGE_GENERATE],
-        .decode_ms = sum.stage_ms[CF_STAGE_DECODE],
-        .webp_ms = sum.stage_ms[CF_STAGE_WEBP],
-        .file_ms = sum.stage_ms[CF_STAGE_FILE],
-        .row_ms = sum.stage_ms[CF_STAGE_ROW],
         .exit_status = status,
     };
 
+    memcpy(f.stage_ms, sum.stage_ms, sizeof f.stage_ms);
     cf_statusfile_put(&l->status, &f);
 }
 

@@ -33,12 +33,8 @@ static void add(struct cf_tally *t, const struct cf_tally *more)
     t->failed += more->failed;
     t->lost += more->lost;
     t->released += more->released;
-    t->generate_ms += more->generate_ms;
-    t->decode_ms += more->decode_ms;
-    t->encode_ms += more->encode_ms;
-    t->webp_ms += more->webp_ms;
-    t->file_ms += more->file_ms;
-    t->row_ms += more->row_ms;
+    for (int i = 0; i < CF_NSTAGE; i++)
+        t->stage_ms[i] += more->stage_ms[i];
 }
 
 void cf_ledger_claimed(struct cf_ledger *l, int n)

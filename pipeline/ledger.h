@@ -13,12 +13,13 @@
 
 #include "base/log.h"
 #include "jobs/queue.h"
+#include "pipeline/stage.h"
 
 /* Counts and seconds so far. failed: for good, those that reaping ended as CRASH_LOOP
  * among them. */
 struct cf_tally {
     long claimed, done, failed, lost, released;
-    double encode_ms, generate_ms, decode_ms, webp_ms, file_ms, row_ms;
+    double stage_ms[CF_NSTAGE]; /* sums over images */
 };
 
 struct cf_ledger {

@@ -24,6 +24,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
 	%D%/source.c %D%/source.h \
+	%D%/stage.h \
 	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/utf8.h"
 
 struct cf_lot *cf_lot_new(struct cf_jobs *jobs, struct cf_error *err)
 {
@@ -35,16 +34,8 @@ void cf_lot_free(struct cf_lot *lot)
 
 enum cf_status cf_slot_read(struct cf_slot *s, struct cf_error *err)
 {
-    const struct cf_job *job = s->job;
-    size_t at;
-
-    CF_TRY(cf_settings_read(&s->recipe, job->recipe, job->width, job->height, err));
-    if (!cf_utf8_valid(job->prompt, job->prompt_len, &at))
-        return cf_fail(err, CF_EFORMAT, "prompt: ill-formed UTF-8 at byte %zu", at);
-    if (job->negative && !cf_utf8_valid(job->negative, job->negative_len, &at))
-        return cf_fail(err, CF_EFORMAT, "negative prompt: ill-formed UTF-8 at byte %zu",
-                       at);
-    return CF_OK;
+    return cf_settings_read(&s->recipe, s->job->recipe, s->job->width, s->job->height,
+                            err);
 }
 
 static bool needs(const struct cf_slot *s)

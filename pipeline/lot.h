@@ -29,8 +29,8 @@ struct cf_lot {
 struct cf_lot *cf_lot_new(struct cf_jobs *jobs, struct cf_error *err);
 void cf_lot_free(struct cf_lot *lot); /* NULL is fine; ends no job */
 
-/* Settings of one slot, and whether its texts are well-formed: what is wrong here is
- * wrong for every worker. */
+/* Settings of one slot: what is wrong here is wrong for every worker. (That its texts are
+ * well-formed the claim has seen to.) */
 enum cf_status cf_slot_read(struct cf_slot *slot, struct cf_error *err);
 
 /* References for the open slots [n] that have none, encoding what texts does not know

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 #include "base/log.h"
-#include "pipeline/crew.h"
+#include "pipeline/stage.h"
 
 enum cf_progress_mode { CF_PROGRESS_AUTO, CF_PROGRESS_ALWAYS, CF_PROGRESS_NEVER };
 

@@ -38,8 +38,18 @@ enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_er
     return st;
 }
 
-enum cf_status cf_shift_slips(struct cf_queue *q, const struct cf_batch_options *o,
-                              struct cf_log *log, struct cf_error *err)
+enum cf_status cf_shift_where(struct cf_queue *q, const struct cf_batch_options *o,
+                              struct cf_error *err)
+{
+    for (int i = 0; i < o->n_where; i++)
+        CF_TRY(cf_queue_where(q, o->where[i], err));
+    return CF_OK;
+}
+
+/* Warns of what looks like a slip of the pen: a --where that names what is not there,
+ * more threads than processors. */
+static enum cf_status tell_slips(struct cf_queue *q, const struct cf_batch_options *o,
+                                 struct cf_log *log, struct cf_error *err)
 {
     char text[200], *shown;
     struct cf_team team;
@@ -59,12 +69,22 @@ enum cf_status cf_shift_slips(struct cf_queue *q, const struct cf_batch_options 
     return CF_OK;
 }
 
+enum cf_status cf_shift_work(struct cf_queue *q, const struct cf_batch_options *o,
+                             struct cf_log *log, atomic_long *total, struct cf_error *err)
+{
+    int64_t n;
+
+    CF_TRY(cf_queue_due(q, &n, err));
+    if (!o->share)
+        CF_TRY(tell_slips(q, o, log, err));
+    atomic_store(total, (long)(o->max_jobs && n > o->max_jobs ? o->max_jobs : n));
+    return CF_OK;
+}
+
 enum cf_status cf_shift_queue(struct cf_shift *s, struct cf_queue **q,
                               struct cf_error *err)
 {
     CF_TRY(cf_queue_open(q, s->db, s->mode, err));
     cf_queue_cancel(*q, &s->stop.claims);
-    for (int i = 0; i < s->o->n_where; i++)
-        CF_TRY(cf_queue_where(*q, s->o->where[i], err));
-    return CF_OK;
+    return cf_shift_where(*q, s->o, err);
 }

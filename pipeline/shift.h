@@ -67,10 +67,16 @@ bool cf_shift_stopping(struct cf_shift *s);
  * thread. */
 enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_error *err);
 
-/* Warns of what looks like a slip of the pen: a --where that names what is not there,
- * more threads than processors. q has the conditions. Once, of the first process. */
-enum cf_status cf_shift_slips(struct cf_queue *q, const struct cf_batch_options *o,
-                              struct cf_log *log, struct cf_error *err);
+/* The conditions of --where for this connection. */
+enum cf_status cf_shift_where(struct cf_queue *q, const struct cf_batch_options *o,
+                              struct cf_error *err);
+
+/* How many jobs there are to do, within --max-jobs. q has the conditions. The first
+ * process (not one of a crew) also warns of what looks like a slip of the pen: a --where
+ * that names what is not there, more threads than processors. */
+enum cf_status cf_shift_work(struct cf_queue *q, const struct cf_batch_options *o,
+                             struct cf_log *log, atomic_long *total,
+                             struct cf_error *err);
 
 /* A connection for one more thread: with the options' --where, and cancelled as soon as
  * the worker is told to stop. */

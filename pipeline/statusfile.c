@@ -37,9 +37,12 @@ static json_t *moment(int64_t seconds)
 
 static json_t *stages(const struct cf_statusfile_facts *f)
 {
-    return json_pack("{sfsfsfsfsfsf}", "encode", f->encode_ms, "generate", f->generate_ms,
-                     "decode", f->decode_ms, "webp", f->webp_ms, "file", f->file_ms,
-                     "row", f->row_ms);
+    const double *ms = f->stage_ms;
+
+    return json_pack("{sfsfsfsfsfsf}", "encode", ms[CF_STAGE_ENCODE], "generate",
+                     ms[CF_STAGE_GENERATE], "decode", ms[CF_STAGE_DECODE], "webp",
+                     ms[CF_STAGE_WEBP], "file", ms[CF_STAGE_FILE], "row",
+                     ms[CF_STAGE_ROW]);
 }
 
 static char *text_of(const struct cf_statusfile *s, const struct cf_statusfile_facts *f)

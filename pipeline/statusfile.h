@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/log.h"
+#include "pipeline/stage.h"
 
 enum { CF_STATUSFILE_INTERVAL = 10 }; /* seconds */
 
@@ -32,7 +33,7 @@ struct cf_statusfile_facts {
     const char *state; /* "starting", "running", "stopping", "ended" */
     int workers;
     long done, failed, released, total;
-    double encode_ms, generate_ms, decode_ms, webp_ms, file_ms, row_ms;
+    double stage_ms[CF_NSTAGE];
     int exit_status; /* told once the state is "ended" */
 };
 

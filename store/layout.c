@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+#include "base/alloc.h"
 #include "base/parse.h"
 
 static const char *const names[] = {"auto", "files", "tar", NULL};
@@ -26,4 +27,9 @@ enum cf_layout cf_layout_choose(enum cf_layout layout, int64_t jobs)
     if (layout != CF_LAYOUT_AUTO)
         return layout;
     return jobs > CF_LAYOUT_MANY ? CF_LAYOUT_TAR : CF_LAYOUT_FILES;
+}
+
+char *cf_layout_root(const char *dir, const char *output, struct cf_error *err)
+{
+    return output ? cf_strdup(output, err) : cf_format(err, "%s/images", dir);
 }

@@ -22,4 +22,8 @@ const char *cf_layout_name(enum cf_layout layout);
 /* AUTO becomes TAR above CF_LAYOUT_MANY jobs, else FILES; the others stay. */
 enum cf_layout cf_layout_choose(enum cf_layout layout, int64_t jobs);
 
+/* The output root: output where it was given, else "images" in dir, where the queue or
+ * the plan is. Fresh string. */
+char *cf_layout_root(const char *dir, const char *output, struct cf_error *err);
+
 #endif

@@ -39,7 +39,7 @@ static const struct cf_statusfile_facts facts = {
     .failed = 1,
     .released = 5,
     .total = 10,
-    .generate_ms = 1500.25,
+    .stage_ms = {[CF_STAGE_GENERATE] = 1500.25},
 };
 
 static void all_facts_are_there(void **state)
