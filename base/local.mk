@@ -18,4 +18,5 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/rng.c %D%/rng.h \
 	%D%/team.c %D%/team.h \
 	%D%/tensor.c %D%/tensor.h \
-	%D%/utf8.c %D%/utf8.h
+	%D%/utf8.c %D%/utf8.h \
+	%D%/weight.c %D%/weight.h

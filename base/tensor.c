@@ -120,3 +120,56 @@ enum cf_status cf_view_floats(float *dst, const struct cf_view *v, int64_t start
                        cf_dtype_name(v->dtype));
     }
 }
+
+static uint16_t to_bf16(float f)
+{
+    uint32_t u;
+
+    memcpy(&u, &f, sizeof u);
+    if ((u & 0x7fffffffu) > 0x7f800000u)
+        return (uint16_t)(u >> 16 | 0x40);
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+}
+
+static uint16_t to_f16(float f)
+{
+    uint32_t u, sign, man;
+    int exp;
+
+    memcpy(&u, &f, sizeof u);
+    sign = u >> 16 & 0x8000;
+    u &= 0x7fffffffu;
+    if (u > 0x7f800000u)
+        return (uint16_t)(sign | 0x7e00);
+    if (u >= 0x477ff000u) /* rounds beyond 65504 */
+        return (uint16_t)(sign | 0x7c00);
+    if (u >= 0x38800000u)
+        return (uint16_t)(sign | ((u - 0x38000000u + 0xfffu + (u >> 13 & 1)) >> 13));
+    exp = (int)(u >> 23);
+    if (exp < 102)
+        return (uint16_t)sign;
+    /* A subnormal counts units of 2^-24. */
+    man = (u & 0x7fffffu) | 0x800000u;
+    exp = 126 - exp;
+    return (uint16_t)(sign | ((man + (1u << (exp - 1)) - 1 + (man >> exp & 1)) >> exp));
+}
+
+enum cf_status cf_floats_store(void *dst, enum cf_dtype dtype, const float *src,
+                               int64_t n, struct cf_error *err)
+{
+    unsigned char *p = dst;
+
+    if (dtype == CF_F32) {
+        memcpy(p, src, (size_t)n * sizeof *src);
+        return CF_OK;
+    }
+    if (dtype != CF_F16 && dtype != CF_BF16)
+        return cf_fail(err, CF_EUNSUP, "tensor: floats are not stored as %s",
+                       cf_dtype_name(dtype));
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t h = dtype == CF_F16 ? to_f16(src[i]) : to_bf16(src[i]);
+
+        memcpy(p + 2 * i, &h, sizeof h);
+    }
+    return CF_OK;
+}

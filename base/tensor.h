@@ -48,4 +48,9 @@ char *cf_shape_str(char *buf, size_t size, int ndim, const int64_t *dim);
 enum cf_status cf_view_floats(float *dst, const struct cf_view *v, int64_t start,
                               int64_t count, struct cf_error *err);
 
+/* n floats as F32, BF16 or F16 (to nearest, ties to even; NaN stays NaN; F16 beyond its
+ * range becomes infinite). dst may be unaligned. CF_EUNSUP for other types. */
+enum cf_status cf_floats_store(void *dst, enum cf_dtype dtype, const float *src,
+                               int64_t n, struct cf_error *err);
+
 #endif

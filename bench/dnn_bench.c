@@ -85,7 +85,7 @@ static void run_groupnorm(const struct bench *b, struct cf_error *err)
 static void add_linear(int k, int n, struct cf_error *err)
 {
     static const int rows[] = {1, 2, 8, 32, 128, 512};
-    struct cf_view v = {.data = src, .dtype = CF_F32, .ndim = 2, .dim = {n, k}};
+    struct cf_weight w = {.type = CF_W_F32, .n = n, .k = k, .w = src};
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct bench *b = &cases[n_cases++];
@@ -96,7 +96,7 @@ static void add_linear(int k, int n, struct cf_error *err)
         if (i)
             b->lin = b[-1].lin;
         else
-            cf_linear_open(&b->lin, dnn, &v, NULL, err);
+            cf_linear_open(&b->lin, dnn, &w, NULL, CF_HOLD_PACK, err);
     }
 }
 

@@ -90,7 +90,8 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
     int hd = w->a->hd, g = h / (w->a->heads / w->a->kv_heads), panel = (int)kern->panel;
     int width = (hd + panel - 1) / panel * panel;
     const float *q = s->q + q0 * s->q_stride + (int64_t)h * hd;
-    const float *k = s->k + g * s->k_head, *v = s->v + g * s->v_head;
+    const float *k = (const float *)s->k + g * s->k_head,
+                *v = (const float *)s->v + g * s->v_head;
     int end = s->causal ? q0 + m + s->nk - s->nq : s->nk;
     const float *bias = s->bias ? s->bias + h * s->bias_head - q0 : NULL;
 
@@ -169,6 +170,9 @@ enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
         return cf_fail(err, CF_ERANGE,
                        "attention: %d heads over %d of %d channels, scale %g", a->heads,
                        a->kv_heads, a->hd, (double)a->scale);
+    if (a->kv != CF_F32)
+        return cf_fail(err, CF_EUNSUP, "attention: keys and values of type %s",
+                       cf_dtype_name(a->kv));
     for (int i = 0; i < n_seq; i++) {
         if (seq[i].nq < 0 || seq[i].nk < 0 || (seq[i].causal && seq[i].nk < seq[i].nq))
             return cf_fail(err, CF_ERANGE, "attention: sequence %d: %d queries, %d keys",

@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "base/tensor.h"
 #include "dnn/dnn.h"
 
 /* One sequence. Query i of head h starts at q + i * q_stride + h * hd; key j of key/value
@@ -17,7 +18,8 @@
  * Query head h reads key/value head h / (heads / kv_heads). */
 struct cf_attn_seq {
     float *dst;
-    const float *q, *k, *v;
+    const float *q;
+    const void *k, *v; /* of the type cf_attn.kv says; strides count elements */
     int64_t d_stride, q_stride, k_stride, k_head, v_stride, v_head;
     int nq, nk;
     const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed */
@@ -32,6 +34,7 @@ struct cf_attn_seq {
 struct cf_attn {
     int heads, kv_heads, hd; /* hd 4 .. 256, a multiple of 4 */
     float scale;             /* > 0 */
+    enum cf_dtype kv;        /* CF_F32 or CF_BF16: what keys and values are kept in */
 };
 
 /* A query with no allowed key gives zeros. Errors: CF_ERANGE for sizes outside the above,

@@ -182,29 +182,31 @@ static enum cf_status product_run(struct product *p, float *dst, const float *sr
 }
 
 enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
-                              const struct cf_view *w, const float *bias,
-                              struct cf_error *err)
+                              const struct cf_weight *w, const float *bias,
+                              enum cf_hold hold, struct cf_error *err)
 {
-    struct cf_linear *lin;
+    static const enum cf_dtype dtype[] = {
+        [CF_W_F32] = CF_F32, [CF_W_F16] = CF_F16, [CF_W_BF16] = CF_BF16};
     struct cf_one_geom geom = {.kh = 1, .kw = 1, .stride = 1};
+    struct cf_linear *lin;
+    struct cf_view view;
     enum cf_status st;
 
     *out = NULL;
-    CF_TRY(check_type(w, err));
-    if (w->ndim != 2 || w->dim[0] < 1 || w->dim[1] < 1 || w->dim[0] > CHANNELS_MAX ||
-        w->dim[1] > CHANNELS_MAX) {
-        char shape[96];
-
-        return cf_fail(err, CF_ESHAPE, "linear: weights %s, expected [n, k]",
-                       cf_shape_str(shape, sizeof shape, w->ndim, w->dim));
-    }
+    if (w->n < 1 || w->k < 1 || w->n > CHANNELS_MAX || w->k > CHANNELS_MAX)
+        return cf_fail(err, CF_ESHAPE, "linear: weights [%lld, %lld], expected [n, k]",
+                       (long long)w->n, (long long)w->k);
+    if (hold == CF_HOLD_MAP || w->type > CF_W_BF16)
+        return cf_fail(err, CF_EUNSUP, "linear: %s weights are not read where they lie",
+                       cf_wtype_name(w->type));
+    view = (struct cf_view){w->w, dtype[w->type], 2, {w->n, w->k}};
     lin = cf_calloc(1, sizeof *lin, err);
     if (!lin)
         return CF_ENOMEM;
     lin->dnn = dnn;
-    geom.oc = (int)w->dim[0];
-    geom.ic = (int)w->dim[1];
-    st = product_open(&lin->p, dnn, &geom, w, bias, 1, TYPICAL_ROWS, 1, err);
+    geom.oc = (int)w->n;
+    geom.ic = (int)w->k;
+    st = product_open(&lin->p, dnn, &geom, &view, bias, 1, TYPICAL_ROWS, 1, err);
     if (st != CF_OK) {
         cf_linear_close(lin);
         return st;

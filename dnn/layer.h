@@ -1,22 +1,33 @@
-/* layer.h - layers with packed weights: linear and convolution, both through oneDNN.
+/* layer.h - layers with weights: linear and convolution.
  *
- * A linear layer is a 1x1 convolution with a pinned weight layout: its rounding does not
- * depend on the number of rows or threads (plain matmul changes kernels with M). */
+ * Convolutions and packed linear layers go through oneDNN. A packed linear layer is a 1x1
+ * convolution with a pinned weight layout: its rounding does not depend on the number of
+ * rows or threads (plain matmul changes kernels with M). A mapped linear layer reads its
+ * weights where they lie, in the type of the file, panel by panel through the kernels of
+ * kern.h (mapped.c); the additions over k run in order, whatever the number of rows. */
 #ifndef CF_DNN_LAYER_H
 #define CF_DNN_LAYER_H
 
-#include "base/tensor.h"
+#include "base/weight.h"
 #include "dnn/dnn.h"
 
 struct cf_linear;
 
+/* How a linear layer holds its weights. Both give the same value up to rounding, so which
+ * one it is belongs to what an image records. */
+enum cf_hold {
+    CF_HOLD_PACK, /* widened to floats and packed, a private copy: fastest for little */
+    CF_HOLD_MAP,  /* read where they lie: shared by all processes, no copy */
+};
+
 /* y = x W^T + b.
- *   w     [n, k] F32, F16 or BF16; read and packed now, not kept
+ *   w     of any type. CF_HOLD_PACK: F32, F16 or BF16 are read and packed now, not kept;
+ *         int8 and 4 bits are held as with CF_HOLD_MAP: borrowed, they outlive the layer
  *   bias  [n] floats, copied; NULL for none
- * CF_ENOMEM, CF_EUNSUP (type). */
+ * CF_ENOMEM, CF_ESHAPE. */
 enum cf_status cf_linear_open(struct cf_linear **lin, struct cf_dnn *dnn,
-                              const struct cf_view *w, const float *bias,
-                              struct cf_error *err);
+                              const struct cf_weight *w, const float *bias,
+                              enum cf_hold hold, struct cf_error *err);
 void cf_linear_close(struct cf_linear *lin); /* NULL is fine */
 int cf_linear_in(const struct cf_linear *lin);
 int cf_linear_out(const struct cf_linear *lin);

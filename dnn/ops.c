@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdatomic.h>
 
+#include "base/tensor.h"
 #include "dnn/machine.h"
 
 /* Floats below which a second thread costs more than it brings. */
@@ -287,4 +288,34 @@ int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n)
     atomic_init(&j.ok, 1);
     run_rows(dnn, &j, n, 1, finite_part);
     return atomic_load(&j.ok);
+}
+
+/* ---- storing ---- */
+
+struct store {
+    uint16_t *dst;
+    const float *src;
+    int64_t dstride, sstride;
+    int c;
+};
+
+static void store_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct store *s = arg;
+
+    (void)thread;
+    for (int64_t r = first; r < last; r++)
+        (void)cf_floats_store(s->dst + r * s->dstride, CF_BF16, s->src + r * s->sstride,
+                              s->c, NULL); /* BF16 is a type it knows */
+}
+
+void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
+                   int64_t sstride, int64_t rows, int c)
+{
+    struct store s = {dst, src, dstride, sstride, c};
+    struct cf_call call;
+
+    cf_call_begin(&call, dnn, &dnn->times.other);
+    cf_split(dnn, rows, 1, store_part, &s);
+    cf_call_end(&call, dnn);
 }

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/image.h"
 #include "base/json.h"
-#include "dnn/dnn.h"
+#include "dnn/layer.h"
 #include "textenc/textenc.h"
 
 enum { CF_MAX_STEPS = 256, CF_MAX_INSERT = 64 };
@@ -83,10 +83,13 @@ struct cf_probe {
 struct cf_gen;       /* a loaded generator; read-only after open but for layer scratch */
 struct cf_gen_state; /* a running group; lives in the arena */
 
-/* Files of one model. json is the manifest (weights/model.h); path the parts. */
+/* Files of one model. json is the manifest (weights/model.h); path the parts. Both paths
+ * NULL: nothing is read, and of what open gives only plan, text_dim and close may be
+ * called, by those who want to know sizes and memory. */
 struct cf_gen_files {
     const json_t *json;
     const char *transformer, *vae;
+    enum cf_hold hold; /* of the transformer's matrices */
 };
 
 struct cf_gen_ops {

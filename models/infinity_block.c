@@ -82,7 +82,7 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f};
+    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f, CF_F32};
     int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
     const float *cs = st->cs + before * shape->hd / 2,
                 *sn = st->sn + before * shape->hd / 2;
@@ -129,7 +129,7 @@ static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_attn attn = {shape->heads, shape->heads, shape->hd,
-                                 1.0f / sqrtf((float)shape->hd)};
+                                 1.0f / sqrtf((float)shape->hd), CF_F32};
     int64_t c = shape->c;
     const float *kv = st->cross + b * st->text_at[st->rows] * 2 * c;
 

@@ -167,6 +167,15 @@ struct packer {
     struct cf_error *err;
 };
 
+static enum cf_status open_view(struct cf_linear **l, struct packer *p,
+                                const struct cf_view *v, const float *bias)
+{
+    struct cf_weight w;
+
+    CF_TRY(cf_weight_of(&w, v, p->err));
+    return cf_linear_open(l, p->dnn, &w, bias, CF_HOLD_PACK, p->err);
+}
+
 static enum cf_status lin(struct packer *p, struct cf_linear **l, const struct pair *v)
 {
     struct cf_params tmp = {0}; /* the layer copies its bias */
@@ -174,7 +183,7 @@ static enum cf_status lin(struct packer *p, struct cf_linear **l, const struct p
     enum cf_status status = cf_params_floats(&tmp, &bias, &v->b, p->err);
 
     if (status == CF_OK)
-        status = cf_linear_open(l, p->dnn, &v->w, bias, p->err);
+        status = open_view(l, p, &v->w, bias);
     cf_params_close(&tmp);
     return status;
 }
@@ -190,7 +199,7 @@ static enum cf_status lin_kv(struct packer *p, struct cf_linear **l,
     if (status == CF_OK)
         status = cf_view_floats(bias + c, v_bias, 0, c, p->err);
     if (status == CF_OK)
-        status = cf_linear_open(l, p->dnn, w, bias, p->err);
+        status = open_view(l, p, w, bias);
     cf_params_close(&tmp);
     return status;
 }

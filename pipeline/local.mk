@@ -53,3 +53,11 @@ cfgen_jobs_SOURCES = $(CF_JOBS_COMMANDS) \
 	%D%/gallery_html.c %D%/gallery_html.h \
 	%D%/gallery_thumb.c %D%/gallery_thumb.h
 cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
+
+bin_PROGRAMS += cfgen-model
+cfgen_model_SOURCES = \
+	%D%/cfgen-model.c \
+	%D%/model_cmd.h \
+	%D%/model_hash.c
+cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
+nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx

@@ -68,13 +68,13 @@ static void check_row(const struct cf_attn *a, const struct cf_attn_seq *s, int 
         sees = s->causal ? i + 1 + s->nk - s->nq : s->nk;
     double *p = cf_calloc((size_t)s->nk + 1, sizeof *p, NULL), max = -INFINITY, sum = 0;
     double size = 0; /* of what is added up for a score, which rounds */
-    const float *q = s->q + i * s->q_stride + h * a->hd;
+    const float *q = s->q + i * s->q_stride + h * a->hd, *ks = s->k, *vs = s->v;
 
     for (int j = 0; j < sees; j++) {
         double terms = 0;
 
         for (int c = 0; c < a->hd; c++) {
-            double x = (double)q[c] * s->k[j * s->k_stride + g * s->k_head + c];
+            double x = (double)q[c] * ks[j * s->k_stride + g * s->k_head + c];
 
             p[j] += x;
             terms += fabs(x);
@@ -94,19 +94,25 @@ static void check_row(const struct cf_attn *a, const struct cf_attn_seq *s, int 
 
         for (int j = 0; j < sees; j++)
             if (p[j] > 0)
-                want += p[j] / sum * s->v[j * s->v_stride + g * s->v_head + c];
+                want += p[j] / sum * vs[j * s->v_stride + g * s->v_head + c];
         assert_near(s->dst[i * s->d_stride + h * a->hd + c], want, 2e-6 + 1.2e-7 * size);
     }
     cf_free(p);
 }
 
 static const struct problem problems[] = {
-    {{1, 1, 4, 0.5f}, 1, 1, 0, 0, 1},        {{2, 2, 12, 0.3f}, 5, 9, 0, 3, 1},
-    {{3, 1, 16, 0.25f}, 65, 129, 0, 1, 3},   {{2, 1, 20, 0.2f}, 64, 128, 1, 0, 2},
-    {{4, 2, 24, 1}, 13, 300, 0, 5, 2},       {{2, 2, 32, 0.2f}, 130, 257, 1, 0, 1},
-    {{2, 2, 64, 0.125f}, 100, 100, 1, 7, 1}, {{1, 1, 96, 0.1f}, 3, 40, 0, 0, 1},
-    {{6, 2, 128, 0.09f}, 17, 70, 1, 4, 1},   {{2, 2, 224, 0.07f}, 9, 31, 0, 0, 1},
-    {{1, 1, 256, 1}, 66, 140, 0, 2, 6},      {{2, 1, 252, 0.1f}, 2, 20, 0, 0, 1},
+    {{1, 1, 4, 0.5f, CF_F32}, 1, 1, 0, 0, 1},
+    {{2, 2, 12, 0.3f, CF_F32}, 5, 9, 0, 3, 1},
+    {{3, 1, 16, 0.25f, CF_F32}, 65, 129, 0, 1, 3},
+    {{2, 1, 20, 0.2f, CF_F32}, 64, 128, 1, 0, 2},
+    {{4, 2, 24, 1, CF_F32}, 13, 300, 0, 5, 2},
+    {{2, 2, 32, 0.2f, CF_F32}, 130, 257, 1, 0, 1},
+    {{2, 2, 64, 0.125f, CF_F32}, 100, 100, 1, 7, 1},
+    {{1, 1, 96, 0.1f, CF_F32}, 3, 40, 0, 0, 1},
+    {{6, 2, 128, 0.09f, CF_F32}, 17, 70, 1, 4, 1},
+    {{2, 2, 224, 0.07f, CF_F32}, 9, 31, 0, 0, 1},
+    {{1, 1, 256, 1, CF_F32}, 66, 140, 0, 2, 6},
+    {{2, 1, 252, 0.1f, CF_F32}, 2, 20, 0, 0, 1},
 };
 
 enum { PROBLEMS = sizeof problems / sizeof *problems };

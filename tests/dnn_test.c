@@ -85,8 +85,10 @@ static struct cf_linear *small_layer(struct cf_dnn *dnn)
     float *w = randoms(256);
     struct cf_view v = cf_view_f32(w, 2, dim);
     struct cf_linear *lin = NULL;
+    struct cf_weight weight;
 
-    assert_ok(cf_linear_open(&lin, dnn, &v, NULL, why));
+    assert_ok(cf_weight_of(&weight, &v, why));
+    assert_ok(cf_linear_open(&lin, dnn, &weight, NULL, CF_HOLD_PACK, why));
     cf_free(w);
     return lin;
 }

@@ -10,6 +10,17 @@ static const struct {
 
 enum { SHAPES = sizeof shapes / sizeof *shapes, ROWS = 1024 };
 
+static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
+                                const struct cf_view *v, const float *bias,
+                                struct cf_error *err)
+{
+    struct cf_weight w;
+
+    *lin = NULL;
+    CF_TRY(cf_weight_of(&w, v, err));
+    return cf_linear_open(lin, dnn, &w, bias, CF_HOLD_PACK, err);
+}
+
 static struct cf_linear *linear(struct cf_dnn *dnn, const float *w, const float *bias,
                                 int n, int k)
 {
@@ -17,7 +28,7 @@ static struct cf_linear *linear(struct cf_dnn *dnn, const float *w, const float 
     struct cf_view v = cf_view_f32(w, 2, dim);
     struct cf_linear *lin = NULL;
 
-    assert_ok(cf_linear_open(&lin, dnn, &v, bias, why));
+    assert_ok(open_view(&lin, dnn, &v, bias, why));
     return lin;
 }
 
@@ -170,8 +181,8 @@ static void half_and_bfloat_weights_count_as_the_floats_they_are(void **state)
         for (int i = 0; i < N * K; i++)
             w16[i] = (type ? bf : half)[(i * 7 + i / 5) % 4];
         assert_ok(cf_view_floats(w32, &v, 0, N * K, why));
-        assert_ok(cf_linear_open(&lin[0], team[0], &v, NULL, why));
-        assert_ok(cf_linear_open(&lin[1], team[0], &v32, NULL, why));
+        assert_ok(open_view(&lin[0], team[0], &v, NULL, why));
+        assert_ok(open_view(&lin[1], team[0], &v32, NULL, why));
         for (int i = 0; i < 2; i++) {
             assert_ok(cf_linear_run(lin[i], y[i], x, M, why));
             cf_linear_close(lin[i]);
@@ -191,16 +202,16 @@ static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
     struct cf_error err[8] = {0};
 
     (void)state;
-    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[0]), CF_EUNSUP);
+    assert_int_equal(open_view(&lin, team[0], &v, NULL, &err[0]), CF_EUNSUP);
     assert_null(lin);
     v.dtype = CF_F32;
     v.ndim = 1;
-    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[1]), CF_ESHAPE);
+    assert_int_equal(open_view(&lin, team[0], &v, NULL, &err[1]), CF_ESHAPE);
     v.ndim = 2;
     v.dim[0] = 0;
-    assert_int_equal(cf_linear_open(&lin, team[0], &v, NULL, &err[2]), CF_ESHAPE);
+    assert_int_equal(open_view(&lin, team[0], &v, NULL, &err[2]), CF_ESHAPE);
     v.dim[0] = 2;
-    assert_ok(cf_linear_open(&lin, team[0], &v, NULL, why));
+    assert_ok(open_view(&lin, team[0], &v, NULL, why));
     assert_int_equal(cf_linear_run(lin, y, w, -1, &err[3]), CF_ERANGE);
     assert_int_equal(cf_linear_run(lin, NULL, NULL, 0, NULL), CF_OK);
     cf_linear_close(lin);

@@ -276,7 +276,8 @@ static enum cf_status attend(struct cf_qwen2 *m, struct work *w, int i,
 {
     const struct cf_qwen2_config *c = &m->c;
     const int hd = c->head_dim, q = c->heads * hd, kv = c->kv_heads * hd, r = w->rows;
-    const struct cf_attn attn = {c->heads, c->kv_heads, w->wide, 1.0f / sqrtf((float)hd)};
+    const struct cf_attn attn = {c->heads, c->kv_heads, w->wide, 1.0f / sqrtf((float)hd),
+                                 CF_F32};
     const size_t n_head = (size_t)r * (size_t)c->heads;
     struct cf_qwen2_layer *l = &m->w.layer[i];
     float eps = (float)c->eps;

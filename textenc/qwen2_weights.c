@@ -68,6 +68,16 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
                  "%.*slayers.%d.self_attn.k_norm.weight", len, pre, i);
 }
 
+static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
+                                const struct cf_view *v, const float *bias,
+                                struct cf_error *err)
+{
+    struct cf_weight w;
+
+    CF_TRY(cf_weight_of(&w, v, err));
+    return cf_linear_open(lin, dnn, &w, bias, CF_HOLD_PACK, err);
+}
+
 static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
                                  bool qk_norm, const struct layer_views *v,
                                  struct cf_error *err)
@@ -80,7 +90,7 @@ static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
         enum cf_status st = bv->data && !bias ? CF_ENOMEM : CF_OK;
 
         if (st == CF_OK)
-            st = cf_linear_open(&l->lin[i], dnn, &v->lin[i], bias, err);
+            st = open_view(&l->lin[i], dnn, &v->lin[i], bias, err);
         cf_free(bias);
         if (st != CF_OK)
             return cf_wrap(err, "%s", lin_name[i]);

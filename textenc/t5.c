@@ -177,7 +177,7 @@ static void lay_out(const struct cf_t5 *m, struct work *w, const struct cf_enc_s
 static enum cf_status attend(struct cf_t5 *m, struct work *w, int i, int n_seq,
                              struct cf_error *err)
 {
-    const struct cf_attn attn = {m->c.heads, m->c.heads, m->w.wide, 1.0f};
+    const struct cf_attn attn = {m->c.heads, m->c.heads, m->w.wide, 1.0f, CF_F32};
     const struct cf_t5_layer *l = &m->w.layer[i];
     const int d = m->c.hidden, r = w->rows;
 

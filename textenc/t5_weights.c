@@ -58,6 +58,15 @@ static float *spread(const struct cf_view *v, int heads, int hd, int wide, bool 
     return dst;
 }
 
+static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
+                                const struct cf_view *v, struct cf_error *err)
+{
+    struct cf_weight w;
+
+    CF_TRY(cf_weight_of(&w, v, err));
+    return cf_linear_open(lin, dnn, &w, NULL, CF_HOLD_PACK, err);
+}
+
 /* Layer l, its heads as far apart as attention wants them. */
 static enum cf_status open_linear(struct cf_linear **lin, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, int wide, int l,
@@ -69,13 +78,13 @@ static enum cf_status open_linear(struct cf_linear **lin, struct cf_dnn *dnn,
     float *copy;
 
     if (l > CF_T5_O || wide == c->head_dim)
-        return cf_linear_open(lin, dnn, v, NULL, err);
+        return open_view(lin, dnn, v, err);
     copy = spread(v, c->heads, c->head_dim, wide, l == CF_T5_O, err);
     if (!copy)
         return CF_ENOMEM;
     dim[l == CF_T5_O] = (int64_t)c->heads * wide;
     view = cf_view_f32(copy, 2, dim);
-    st = cf_linear_open(lin, dnn, &view, NULL, err);
+    st = open_view(lin, dnn, &view, err);
     cf_free(copy);
     return st;
 }

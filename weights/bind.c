@@ -116,6 +116,88 @@ void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags fl
     }
 }
 
+/* The scales of a quantized matrix: F32 [n], or F16 [n, k / group]. */
+static const struct cf_view *take_scale(struct cf_bind *b, const char *name, int64_t n,
+                                        int64_t k, enum cf_wtype type)
+{
+    char scale[CF_ST_MAX_NAME + 16], what[240], is[140];
+    const struct cf_view *v;
+    bool ok;
+    int i;
+
+    snprintf(scale, sizeof scale, "%s_scale", name);
+    i = cf_ckpt_index(b->ckpt, scale);
+    if (i < 0) {
+        fault(b, CF_EMISMATCH, scale, "missing");
+        return NULL;
+    }
+    b->seen[i] = true;
+    v = cf_ckpt_view(b->ckpt, i);
+    if (type == CF_W_I8)
+        ok = v->dtype == CF_F32 && v->ndim == 1 && v->dim[0] == n;
+    else
+        ok = v->dtype == CF_F16 && v->ndim == 2 && v->dim[0] == n &&
+             (v->dim[1] * 32 == k || v->dim[1] * 64 == k);
+    if (ok)
+        return v;
+    snprintf(what, sizeof what, "%s %s, expected %s", cf_dtype_name(v->dtype),
+             cf_shape_str(is, sizeof is, v->ndim, v->dim),
+             type == CF_W_I8 ? "F32, one a row" : "F16, one for 32 or 64 columns");
+    fault(b, CF_ESHAPE, scale, what);
+    return NULL;
+}
+
+void cf_bind_weight(struct cf_bind *b, struct cf_weight *w, int64_t n, int64_t k,
+                    const char *fmt, ...)
+{
+    const int64_t dim[2] = {n, k}, half[2] = {n, k / 2};
+    char name[CF_ST_MAX_NAME + 1];
+    const struct cf_view *v, *scale;
+    struct cf_view plain;
+    va_list ap;
+    int len, i;
+
+    *w = (struct cf_weight){0};
+    if (!b)
+        return;
+    va_start(ap, fmt);
+    len = vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    i = len < 0 || (size_t)len >= sizeof name ? -1 : cf_ckpt_index(b->ckpt, name);
+    if (i < 0) {
+        fault(b, CF_EMISMATCH, name, "missing");
+        return;
+    }
+    b->seen[i] = true;
+    v = cf_ckpt_view(b->ckpt, i);
+    if (v->dtype != CF_I8 && v->dtype != CF_U8) {
+        plain = (struct cf_view){0};
+        take(b, &plain, v, 2, dim, name);
+        if (plain.data)
+            (void)cf_weight_of(w, &plain, NULL); /* take let nothing else pass */
+        return;
+    }
+    w->type = v->dtype == CF_I8 ? CF_W_I8 : CF_W_Q4;
+    if (!fits(v, 2, w->type == CF_W_I8 ? dim : half) ||
+        (w->type == CF_W_Q4 && k % 32 != 0)) {
+        char what[320], is[140], want[140];
+
+        wanted_shape(want, sizeof want, 2, w->type == CF_W_I8 ? dim : half);
+        snprintf(what, sizeof what, "%s %s, expected %s", cf_dtype_name(v->dtype),
+                 cf_shape_str(is, sizeof is, v->ndim, v->dim), want);
+        fault(b, CF_ESHAPE, name, what);
+        return;
+    }
+    scale = take_scale(b, name, n, k, w->type);
+    if (!scale)
+        return;
+    w->n = n;
+    w->k = k;
+    w->group = w->type == CF_W_Q4 ? (int)(k / scale->dim[1]) : 0;
+    w->w = v->data;
+    w->scale = scale->data;
+}
+
 void cf_bind_ignore(struct cf_bind *b, const char *name)
 {
     size_t len = strlen(name);

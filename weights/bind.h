@@ -6,6 +6,7 @@
 #ifndef CF_WEIGHTS_BIND_H
 #define CF_WEIGHTS_BIND_H
 
+#include "base/weight.h"
 #include "weights/checkpoint.h"
 
 enum cf_bind_flags {
@@ -25,6 +26,12 @@ struct cf_bind *cf_bind_begin(const struct cf_ckpt *ckpt, struct cf_error *err);
 void cf_bind_want(struct cf_bind *b, struct cf_view *view, enum cf_bind_flags flags,
                   int ndim, const int64_t *dim, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
+
+/* The matrix [n, k] of a linear layer in any type of base/weight.h, with the scales of a
+ * quantized one (name + "_scale", which counts as wanted); w->w is NULL where it does not
+ * fit. */
+void cf_bind_weight(struct cf_bind *b, struct cf_weight *w, int64_t n, int64_t k,
+                    const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* A tensor, or with a trailing '*' a prefix, that may be there and is not read. */
 void cf_bind_ignore(struct cf_bind *b, const char *name_or_prefix);

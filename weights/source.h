@@ -1,0 +1,47 @@
+/* source.h - tensors of any file that people download, by name.
+ *
+ * A path is what weights/checkpoint.h reads (safetensors, index, directory), or a PyTorch
+ * zip file (.pth, .pt, .ckpt, .bin; weights/pth.h), or a *.bin.index.json of such shards,
+ * or a directory that holds one of these. What it is, its first bytes say, not its name.
+ * Nested dictionaries become names joined by dots: trainer.gpt_fsdp.word_embed.weight.
+ *
+ * Nothing is read but what is asked for; a tensor comes dense, row-major, in the type of
+ * the file, wherever its strides were. */
+#ifndef CF_WEIGHTS_SOURCE_H
+#define CF_WEIGHTS_SOURCE_H
+
+#include "base/error.h"
+#include "base/tensor.h"
+
+struct cf_source;
+
+/* Errors of cf_ckpt_open and cf_pth_open. A directory with several kinds is read as
+ * safetensors. */
+enum cf_status cf_source_open(struct cf_source **src, const char *path,
+                              struct cf_error *err);
+void cf_source_close(struct cf_source *src); /* NULL is fine */
+
+const char *cf_source_path(const struct cf_source *src);
+/* "safetensors" or "pytorch". */
+const char *cf_source_format(const struct cf_source *src);
+
+/* From now on only tensors whose names begin with prefix + "." are there, under the rest
+ * of their names; "" for all. CF_ENOENT where none is. */
+enum cf_status cf_source_enter(struct cf_source *src, const char *prefix,
+                               struct cf_error *err);
+
+/* Tensors in the byte order of their names; borrowed until the next enter. */
+int cf_source_count(const struct cf_source *src);
+const char *cf_source_name(const struct cf_source *src, int i);
+/* Type and shape; data is NULL. */
+const struct cf_view *cf_source_shape(const struct cf_source *src, int i);
+/* -1 when there is no such tensor. */
+int cf_source_index(const struct cf_source *src, const char *name);
+/* Bytes of tensor i, dense. */
+size_t cf_source_bytes(const struct cf_source *src, int i);
+
+/* All of tensor i into dst, cf_source_bytes of it. CF_EIO, CF_EFORMAT. */
+enum cf_status cf_source_read(struct cf_source *src, int i, void *dst,
+                              struct cf_error *err);
+
+#endif
