@@ -43,7 +43,7 @@ static void encode(struct run *r)
     }
     if (cf_textenc_open(&te, r->f->dnn, json_object_get(r->model->json, "text"),
                         r->model->path[CF_PART_TEXT], r->model->path[CF_PART_VOCAB],
-                        &r->f->err) != CF_OK ||
+                        CF_HOLD_PACK, &r->f->err) != CF_OK ||
         cf_textenc_encode(te, prompt, r->batch, r->text, &r->f->err) != CF_OK)
         cf_fixture_fail(r->f, "%s", r->f->err.msg);
     cf_textenc_close(te);
