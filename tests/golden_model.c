@@ -95,7 +95,7 @@ static void run_images(struct run *r)
     struct cf_error *err = &r->f->err;
     const json_t *json = r->f->json;
     struct cf_gen_files files = {r->model->json, r->model->path[CF_PART_TRANSFORMER],
-                                 r->model->path[CF_PART_VAE]};
+                                 r->model->path[CF_PART_VAE], CF_HOLD_PACK};
     struct cf_gen_state *state;
     struct cf_gen_params params;
     struct cf_arena arena = {0};
