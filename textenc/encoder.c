@@ -96,6 +96,11 @@ struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *e)
     }
 }
 
+struct cf_held cf_encoder_held(const struct cf_encoder *e)
+{
+    return e->t5 ? cf_t5_held(e->t5) : cf_qwen2_held(e->qwen2);
+}
+
 enum cf_status cf_encoder_prefix(struct cf_encoder *e, const int32_t *ids, int n,
                                  struct cf_error *err)
 {

@@ -37,6 +37,9 @@ void cf_encoder_close(struct cf_encoder *enc); /* NULL is fine */
 
 struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *enc);
 
+/* Memory of the weights, without the embedding: only the rows asked for are read. */
+struct cf_held cf_encoder_held(const struct cf_encoder *enc);
+
 /* From now on n ids stand before every prompt; computed once, here. 0 is none. CF_EUNSUP
  * for T5, where a token sees what comes after it; CF_ERANGE as in a forward. */
 enum cf_status cf_encoder_prefix(struct cf_encoder *enc, const int32_t *ids, int n,

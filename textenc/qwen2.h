@@ -47,6 +47,8 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
 void cf_qwen2_close(struct cf_qwen2 *model); /* NULL is fine */
 
 const struct cf_qwen2_config *cf_qwen2_config(const struct cf_qwen2 *model);
+/* Without the embedding, of which only the rows asked for are read. */
+struct cf_held cf_qwen2_held(const struct cf_qwen2 *model);
 
 /* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
  * never. */

@@ -28,11 +28,12 @@ struct cf_qwen2_layer {
 };
 
 struct cf_qwen2_weights {
-    struct cf_ckpt *ckpt;         /* owned: embed points into it */
-    struct cf_view embed;         /* [V, H] in the file; gathered, never read whole */
+    struct cf_ckpt *ckpt;         /* owned: embed and mapped layers point into it */
+    struct cf_weight embed;       /* [V, H] in the file; gathered, never read whole */
     float *norm;                  /* [H] */
     struct cf_qwen2_layer *layer; /* [n_layers] */
     int n_layers;
+    struct cf_held held; /* without embed */
 };
 
 /* The first n_layers layers (1 .. c->layers), the embedding and the final norm. Unknown

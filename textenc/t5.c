@@ -102,6 +102,11 @@ const struct cf_t5_config *cf_t5_config(const struct cf_t5 *m)
     return &m->c;
 }
 
+struct cf_held cf_t5_held(const struct cf_t5 *m)
+{
+    return m->w.held;
+}
+
 /* ---- forward ---- */
 
 /* Arrays of one forward over R rows of all prompts; Q = heads * wide. */
@@ -217,7 +222,7 @@ static enum cf_status run(struct cf_t5 *m, struct work *w, const struct cf_enc_s
     struct cf_enc_stream stream;
 
     CF_TRY(make_work(w, m, n_seq, err));
-    CF_TRY(cf_enc_embed(w->x, &m->w.embed, seq, n_seq, err));
+    cf_enc_embed(w->x, &m->w.embed, seq, n_seq);
     lay_out(m, w, seq, n_seq);
     stream = (struct cf_enc_stream){
         .x = w->x,

@@ -37,6 +37,8 @@ enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
 void cf_t5_close(struct cf_t5 *model); /* NULL is fine */
 
 const struct cf_t5_config *cf_t5_config(const struct cf_t5 *model);
+/* Without the embedding, of which only the rows asked for are read. */
+struct cf_held cf_t5_held(const struct cf_t5 *model);
 
 /* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
  * never. */

@@ -27,15 +27,16 @@ struct cf_t5_layer {
 };
 
 struct cf_t5_weights {
-    struct cf_ckpt *ckpt; /* owned: embed points into it */
-    struct cf_view embed; /* [V, d_model] in the file; gathered, never read whole */
-    float *distance;      /* [buckets, heads] added to scores, the same in all layers */
-    float *norm;          /* [d_model] */
+    struct cf_ckpt *ckpt;   /* owned: embed and mapped layers point into it */
+    struct cf_weight embed; /* [V, d_model] in the file; gathered, never read whole */
+    float *distance;        /* [buckets, heads] added to scores, the same in all layers */
+    float *norm;            /* [d_model] */
     struct cf_t5_layer *layer; /* [n_layers] */
     int n_layers;
+    struct cf_held held; /* without embed */
     /* Floats of a head between the projections: head_dim rounded up to what attention
      * takes (dnn/attn.h). Q, K and V give [heads * wide], zeros behind head_dim, and O
-     * takes as much. */
+     * takes as much; where that spreads the heads, all four are packed copies. */
     int wide;
 };
 

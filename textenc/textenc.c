@@ -236,6 +236,11 @@ int cf_textenc_dim(const struct cf_textenc *te)
     return te->dim;
 }
 
+struct cf_held cf_textenc_held(const struct cf_textenc *te)
+{
+    return cf_encoder_held(te->model);
+}
+
 void cf_textenc_cancel(struct cf_textenc *te, struct cf_cancel *cancel)
 {
     cf_encoder_cancel(te->model, cancel);

@@ -36,6 +36,9 @@ void cf_textenc_close(struct cf_textenc *te);
 
 int cf_textenc_dim(const struct cf_textenc *te);
 
+/* As cf_encoder_held. */
+struct cf_held cf_textenc_held(const struct cf_textenc *te);
+
 /* From now on encoding gives up with CF_ECANCEL, looking between layers, once the flag is
  * set. Borrowed; NULL: never. */
 void cf_textenc_cancel(struct cf_textenc *te, struct cf_cancel *cancel);
