@@ -154,7 +154,7 @@ static enum cf_status inf_open(struct cf_gen **out, const struct cf_gen_files *f
         (status = cf_ckpt_open(&ckpt, files->transformer, err)) == CF_OK &&
         (status = check_pairing(gen, &vae, ckpt, err)) == CF_OK &&
         (status = cf_vae_open(&gen->vae, &vae, files->vae, dnn, err)) == CF_OK)
-        status = cf_inf_weights_open(&gen->w, &gen->shape, ckpt, dnn, err);
+        status = cf_inf_weights_open(&gen->w, &gen->shape, ckpt, dnn, files->hold, err);
     cf_ckpt_close(ckpt);
     if (status != CF_OK) {
         inf_close(gen);

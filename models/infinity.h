@@ -97,7 +97,7 @@ enum cf_status cf_inf_parse(struct cf_inf_shape *shape, const json_t *json,
 enum cf_status cf_inf_weights_open(struct cf_inf_weights *w,
                                    const struct cf_inf_shape *shape,
                                    const struct cf_ckpt *ckpt, struct cf_dnn *dnn,
-                                   struct cf_error *err);
+                                   enum cf_hold hold, struct cf_error *err);
 void cf_inf_weights_close(struct cf_inf_weights *w, int depth);
 
 /* Defaults of "sampling". */

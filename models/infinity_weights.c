@@ -164,6 +164,7 @@ static enum cf_status bind(struct views *v, const struct cf_inf_shape *s,
 struct packer {
     struct cf_params *params;
     struct cf_dnn *dnn;
+    enum cf_hold hold;
     struct cf_error *err;
 };
 
@@ -173,7 +174,7 @@ static enum cf_status open_view(struct cf_linear **l, struct packer *p,
     struct cf_weight w;
 
     CF_TRY(cf_weight_of(&w, v, p->err));
-    return cf_linear_open(l, p->dnn, &w, bias, CF_HOLD_PACK, p->err);
+    return cf_linear_open(l, p->dnn, &w, bias, p->hold, p->err);
 }
 
 static enum cf_status lin(struct packer *p, struct cf_linear **l, const struct pair *v)
@@ -232,9 +233,9 @@ static enum cf_status pack_block(struct packer *p, struct cf_inf_block *b,
 
 static enum cf_status pack(struct cf_inf_weights *w, const struct views *v,
                            const struct cf_inf_shape *s, struct cf_dnn *dnn,
-                           struct cf_error *err)
+                           enum cf_hold hold, struct cf_error *err)
 {
-    struct packer p = {&w->params, dnn, err};
+    struct packer p = {&w->params, dnn, hold, err};
 
     w->n_uncond =
         (int)(v->cfg_uncond.dim[0] < s->text_max ? v->cfg_uncond.dim[0] : s->text_max);
@@ -259,7 +260,7 @@ static enum cf_status pack(struct cf_inf_weights *w, const struct views *v,
 
 enum cf_status cf_inf_weights_open(struct cf_inf_weights *w, const struct cf_inf_shape *s,
                                    const struct cf_ckpt *ckpt, struct cf_dnn *dnn,
-                                   struct cf_error *err)
+                                   enum cf_hold hold, struct cf_error *err)
 {
     struct views v = {0};
     enum cf_status status = CF_ENOMEM;
@@ -268,7 +269,7 @@ enum cf_status cf_inf_weights_open(struct cf_inf_weights *w, const struct cf_inf
     w->block = cf_calloc((size_t)s->depth, sizeof(w->block[0]), err);
     v.block = cf_calloc((size_t)s->depth, sizeof(v.block[0]), err);
     if (w->block != NULL && v.block != NULL && (status = bind(&v, s, ckpt, err)) == CF_OK)
-        status = pack(w, &v, s, dnn, err);
+        status = pack(w, &v, s, dnn, hold, err);
     cf_free(v.block);
     return status;
 }

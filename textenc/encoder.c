@@ -35,7 +35,7 @@ enum cf_status cf_encoder_family(enum cf_family *family, const json_t *config,
 
 static enum cf_status open_family(struct cf_encoder *e, struct cf_dnn *dnn,
                                   const char *config, const char *path, int n_layers,
-                                  struct cf_error *err)
+                                  enum cf_hold hold, struct cf_error *err)
 {
     json_t *root = cf_json_load(config, MAX_BYTES, MAX_VALUES, err);
     enum cf_family family;
@@ -48,12 +48,13 @@ static enum cf_status open_family(struct cf_encoder *e, struct cf_dnn *dnn,
     if (st != CF_OK)
         return st;
     if (family == CF_FAMILY_T5)
-        return cf_t5_open_pair(&e->t5, dnn, config, path, n_layers, err);
-    return cf_qwen2_open_pair(&e->qwen2, dnn, config, path, n_layers, err);
+        return cf_t5_open_pair(&e->t5, dnn, config, path, n_layers, hold, err);
+    return cf_qwen2_open_pair(&e->qwen2, dnn, config, path, n_layers, hold, err);
 }
 
 enum cf_status cf_encoder_open(struct cf_encoder **enc, struct cf_dnn *dnn,
-                               const char *path, int n_layers, struct cf_error *err)
+                               const char *path, int n_layers, enum cf_hold hold,
+                               struct cf_error *err)
 {
     struct cf_encoder *e = cf_calloc(1, sizeof(*e), err);
     enum cf_status st = CF_ENOMEM;
@@ -63,7 +64,7 @@ enum cf_status cf_encoder_open(struct cf_encoder **enc, struct cf_dnn *dnn,
     if (e)
         st = cf_enc_config_path(&config, path, err);
     if (st == CF_OK)
-        st = open_family(e, dnn, config, path, n_layers, err);
+        st = open_family(e, dnn, config, path, n_layers, hold, err);
     cf_free(config);
     if (st == CF_OK)
         *enc = e;

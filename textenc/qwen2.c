@@ -42,7 +42,7 @@ static enum cf_status make_freq(struct cf_qwen2 *m, struct cf_error *err)
 
 enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
                                   const char *config_path, const char *weights_path,
-                                  int n_layers, struct cf_error *err)
+                                  int n_layers, enum cf_hold hold, struct cf_error *err)
 {
     struct cf_qwen2 *m = cf_calloc(1, sizeof(*m), err);
     enum cf_status st;
@@ -57,7 +57,7 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
                      m->c.layers);
     if (st == CF_OK)
         st = cf_qwen2_weights_open(&m->w, dnn, &m->c, weights_path,
-                                   n_layers ? n_layers : m->c.layers, err);
+                                   n_layers ? n_layers : m->c.layers, hold, err);
     if (st == CF_OK)
         st = make_freq(m, err);
     if (st == CF_OK)
@@ -68,14 +68,15 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
 }
 
 enum cf_status cf_qwen2_open(struct cf_qwen2 **model, struct cf_dnn *dnn,
-                             const char *path, int n_layers, struct cf_error *err)
+                             const char *path, int n_layers, enum cf_hold hold,
+                             struct cf_error *err)
 {
     enum cf_status st;
     char *config;
 
     *model = NULL;
     CF_TRY(cf_enc_config_path(&config, path, err));
-    st = cf_qwen2_open_pair(model, dnn, config, path, n_layers, err);
+    st = cf_qwen2_open_pair(model, dnn, config, path, n_layers, hold, err);
     cf_free(config);
     return st;
 }

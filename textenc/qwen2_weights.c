@@ -70,17 +70,17 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
 
 static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
                                 const struct cf_view *v, const float *bias,
-                                struct cf_error *err)
+                                enum cf_hold hold, struct cf_error *err)
 {
     struct cf_weight w;
 
     CF_TRY(cf_weight_of(&w, v, err));
-    return cf_linear_open(lin, dnn, &w, bias, CF_HOLD_PACK, err);
+    return cf_linear_open(lin, dnn, &w, bias, hold, err);
 }
 
 static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
                                  bool qk_norm, const struct layer_views *v,
-                                 struct cf_error *err)
+                                 enum cf_hold hold, struct cf_error *err)
 {
     static const struct cf_view none;
 
@@ -90,7 +90,7 @@ static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
         enum cf_status st = bv->data && !bias ? CF_ENOMEM : CF_OK;
 
         if (st == CF_OK)
-            st = open_view(&l->lin[i], dnn, &v->lin[i], bias, err);
+            st = open_view(&l->lin[i], dnn, &v->lin[i], bias, hold, err);
         cf_free(bias);
         if (st != CF_OK)
             return cf_wrap(err, "%s", lin_name[i]);
@@ -106,7 +106,8 @@ static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
 
 static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                     const struct cf_qwen2_config *c,
-                                    struct layer_views *v, struct cf_error *err)
+                                    struct layer_views *v, enum cf_hold hold,
+                                    struct cf_error *err)
 {
     const int64_t h = c->hidden, embed[2] = {c->vocab, h};
     struct cf_view norm;
@@ -125,7 +126,7 @@ static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *d
         want_layer(b, c, &v[i], pre, len, i);
     CF_TRY(cf_bind_end(b, false, err));
     for (int i = 0; i < w->n_layers; i++)
-        if (open_layer(&w->layer[i], dnn, c->qk_norm, &v[i], err) != CF_OK)
+        if (open_layer(&w->layer[i], dnn, c->qk_norm, &v[i], hold, err) != CF_OK)
             return cf_wrap(err, "%s: layer %d", cf_ckpt_path(w->ckpt), i);
     w->norm = cf_enc_floats(&norm, err);
     return w->norm ? CF_OK : cf_fail(err, CF_ENOMEM, "final norm");
@@ -133,7 +134,8 @@ static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *d
 
 enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                      const struct cf_qwen2_config *c, const char *path,
-                                     int n_layers, struct cf_error *err)
+                                     int n_layers, enum cf_hold hold,
+                                     struct cf_error *err)
 {
     struct layer_views *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
     enum cf_status st = CF_ENOMEM;
@@ -144,7 +146,7 @@ enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *
     if (v && w->layer)
         st = cf_ckpt_open(&w->ckpt, path, err);
     if (st == CF_OK)
-        st = bind_and_pack(w, dnn, c, v, err);
+        st = bind_and_pack(w, dnn, c, v, hold, err);
     cf_free(v);
     if (st != CF_OK)
         cf_qwen2_weights_close(w);

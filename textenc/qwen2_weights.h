@@ -40,7 +40,8 @@ struct cf_qwen2_weights {
  * of it at once. On failure w is as cf_qwen2_weights_close leaves it. */
 enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                      const struct cf_qwen2_config *c, const char *path,
-                                     int n_layers, struct cf_error *err);
+                                     int n_layers, enum cf_hold hold,
+                                     struct cf_error *err);
 void cf_qwen2_weights_close(struct cf_qwen2_weights *w); /* a zeroed struct is fine */
 
 #endif

@@ -59,18 +59,20 @@ static float *spread(const struct cf_view *v, int heads, int hd, int wide, bool 
 }
 
 static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
-                                const struct cf_view *v, struct cf_error *err)
+                                const struct cf_view *v, enum cf_hold hold,
+                                struct cf_error *err)
 {
     struct cf_weight w;
 
     CF_TRY(cf_weight_of(&w, v, err));
-    return cf_linear_open(lin, dnn, &w, NULL, CF_HOLD_PACK, err);
+    return cf_linear_open(lin, dnn, &w, NULL, hold, err);
 }
 
 /* Layer l, its heads as far apart as attention wants them. */
 static enum cf_status open_linear(struct cf_linear **lin, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, int wide, int l,
-                                  const struct cf_view *v, struct cf_error *err)
+                                  const struct cf_view *v, enum cf_hold hold,
+                                  struct cf_error *err)
 {
     int64_t dim[2] = {v->dim[0], v->dim[1]};
     struct cf_view view;
@@ -78,23 +80,24 @@ static enum cf_status open_linear(struct cf_linear **lin, struct cf_dnn *dnn,
     float *copy;
 
     if (l > CF_T5_O || wide == c->head_dim)
-        return open_view(lin, dnn, v, err);
+        return open_view(lin, dnn, v, hold, err);
     copy = spread(v, c->heads, c->head_dim, wide, l == CF_T5_O, err);
     if (!copy)
         return CF_ENOMEM;
     dim[l == CF_T5_O] = (int64_t)c->heads * wide;
     view = cf_view_f32(copy, 2, dim);
-    st = open_view(lin, dnn, &view, err);
+    st = open_view(lin, dnn, &view, CF_HOLD_PACK, err);
     cf_free(copy);
     return st;
 }
 
 static enum cf_status open_layer(struct cf_t5_layer *layer, struct cf_dnn *dnn,
                                  const struct cf_t5_config *c, int wide,
-                                 const struct layer_views *v, struct cf_error *err)
+                                 const struct layer_views *v, enum cf_hold hold,
+                                 struct cf_error *err)
 {
     for (int l = 0; l < CF_T5_NLIN; l++)
-        if (open_linear(&layer->lin[l], dnn, c, wide, l, &v->lin[l], err) != CF_OK)
+        if (open_linear(&layer->lin[l], dnn, c, wide, l, &v->lin[l], hold, err) != CF_OK)
             return cf_wrap(err, "%s", lin_name[l]);
     layer->attn_norm = cf_enc_floats(&v->attn_norm, err);
     layer->mlp_norm = cf_enc_floats(&v->mlp_norm, err);
@@ -105,7 +108,7 @@ static enum cf_status open_layer(struct cf_t5_layer *layer, struct cf_dnn *dnn,
 
 static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
                                     const struct cf_t5_config *c, struct layer_views *v,
-                                    struct cf_error *err)
+                                    enum cf_hold hold, struct cf_error *err)
 {
     const int64_t d = c->hidden, embed[2] = {c->vocab, d};
     const int64_t table[2] = {c->buckets, c->heads};
@@ -124,7 +127,7 @@ static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
         want_layer(b, c, &v[i], i);
     CF_TRY(cf_bind_end(b, false, err));
     for (int i = 0; i < w->n_layers; i++)
-        if (open_layer(&w->layer[i], dnn, c, w->wide, &v[i], err) != CF_OK)
+        if (open_layer(&w->layer[i], dnn, c, w->wide, &v[i], hold, err) != CF_OK)
             return cf_wrap(err, "%s: block %d", cf_ckpt_path(w->ckpt), i);
     w->distance = cf_enc_floats(&distance, err);
     w->norm = cf_enc_floats(&norm, err);
@@ -133,7 +136,7 @@ static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
 
 enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, const char *path,
-                                  int n_layers, struct cf_error *err)
+                                  int n_layers, enum cf_hold hold, struct cf_error *err)
 {
     struct layer_views *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
     enum cf_status st = CF_ENOMEM;
@@ -145,7 +148,7 @@ enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
     if (v && w->layer)
         st = cf_ckpt_open(&w->ckpt, path, err);
     if (st == CF_OK)
-        st = bind_and_pack(w, dnn, c, v, err);
+        st = bind_and_pack(w, dnn, c, v, hold, err);
     cf_free(v);
     if (st != CF_OK)
         cf_t5_weights_close(w);

@@ -44,7 +44,7 @@ struct cf_t5_weights {
  * failure w is as cf_t5_weights_close leaves it. */
 enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, const char *path,
-                                  int n_layers, struct cf_error *err);
+                                  int n_layers, enum cf_hold hold, struct cf_error *err);
 void cf_t5_weights_close(struct cf_t5_weights *w); /* a zeroed struct is fine */
 
 #endif
