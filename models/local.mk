@@ -10,7 +10,9 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/params.c %D%/params.h \
 	%D%/sampler.c %D%/sampler.h \
 	%D%/schedule.c %D%/schedule.h %D%/schedule_table.c \
-	%D%/vae.c %D%/vae.h
+	%D%/vae.c %D%/vae.h \
+	%D%/vae_part.h \
+	%D%/vae_run.c
 EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.
