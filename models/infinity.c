@@ -98,8 +98,7 @@ static enum cf_status check_pairing(const struct cf_gen *gen,
         return cf_fail(err, CF_EMISMATCH,
                        "the transformer predicts %d bits per position, the VAE reads %d",
                        s->bits, vae->bits);
-    if (word != NULL && word->ndim == 2 && word->dtype != CF_U8 &&
-        word->dim[1] != s->dv)
+    if (word != NULL && word->ndim == 2 && word->dtype != CF_U8 && word->dim[1] != s->dv)
         return cf_fail(
             err, CF_EMISMATCH,
             "%s: a transformer of %lld bits per token, expected %d (%d per position "
@@ -190,7 +189,10 @@ static enum cf_status inf_open(struct cf_gen **out, const struct cf_gen_files *f
 
 static struct cf_held inf_held(const struct cf_gen *gen)
 {
-    return gen->w.held;
+    struct cf_held held = gen->w.held, vae = cf_vae_held(gen->vae);
+
+    held.own += vae.own;
+    return held;
 }
 
 static void inf_rest(const struct cf_gen *gen)
