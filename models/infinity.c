@@ -152,6 +152,10 @@ static enum cf_status open_shape(struct cf_gen *gen, const struct cf_vae_shape *
 static enum cf_status open_files(struct cf_gen *gen, const struct cf_vae_shape *vae,
                                  const struct cf_gen_files *files, struct cf_error *err)
 {
+    if (files->transformer == NULL || files->vae == NULL)
+        return cf_fail(err, CF_EUSAGE, "%s without %s: a model is both files",
+                       files->vae ? "a VAE" : "a transformer",
+                       files->vae ? "a transformer" : "a VAE");
     CF_TRY(cf_ckpt_open(&gen->ckpt, files->transformer, err));
     CF_TRY(check_pairing(gen, vae, gen->ckpt, err));
     CF_TRY(cf_vae_open(&gen->vae, vae, files->vae, gen->dnn, err));
