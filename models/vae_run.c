@@ -26,8 +26,9 @@
 #include "weights/checkpoint.h"
 
 enum {
-    BAND_FLOATS = 4 << 20, /* of a band, about: 16 MiB stay in a cache shared by cores */
-    BAND_ROWS = 8,         /* at least; fewer waste halo rows */
+    BAND_FLOATS =
+        1 << 20,    /* of a band, about: 4 MiB, what the caches next to the cores hold */
+    BAND_ROWS = 16, /* at least, for a team to share and halo rows to be few */
 };
 
 /* Pieces of scratch; a walk without them finds out how large each becomes, so that a plan
