@@ -130,6 +130,7 @@ static enum cf_status convolve_rows(const struct walk *k, const struct pass *p,
     const float *src = p->src + (int64_t)from * sw * p->in;
     float *band = k->buf[BAND];
 
+    assert(!(p->norm || p->twice) || (size_t)(n * step * line) <= k->need[BAND]);
     if (p->norm)
         cf_groupnorm_apply(k->vae->dnn, band, src, n * sw, p->in, k->buf[NORM],
                            k->buf[NORM] + p->in, 1);
