@@ -15,7 +15,9 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/schedule.c %D%/schedule.h %D%/schedule_table.c \
 	%D%/sections.c %D%/sections.h \
 	%D%/vae.c %D%/vae.h \
-	%D%/vae_keys.c %D%/vae_keys.h
+	%D%/vae_keys.c %D%/vae_keys.h \
+	%D%/vae_part.h \
+	%D%/vae_run.c
 EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.
