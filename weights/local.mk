@@ -8,4 +8,5 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/model.c %D%/model.h \
 	%D%/safetensors.c %D%/safetensors.h \
 	%D%/shapes.c %D%/shapes.h \
-	%D%/source.h %D%/st_write.h
+	%D%/source.c %D%/source.h \
+	%D%/st_write.c %D%/st_write.h

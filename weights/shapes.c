@@ -34,6 +34,37 @@ struct cf_shapes cf_shapes_of_ckpt(const struct cf_ckpt *ckpt)
                               .prefix = ""};
 }
 
+static int source_count(const void *from)
+{
+    return cf_source_count(from);
+}
+
+static const char *source_name(const void *from, int i)
+{
+    return cf_source_name(from, i);
+}
+
+static const struct cf_view *source_view(const void *from, int i)
+{
+    return cf_source_shape(from, i);
+}
+
+static int source_index(const void *from, const char *name)
+{
+    return cf_source_index(from, name);
+}
+
+struct cf_shapes cf_shapes_of_source(const struct cf_source *src)
+{
+    return (struct cf_shapes){.where = cf_source_path(src),
+                              .from = src,
+                              .count = source_count,
+                              .name = source_name,
+                              .view = source_view,
+                              .index = source_index,
+                              .prefix = ""};
+}
+
 int cf_shapes_count(const struct cf_shapes *s)
 {
     return s->count(s->from);

@@ -10,6 +10,7 @@
 
 #include "weights/checkpoint.h"
 #include "weights/keys.h"
+#include "weights/source.h"
 
 struct cf_shapes {
     const char *where; /* for messages */
@@ -24,6 +25,9 @@ struct cf_shapes {
 
 /* Of a checkpoint, which is borrowed. */
 struct cf_shapes cf_shapes_of_ckpt(const struct cf_ckpt *ckpt);
+
+/* Of a downloaded file, borrowed; valid until its next cf_source_enter. */
+struct cf_shapes cf_shapes_of_source(const struct cf_source *src);
 
 int cf_shapes_count(const struct cf_shapes *s); /* of all, whatever the prefix */
 /* NULL where tensor i is not under the prefix; else its name without it. */
