@@ -120,7 +120,7 @@ static int open_fixture(void **state)
            cf_model_open(&f->model, path, CF_MODEL_TRUST, NULL) != CF_OK ||
            cf_textenc_open(&f->plain, f->dnn, json_object_get(f->model->json, "text"),
                            f->model->path[CF_PART_TEXT], f->model->path[CF_PART_VOCAB],
-                           NULL) != CF_OK;
+                           CF_HOLD_PACK, NULL) != CF_OK;
 }
 
 static int close_fixture(void **state)

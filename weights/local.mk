@@ -7,5 +7,6 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/manifest.c %D%/manifest.h \
 	%D%/model.c %D%/model.h \
 	%D%/safetensors.c %D%/safetensors.h \
+	%D%/shapes.c %D%/shapes.h \
 	%D%/source.c %D%/source.h \
 	%D%/st_write.c %D%/st_write.h
