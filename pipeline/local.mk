@@ -23,12 +23,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/single.c %D%/single.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
-	%D%/source.c %D%/source.h \
 	%D%/stage.h \
 	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \
-	%D%/texts.c %D%/texts.h
+	%D%/texts.c %D%/texts.h \
+	%D%/workdb.c %D%/workdb.h
 
 CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)
 
