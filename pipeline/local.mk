@@ -57,7 +57,17 @@ cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
 bin_PROGRAMS += cfgen-model
 cfgen_model_SOURCES = \
 	%D%/cfgen-model.c \
+	%D%/convert_args.c %D%/convert_args.h \
+	%D%/convert_choose.c %D%/convert_choose.h \
+	%D%/convert_origin.c %D%/convert_origin.h \
+	%D%/convert_out.c %D%/convert_out.h \
+	%D%/convert_pair.c %D%/convert_pair.h \
+	%D%/convert_state.c %D%/convert_state.h \
+	%D%/convert_take.c %D%/convert_take.h \
+	%D%/convert_text.c %D%/convert_text.h \
+	%D%/convert_write.c \
 	%D%/model_cmd.h \
+	%D%/model_convert.c \
 	%D%/model_hash.c
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx
