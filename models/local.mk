@@ -4,13 +4,15 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/gen.c %D%/gen.h \
 	%D%/infinity.c %D%/infinity.h \
 	%D%/infinity_block.c \
+	%D%/infinity_keys.c %D%/infinity_keys.h \
 	%D%/infinity_plan.c \
 	%D%/infinity_text.c \
 	%D%/infinity_weights.c \
 	%D%/params.c %D%/params.h \
 	%D%/sampler.c %D%/sampler.h \
 	%D%/schedule.c %D%/schedule.h %D%/schedule_table.c \
-	%D%/vae.c %D%/vae.h
+	%D%/vae.c %D%/vae.h \
+	%D%/vae_keys.c %D%/vae_keys.h
 EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.
