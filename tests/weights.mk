@@ -30,6 +30,12 @@ TESTS += %D%/model_test
 %C%_model_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_model_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/st_write_test
+TESTS += %D%/st_write_test
+%C%_st_write_test_SOURCES = %D%/st_write_test.c
+%C%_st_write_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_st_write_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
 %C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h

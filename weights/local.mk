@@ -6,4 +6,5 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/keys.c %D%/keys.h \
 	%D%/model.c %D%/model.h \
 	%D%/safetensors.c %D%/safetensors.h \
-	%D%/source.h %D%/st_write.h
+	%D%/source.c %D%/source.h \
+	%D%/st_write.c %D%/st_write.h
