@@ -46,6 +46,14 @@ size_t cf_weight_bytes(enum cf_wtype type, int64_t n, int64_t k, int group)
     return cf_mul_size((size_t)n, row, &all) ? all : SIZE_MAX;
 }
 
+void cf_held_add(struct cf_held *held, const struct cf_weight *w, bool mapped)
+{
+    if (mapped)
+        held->mapped += cf_weight_bytes(w->type, w->n, w->k, w->group);
+    else
+        held->own += cf_weight_bytes(CF_W_F32, w->n, w->k, 0);
+}
+
 enum cf_status cf_weight_of(struct cf_weight *w, const struct cf_view *view,
                             struct cf_error *err)
 {

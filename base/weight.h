@@ -10,6 +10,8 @@
 #ifndef CF_BASE_WEIGHT_H
 #define CF_BASE_WEIGHT_H
 
+#include <stdbool.h>
+
 #include "base/tensor.h"
 
 enum cf_wtype { CF_W_F32, CF_W_F16, CF_W_BF16, CF_W_I8, CF_W_Q4, CF_NWTYPE };
@@ -32,6 +34,15 @@ enum cf_status cf_wtype_parse(enum cf_wtype *type, const char *word,
  * fit a size_t. */
 size_t cf_weight_bytes(enum cf_wtype type, int64_t n, int64_t k, int group);
 size_t cf_weight_row_bytes(enum cf_wtype type, int64_t k);
+
+/* Memory that weights take. */
+struct cf_held {
+    size_t mapped; /* bytes read in place: shared by all processes, may be dropped */
+    size_t own;    /* bytes of copies: packed matrices, vectors */
+};
+
+/* Counts w: as it lies in the file, or as the floats that it was packed into. */
+void cf_held_add(struct cf_held *held, const struct cf_weight *w, bool mapped);
 
 /* A matrix of floats: view [n, k] of F32, F16 or BF16. CF_EUNSUP (type), CF_ESHAPE. */
 enum cf_status cf_weight_of(struct cf_weight *w, const struct cf_view *view,

@@ -78,8 +78,11 @@ static void run_gelu(const struct bench *b, struct cf_error *err)
 
 static void run_groupnorm(const struct bench *b, struct cf_error *err)
 {
+    float *mul = dst + (int64_t)b->m * b->n, *add = mul + b->n;
+
     (void)err;
-    cf_groupnorm(dnn, dst, src, b->m, b->n, 32, 1e-6f, src, src, 1);
+    cf_groupnorm_stats(dnn, mul, add, src, b->m, b->n, 32, 1e-6f, src, src);
+    cf_groupnorm_apply(dnn, dst, src, b->m, b->n, mul, add, 1);
 }
 
 static void add_linear(int k, int n, struct cf_error *err)
@@ -117,7 +120,7 @@ static void add_attn(int heads, int hd, int nq, int nk)
     struct bench *b = &cases[n_cases++];
 
     *b = (struct bench){.run = run_attn, .m = nq, .n = nk, .best = INFINITY};
-    b->attn = (struct cf_attn){heads, heads, hd, 0.1f};
+    b->attn = (struct cf_attn){heads, heads, hd, 0.1f, CF_F32};
     b->work = 4.0 * heads * hd * nq * nk;
     snprintf(b->name, sizeof b->name, "attention %d x %d, %d queries, %d keys", heads, hd,
              nq, nk);

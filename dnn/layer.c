@@ -196,7 +196,7 @@ enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
     if (w->n < 1 || w->k < 1 || w->n > CHANNELS_MAX || w->k > CHANNELS_MAX)
         return cf_fail(err, CF_ESHAPE, "linear: weights [%lld, %lld], expected [n, k]",
                        (long long)w->n, (long long)w->k);
-    if (hold == CF_HOLD_MAP || w->type > CF_W_BF16)
+    if (cf_linear_maps(w, hold))
         return cf_fail(err, CF_EUNSUP, "linear: %s weights are not read where they lie",
                        cf_wtype_name(w->type));
     view = (struct cf_view){w->w, dtype[w->type], 2, {w->n, w->k}};

@@ -20,6 +20,12 @@ enum cf_hold {
     CF_HOLD_MAP,  /* read where they lie: shared by all processes, no copy */
 };
 
+/* Whether a layer of w reads it in place, so that w outlives the layer. */
+static inline bool cf_linear_maps(const struct cf_weight *w, enum cf_hold hold)
+{
+    return hold == CF_HOLD_MAP || w->type > CF_W_BF16;
+}
+
 /* y = x W^T + b.
  *   w     of any type. CF_HOLD_PACK: F32, F16 or BF16 are read and packed now, not kept;
  *         int8 and 4 bits are held as with CF_HOLD_MAP: borrowed, they outlive the layer

@@ -11,6 +11,7 @@ void cf_gen_params_default(struct cf_gen_params *p)
     memset(p, 0, sizeof(*p));
     p->top_k = -1;
     p->top_p = -1.0f;
+    p->kv_type = -1;
 }
 
 const struct cf_gen_ops *cf_gen_find(const char *name)

@@ -38,6 +38,8 @@ struct cf_gen_params {
                                   sampled and forced bits alike */
     int n_flip;                /* 0: none; 1: every step but the last; else n_step */
     int strict_size;           /* refuse a size that is no template of the model */
+    int kv_type; /* what keys and values are kept in between steps: CF_F32 or CF_BF16
+                    (enum cf_dtype); -1: the model's default */
 };
 
 /* Every field at "the model's default". */
@@ -99,6 +101,13 @@ struct cf_gen_ops {
     enum cf_status (*open)(struct cf_gen **gen, const struct cf_gen_files *files,
                            struct cf_dnn *dnn, struct cf_error *err);
     void (*close)(struct cf_gen *gen); /* NULL is fine */
+
+    /* Memory of transformer and decoder; zeros after an open without files. */
+    struct cf_held (*held)(const struct cf_gen *gen);
+
+    /* Weights that are read in place leave this process's memory until the next image
+     * reads them. For those who need the memory for something else in between. */
+    void (*rest)(const struct cf_gen *gen);
 
     /* Width of the text features it was trained with. */
     int (*text_dim)(const struct cf_gen *gen);

@@ -85,19 +85,21 @@ static void see_bits(const struct cf_gen_state *st, int s, struct cf_scale grid)
 
 /* ---- opening ---- */
 
-/* Says in one sentence what each file is, before shapes are listed one by one. */
+/* Says in one sentence what each file is, before shapes are listed one by one. ckpt NULL:
+ * from the manifest alone. */
 static enum cf_status check_pairing(const struct cf_gen *gen,
                                     const struct cf_vae_shape *vae,
                                     const struct cf_ckpt *ckpt, struct cf_error *err)
 {
     const struct cf_inf_shape *s = &gen->shape;
-    const struct cf_view *word = cf_ckpt_find(ckpt, "word_embed.weight");
+    const struct cf_view *word = ckpt ? cf_ckpt_find(ckpt, "word_embed.weight") : NULL;
 
     if (s->bits != vae->bits)
         return cf_fail(err, CF_EMISMATCH,
                        "the transformer predicts %d bits per position, the VAE reads %d",
                        s->bits, vae->bits);
-    if (word != NULL && word->ndim == 2 && word->dim[1] != s->dv)
+    if (word != NULL && word->ndim == 2 && word->dtype != CF_U8 &&
+        word->dim[1] != s->dv)
         return cf_fail(
             err, CF_EMISMATCH,
             "%s: a transformer of %lld bits per token, expected %d (%d per position "
@@ -134,8 +136,33 @@ static void inf_close(struct cf_gen *gen)
     if (gen == NULL)
         return;
     cf_inf_weights_close(&gen->w, gen->shape.depth);
+    cf_ckpt_close(gen->ckpt); /* after the layers that read it */
     cf_vae_close(gen->vae);
     cf_free(gen);
+}
+
+/* Nothing is read: a plan takes the rows of lvl_embed for enough. */
+static enum cf_status open_shape(struct cf_gen *gen, const struct cf_vae_shape *vae,
+                                 struct cf_error *err)
+{
+    CF_TRY(check_pairing(gen, vae, NULL, err));
+    gen->w.n_level = CF_MAX_SCALES;
+    return cf_vae_open(&gen->vae, vae, NULL, gen->dnn, err);
+}
+
+static enum cf_status open_files(struct cf_gen *gen, const struct cf_vae_shape *vae,
+                                 const struct cf_gen_files *files, struct cf_error *err)
+{
+    CF_TRY(cf_ckpt_open(&gen->ckpt, files->transformer, err));
+    CF_TRY(check_pairing(gen, vae, gen->ckpt, err));
+    CF_TRY(cf_vae_open(&gen->vae, vae, files->vae, gen->dnn, err));
+    CF_TRY(
+        cf_inf_weights_open(&gen->w, &gen->shape, gen->ckpt, gen->dnn, files->hold, err));
+    if (gen->w.held.mapped == 0) {
+        cf_ckpt_close(gen->ckpt);
+        gen->ckpt = NULL;
+    }
+    return CF_OK;
 }
 
 static enum cf_status inf_open(struct cf_gen **out, const struct cf_gen_files *files,
@@ -143,25 +170,33 @@ static enum cf_status inf_open(struct cf_gen **out, const struct cf_gen_files *f
 {
     struct cf_gen *gen = cf_calloc(1, sizeof(*gen), err);
     struct cf_vae_shape vae;
-    struct cf_ckpt *ckpt = NULL;
     enum cf_status status;
 
     *out = NULL;
     if (gen == NULL)
         return CF_ENOMEM;
     gen->dnn = dnn;
-    if ((status = parse(gen, &vae, files->json, err)) == CF_OK &&
-        (status = cf_ckpt_open(&ckpt, files->transformer, err)) == CF_OK &&
-        (status = check_pairing(gen, &vae, ckpt, err)) == CF_OK &&
-        (status = cf_vae_open(&gen->vae, &vae, files->vae, dnn, err)) == CF_OK)
-        status = cf_inf_weights_open(&gen->w, &gen->shape, ckpt, dnn, err);
-    cf_ckpt_close(ckpt);
+    if ((status = parse(gen, &vae, files->json, err)) == CF_OK)
+        status = files->transformer == NULL && files->vae == NULL
+                     ? open_shape(gen, &vae, err)
+                     : open_files(gen, &vae, files, err);
     if (status != CF_OK) {
         inf_close(gen);
         return status;
     }
     *out = gen;
     return CF_OK;
+}
+
+static struct cf_held inf_held(const struct cf_gen *gen)
+{
+    return gen->w.held;
+}
+
+static void inf_rest(const struct cf_gen *gen)
+{
+    if (gen->ckpt != NULL)
+        cf_ckpt_rest(gen->ckpt);
 }
 
 static int inf_text_dim(const struct cf_gen *gen)
@@ -502,6 +537,8 @@ const struct cf_gen_ops cf_gen_infinity = {
     .step_unit = "scale",
     .open = inf_open,
     .close = inf_close,
+    .held = inf_held,
+    .rest = inf_rest,
     .text_dim = inf_text_dim,
     .plan = cf_inf_plan,
     .begin = inf_begin,

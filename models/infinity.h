@@ -87,17 +87,19 @@ struct cf_inf_weights {
     struct cf_linear *word, *ada, *head_ada, *head;
     struct cf_inf_block *block; /* [depth] */
     struct cf_params params;    /* owns every vector above */
+    struct cf_held held;
 };
 
 enum cf_status cf_inf_parse(struct cf_inf_shape *shape, const json_t *json,
                             struct cf_error *err);
 
-/* Every tensor that is missing, misshaped or unknown is told at once. The checkpoint is
- * not needed afterwards. On failure w may be half-built: close it all the same. */
+/* Every tensor that is missing, misshaped or unknown is told at once. The checkpoint
+ * outlives w where w->held.mapped says that something is read from it. On failure w may
+ * be half-built: close it all the same. */
 enum cf_status cf_inf_weights_open(struct cf_inf_weights *w,
                                    const struct cf_inf_shape *shape,
                                    const struct cf_ckpt *ckpt, struct cf_dnn *dnn,
-                                   struct cf_error *err);
+                                   enum cf_hold hold, struct cf_error *err);
 void cf_inf_weights_close(struct cf_inf_weights *w, int depth);
 
 /* Defaults of "sampling". */
@@ -107,6 +109,7 @@ struct cf_inf_defaults {
     int insert[CF_MAX_INSERT], n_insert;
     int top_k;
     float top_p;
+    enum cf_dtype kv;
 };
 
 struct cf_gen {
@@ -115,6 +118,7 @@ struct cf_gen {
     struct cf_sizes sizes;
     int px; /* pixels per token and side */
     struct cf_inf_weights w;
+    struct cf_ckpt *ckpt; /* NULL where all of w is our own */
     struct cf_vae *vae;
     struct cf_dnn *dnn;
 };
@@ -152,36 +156,59 @@ struct cf_gen_state {
     float *cond;                  /* [rows, c] */
     float *ada;                   /* [rows, 6, c] */
     float *head_ada;              /* [rows, 2, c] */
-    float *cross;   /* [depth, packed text rows, 2c] keys and values of the text */
-    float *kv;      /* see cf_inf_kv */
-    float *cs, *sn; /* [n_all, hd/2] */
-    struct cf_attn_seq *seq; /* [rows] */
-    float *mod;              /* [rows, 6, c] of the block at hand */
-    float *x, *y, *q, *att;  /* [rows, n_max, c] */
-    float *wide;             /* [min(rows * n_max, CF_INF_ROWS), max(mlp, 2c)] */
-    float *tok;              /* [batch, n_max, dv] */
-    float *logits;           /* [rows, n_max, 2 dv] */
-    uint8_t *bits;           /* [n_max, dv] */
-    uint64_t *code;          /* [batch, full.h * full.w] */
-    float *work;             /* cf_bsq_work */
+    char *cross;                  /* see cf_inf_cross */
+    char *kv;                     /* see cf_inf_kv */
+    float *cs, *sn;               /* [n_all, hd/2] */
+    struct cf_attn_seq *seq;      /* [rows] */
+    float *mod;                   /* [rows, 6, c] of the block at hand */
+    float *x, *y, *q, *att;       /* [rows, n_max, c] */
+    float *wide;                  /* [min(rows * n_max, CF_INF_ROWS), max(mlp, 2c)] */
+    float *tok;                   /* [batch, n_max, dv] */
+    float *logits;                /* [rows, n_max, 2 dv] */
+    uint8_t *bits;                /* [n_max, dv] */
+    uint64_t *code;               /* [batch, full.h * full.w] */
+    float *work;                  /* cf_bsq_work */
 
     /* While begin runs, on the memory of x and what follows; t text rows in all. */
-    float *text, *text_kv;   /* [t, text], [t, 2c] */
+    float *text, *text_kv;   /* [t, text], [t, 2c] of the pooling, then of each block */
     float *text_a, *text_ca; /* [t, c] each */
     float *pooled;           /* [rows, c] */
 };
 
-/* Keys and values of block b and row r: [tokens, 2c], keys first, room for n_kept tokens.
+static inline enum cf_dtype cf_inf_kv_type(const struct cf_gen_state *st)
+{
+    return (enum cf_dtype)st->plan.params.kv_type;
+}
+
+static inline size_t cf_inf_kv_size(const struct cf_gen_state *st)
+{
+    return cf_dtype_size(cf_inf_kv_type(st));
+}
+
+/* Keys and values of block b and row r: [tokens, 2c] of kv_type, keys first, room for
+ * n_kept tokens.
  * Blocks lie in descending order, so that in the last scale, when blocks run one by one
  * and nothing is read again, block b grows over the cache of block b-1, which is done;
  * the region ends with room for block 0 to grow. */
-static inline float *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
+static inline void *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
 {
     const struct cf_inf_shape *s = &st->gen->shape;
     int64_t last = st->n_all - st->n_kept;
     int64_t region = s->depth * st->n_kept + last;
 
-    return st->kv + (r * region + (s->depth - 1 - b) * st->n_kept) * 2 * s->c;
+    int64_t token = r * region + (s->depth - 1 - b) * st->n_kept;
+
+    return st->kv + token * 2 * s->c * (int64_t)cf_inf_kv_size(st);
+}
+
+/* Keys and values of the text for block b, from packed text row `row` on: [rows, 2c] of
+ * kv_type, keys first; made once per image. */
+static inline void *cf_inf_cross(const struct cf_gen_state *st, int b, int64_t row)
+{
+    int64_t c2 = 2 * st->gen->shape.c;
+
+    return st->cross +
+           (b * st->text_at[st->rows] + row) * c2 * (int64_t)cf_inf_kv_size(st);
 }
 
 /* infinity_plan.c */
@@ -196,7 +223,10 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
 /* infinity_text.c: text_n, text_at, cond, ada, head_ada and cross from the items. */
 enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err);
 
-/* infinity_block.c: block b on st->x, [rows, n, c], scale s. */
+/* infinity_block.c: keys and values [rows, 2c] into the type they are kept in. */
+void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
+                     int64_t rows);
+/* Block b on st->x, [rows, n, c], scale s. */
 enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err);
 
 /* Show an intermediate to whoever watches; name is a printf format. */

@@ -7,9 +7,9 @@
 #include "base/alloc.h"
 #include "dnn/ops.h"
 
-/* [rows, n, heads, hd] with a row stride to [rows, heads, n, hd], for those who watch. */
-static void see_heads(const struct cf_gen_state *st, const float *const *row,
-                      int64_t stride, int64_t n, int s, const char *what)
+/* x [rows, n, heads, hd] shown as [rows, heads, n, hd]. */
+static void see_heads(const struct cf_gen_state *st, const float *x, int64_t n, int s,
+                      const char *what)
 {
     int heads = st->gen->shape.heads, hd = st->gen->shape.hd;
     int64_t dim[4] = {st->rows, heads, n, hd};
@@ -19,61 +19,92 @@ static void see_heads(const struct cf_gen_state *st, const float *const *row,
     for (int64_t r = 0; t != NULL && r < st->rows; r++)
         for (int64_t h = 0; h < heads; h++)
             for (int64_t i = 0; i < n; i++)
-                memcpy(t + ((r * heads + h) * n + i) * hd, row[r] + i * stride + h * hd,
-                       (size_t)hd * sizeof(float));
+                memcpy(t + ((r * heads + h) * n + i) * hd,
+                       x + ((r * n + i) * heads + h) * hd, (size_t)hd * sizeof(float));
     if (t != NULL)
         cf_inf_see(st, t, 4, dim, "sc%d.blk0.%s", s, what);
     cf_free(t);
 }
 
-static void see_q(const struct cf_gen_state *st, int64_t n, int s, const char *what)
-{
-    const float **row;
-    int64_t c = st->gen->shape.c;
-
-    row = cf_alloc((size_t)st->rows, sizeof(*row), NULL);
-    for (int r = 0; row != NULL && r < st->rows; r++)
-        row[r] = st->q + r * n * c;
-    if (row != NULL)
-        see_heads(st, row, c, n, s, what);
-    cf_free(row);
-}
-
+/* Keys of block 0 as they were stored. */
 static void see_k(const struct cf_gen_state *st, int64_t n, int s, int64_t before)
 {
-    const float **row;
     int64_t c = st->gen->shape.c;
+    struct cf_view all = {NULL, cf_inf_kv_type(st), 2, {before + n, 2 * c}};
+    float *t;
 
-    row = cf_alloc((size_t)st->rows, sizeof(*row), NULL);
-    for (int r = 0; row != NULL && r < st->rows; r++)
-        row[r] = cf_inf_kv(st, 0, r) + before * 2 * c;
-    if (row != NULL)
-        see_heads(st, row, 2 * c, n, s, "k_rope");
-    cf_free(row);
+    t = cf_alloc((size_t)(st->rows * n), (size_t)c * sizeof(float), NULL);
+    for (int r = 0; t != NULL && r < st->rows; r++) {
+        all.data = cf_inf_kv(st, 0, r);
+        for (int64_t i = 0; i < n; i++)
+            (void)cf_view_floats(t + (r * n + i) * c, &all, (before + i) * 2 * c, c,
+                                 NULL); /* in range, and a float type */
+    }
+    if (t != NULL)
+        see_heads(st, t, n, s, "k_rope");
+    cf_free(t);
+}
+
+void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
+                     int64_t rows)
+{
+    int c2 = 2 * st->gen->shape.c;
+
+    if (cf_inf_kv_type(st) == CF_BF16)
+        cf_store_bf16(st->gen->dnn, dst, c2, src, c2, rows, c2);
+    else
+        memcpy(dst, src, (size_t)(rows * c2) * sizeof(float));
 }
 
 /* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
- * block b holds. */
+ * block b holds; cs and sn [n, hd/2] are those of the scale. Keys are normalised and
+ * rotated as floats, before they are rounded to what the cache keeps. */
 static enum cf_status append_kv(struct cf_gen_state *st, int b, int64_t n, int64_t before,
-                                struct cf_error *err)
+                                const float *cs, const float *sn, struct cf_error *err)
 {
     const struct cf_inf_shape *s = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    int64_t all = st->rows * n, c2 = 2 * s->c;
+    struct cf_dnn *dnn = st->gen->dnn;
+    int64_t all = st->rows * n, c2 = 2 * s->c, size = c2 * (int64_t)cf_inf_kv_size(st);
 
     for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
         int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
 
         CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * s->c, (int)m, err));
+        cf_l2norm_heads(dnn, st->wide, m, c2, s->heads, s->hd, NULL);
         for (int64_t i = at; i < at + m;) {
             int64_t r = i / n, t = i % n, k = n - t < at + m - i ? n - t : at + m - i;
+            float *kv = st->wide + (i - at) * c2;
 
-            memcpy(cf_inf_kv(st, b, (int)r) + (before + t) * c2, st->wide + (i - at) * c2,
-                   (size_t)(k * c2) * sizeof(float));
+            cf_rope(dnn, kv, k, c2, s->heads, s->hd, cs + t * s->hd / 2,
+                    sn + t * s->hd / 2, NULL, 1);
+            cf_inf_store_kv(st, (char *)cf_inf_kv(st, b, (int)r) + (before + t) * size,
+                            kv, k);
             i += k;
         }
     }
     return CF_OK;
+}
+
+/* Row r's n queries against nk keys, whose values lie c elements behind them. */
+static void look(struct cf_gen_state *st, int r, int64_t n, const char *keys, int64_t nk)
+{
+    int64_t c = st->gen->shape.c;
+
+    st->seq[r] = (struct cf_attn_seq){
+        .dst = st->att + r * n * c,
+        .d_stride = c,
+        .q = st->q + r * n * c,
+        .q_stride = c,
+        .k = keys,
+        .k_stride = 2 * c,
+        .k_head = st->gen->shape.hd,
+        .v = keys + c * (int64_t)cf_inf_kv_size(st),
+        .v_stride = 2 * c,
+        .v_head = st->gen->shape.hd,
+        .nq = (int)n,
+        .nk = (int)nk,
+    };
 }
 
 /* att [rows, n, c] = attention of q over the cache */
@@ -82,42 +113,26 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f, CF_F32};
+    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f,
+                                 cf_inf_kv_type(st)};
     int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
     const float *cs = st->cs + before * shape->hd / 2,
                 *sn = st->sn + before * shape->hd / 2;
     int watch = st->probe != NULL && b == 0;
 
     CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
-    CF_TRY(append_kv(st, b, n, before, err));
+    CF_TRY(append_kv(st, b, n, before, cs, sn, err));
     cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
                     w->scale);
     if (watch)
-        see_q(st, n, s, "q");
+        see_heads(st, st->q, n, s, "q");
     for (int r = 0; r < st->rows; r++) {
-        float *q = st->q + r * n * c, *cache = cf_inf_kv(st, b, r);
-        float *k = cache + before * 2 * c;
-
-        cf_l2norm_heads(st->gen->dnn, k, n, 2 * c, shape->heads, shape->hd, NULL);
-        cf_rope(st->gen->dnn, q, n, c, shape->heads, shape->hd, cs, sn, NULL, 1);
-        cf_rope(st->gen->dnn, k, n, 2 * c, shape->heads, shape->hd, cs, sn, NULL, 1);
-        st->seq[r] = (struct cf_attn_seq){
-            .dst = st->att + r * n * c,
-            .d_stride = c,
-            .q = q,
-            .q_stride = c,
-            .k = cache,
-            .k_stride = 2 * c,
-            .k_head = shape->hd,
-            .v = cache + c,
-            .v_stride = 2 * c,
-            .v_head = shape->hd,
-            .nq = (int)n,
-            .nk = (int)(before + n),
-        };
+        cf_rope(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd, cs, sn,
+                NULL, 1);
+        look(st, r, n, cf_inf_kv(st, b, r), before + n);
     }
     if (watch) {
-        see_q(st, n, s, "q_rope");
+        see_heads(st, st->q, n, s, "q_rope");
         see_k(st, n, s, before);
     }
     return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
@@ -129,28 +144,10 @@ static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_attn attn = {shape->heads, shape->heads, shape->hd,
-                                 1.0f / sqrtf((float)shape->hd), CF_F32};
-    int64_t c = shape->c;
-    const float *kv = st->cross + b * st->text_at[st->rows] * 2 * c;
+                                 1.0f / sqrtf((float)shape->hd), cf_inf_kv_type(st)};
 
-    for (int r = 0; r < st->rows; r++) {
-        const float *k = kv + st->text_at[r] * 2 * c;
-
-        st->seq[r] = (struct cf_attn_seq){
-            .dst = st->att + r * n * c,
-            .d_stride = c,
-            .q = st->q + r * n * c,
-            .q_stride = c,
-            .k = k,
-            .k_stride = 2 * c,
-            .k_head = shape->hd,
-            .v = k + c,
-            .v_stride = 2 * c,
-            .v_head = shape->hd,
-            .nq = (int)n,
-            .nk = st->text_n[r],
-        };
-    }
+    for (int r = 0; r < st->rows; r++)
+        look(st, r, n, cf_inf_cross(st, b, st->text_at[r]), st->text_n[r]);
     return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
 }
 

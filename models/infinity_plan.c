@@ -45,11 +45,13 @@ enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *js
                                      struct cf_error *err)
 {
     static const char where[] = "model.json: sampling";
+    static const char *const kv_types[] = {"f32", "bf16"};
     double top_p;
+    int kv = 0;
 
     memset(d, 0, sizeof(*d));
     CF_TRY(cf_config_only(json, where, err, "cfg", "tau", "top_k", "top_p",
-                          "cfg_insertion_layer", NULL));
+                          "cfg_insertion_layer", "kv_type", NULL));
     CF_TRY(parse_list(d->cfg, &d->n_cfg, json, "cfg", 0.0, 1000.0, where, err));
     CF_TRY(parse_list(d->tau, &d->n_tau, json, "tau", 1e-4, 1000.0, where, err));
     CF_TRY(cf_config_int(json, "top_k", 0, 1 << 30, &d->top_k, where, err));
@@ -57,6 +59,9 @@ enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *js
     CF_TRY(cf_config_ints(json, "cfg_insertion_layer", -1024, 0, d->insert, CF_MAX_INSERT,
                           &d->n_insert, where, err));
     d->top_p = (float)top_p;
+    if (json_object_get(json, "kv_type"))
+        CF_TRY(cf_config_choice(json, "kv_type", kv_types, 2, &kv, where, err));
+    d->kv = kv ? CF_BF16 : CF_F32;
     if (check_insert(d->insert, d->n_insert, shape->depth, err) != CF_OK)
         return cf_wrap(err, "%s", where);
     return CF_OK;
@@ -122,6 +127,13 @@ static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
         return cf_fail(err, CF_ERANGE, "top_p %g, expected 0..1", (double)p->top_p);
     if (p->top_p < 0.0f)
         p->top_p = d->top_p;
+    if (p->kv_type == -1)
+        p->kv_type = (int)d->kv;
+    if (p->kv_type != CF_F32 && p->kv_type != CF_BF16)
+        return cf_fail(err, CF_ERANGE, "kv_type: %s, expected F32 or BF16",
+                       p->kv_type >= 0 && p->kv_type < CF_NDTYPE
+                           ? cf_dtype_name((enum cf_dtype)p->kv_type)
+                           : "unknown");
     return CF_OK;
 }
 
@@ -201,9 +213,10 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
 {
     const struct cf_inf_shape *s = &gen->shape;
     int64_t t, region;
-    size_t f = sizeof(float);
+    size_t f = sizeof(float), kv;
 
     shapes(st, gen, plan);
+    kv = cf_inf_kv_size(st);
     t = (int64_t)st->rows * plan->n_text_max;
     region = s->depth * st->n_kept + (st->n_all - st->n_kept);
 
@@ -216,8 +229,8 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
     CF_TRY(cut(a, &st->cond, st->rows, s->c, 1, f, err));
     CF_TRY(cut(a, &st->ada, st->rows, 6, s->c, f, err));
     CF_TRY(cut(a, &st->head_ada, st->rows, 2, s->c, f, err));
-    CF_TRY(cut(a, &st->cross, s->depth, t, 2 * s->c, f, err));
-    CF_TRY(cut(a, &st->kv, st->rows, region, 2 * s->c, f, err));
+    CF_TRY(cut(a, &st->cross, s->depth, t, 2 * s->c, kv, err));
+    CF_TRY(cut(a, &st->kv, st->rows, region, 2 * s->c, kv, err));
     CF_TRY(cut(a, &st->cs, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->sn, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->seq, st->rows, 1, 1, sizeof(st->seq[0]), err));

@@ -127,8 +127,8 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
     /* The text does not change with the scale: keys and values once per block. */
     for (int b = 0; b < s->depth; b++) {
         CF_TRY(cf_cancel_check(st->cancel, err));
-        CF_TRY(cf_linear_run(w->block[b].ca_kv, st->cross + b * t * 2 * s->c, st->text_ca,
-                             (int)t, err));
+        CF_TRY(cf_linear_run(w->block[b].ca_kv, st->text_kv, st->text_ca, (int)t, err));
+        cf_inf_store_kv(st, cf_inf_cross(st, b, 0), st->text_kv, t);
     }
     return CF_OK;
 }

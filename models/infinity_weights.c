@@ -1,4 +1,4 @@
-/* infinity_weights.c - geometry from model.json, tensors bound, matrices packed. */
+/* infinity_weights.c - geometry from model.json, tensors bound, layers opened. */
 #include "models/infinity.h"
 
 #include <math.h>
@@ -53,40 +53,46 @@ enum cf_status cf_inf_parse(struct cf_inf_shape *s, const json_t *json,
     return CF_OK;
 }
 
-/* ---- binding: views of everything first, so that all faults are told together ---- */
+/* ---- binding: everything is found first, so that all faults are told together ---- */
 
-struct pair {
-    struct cf_view w, b;
+struct affine {
+    struct cf_weight w;
+    struct cf_view b;
 };
 
-struct block_views {
-    struct cf_view ada, scale, q_bias, v_bias, qkv, ca_v_bias, ca_kv, zero[2];
-    struct pair proj, ca_q, ca_proj, fc1, fc2, ca_norm;
+struct block_tensors {
+    struct cf_view ada, scale, q_bias, v_bias, ca_v_bias, ca_norm_w, ca_norm_b, zero[2];
+    struct cf_weight qkv, ca_kv;
+    struct affine proj, ca_q, ca_proj, fc1, fc2;
 };
 
-struct views {
-    struct cf_view cfg_uncond, pos_start, text_norm, pool_q, pool_v_bias, pool_kv, level,
-        zero;
-    struct pair pool_proj, ca1, ca2, word, ada, head_ada, head;
-    struct block_views *block;
+struct tensors {
+    struct cf_view cfg_uncond, pos_start, text_norm, pool_q, pool_v_bias, level, zero;
+    struct cf_weight pool_kv;
+    struct affine pool_proj, ca1, ca2, word, ada, head_ada, head;
+    struct block_tensors *block;
 };
 
-static void want(struct cf_bind *b, struct cf_view *v, const char *prefix,
-                 const char *name, int64_t rows, int64_t cols)
+static void want_vector(struct cf_bind *b, struct cf_view *v, const char *prefix,
+                        const char *name, int64_t n)
 {
-    int64_t dim[2] = {rows, cols};
-
-    cf_bind_want(b, v, CF_BIND_REQUIRED, cols ? 2 : 1, dim, "%s%s", prefix, name);
+    cf_bind_want(b, v, CF_BIND_REQUIRED, 1, &n, "%s%s", prefix, name);
 }
 
-static void want_pair(struct cf_bind *b, struct pair *p, const char *prefix,
-                      const char *name, int64_t out, int64_t in)
+/* Any number of rows. */
+static void want_rows(struct cf_bind *b, struct cf_view *v, const char *name,
+                      int64_t width)
 {
-    int64_t dim[2] = {out, in};
+    const int64_t dim[2] = {-1, width};
 
-    cf_bind_want(b, &p->w, CF_BIND_REQUIRED, in ? 2 : 1, dim, "%s%s.weight", prefix,
-                 name);
-    cf_bind_want(b, &p->b, CF_BIND_REQUIRED, 1, dim, "%s%s.bias", prefix, name);
+    cf_bind_want(b, v, CF_BIND_REQUIRED, 2, dim, "%s", name);
+}
+
+static void want_affine(struct cf_bind *b, struct affine *a, const char *prefix,
+                        const char *name, int64_t out, int64_t in)
+{
+    cf_bind_weight(b, &a->w, out, in, "%s%s.weight", prefix, name);
+    cf_bind_want(b, &a->b, CF_BIND_REQUIRED, 1, &out, "%s%s.bias", prefix, name);
 }
 
 static void want_zero(struct cf_bind *b, struct cf_view *v, const char *prefix,
@@ -95,7 +101,7 @@ static void want_zero(struct cf_bind *b, struct cf_view *v, const char *prefix,
     cf_bind_want(b, v, CF_BIND_OPTIONAL, 1, &n, "%s%s", prefix, name);
 }
 
-static void want_block(struct cf_bind *b, struct block_views *v, const char *p,
+static void want_block(struct cf_bind *b, struct block_tensors *v, const char *p,
                        const struct cf_inf_shape *s)
 {
     const int64_t ada[4] = {1, 1, 6, s->c}, scale[4] = {1, s->heads, 1, 1};
@@ -103,22 +109,23 @@ static void want_block(struct cf_bind *b, struct block_views *v, const char *p,
 
     cf_bind_want(b, &v->ada, CF_BIND_REQUIRED, 4, ada, "%sada_gss", p);
     cf_bind_want(b, &v->scale, CF_BIND_REQUIRED, 4, scale, "%ssa.scale_mul_1H11", p);
-    want(b, &v->q_bias, p, "sa.q_bias", c, 0);
-    want(b, &v->v_bias, p, "sa.v_bias", c, 0);
+    want_vector(b, &v->q_bias, p, "sa.q_bias", c);
+    want_vector(b, &v->v_bias, p, "sa.v_bias", c);
     want_zero(b, &v->zero[0], p, "sa.zero_k_bias", c);
-    want(b, &v->qkv, p, "sa.mat_qkv.weight", 3 * c, c);
-    want_pair(b, &v->proj, p, "sa.proj", c, c);
-    want(b, &v->ca_v_bias, p, "ca.v_bias", c, 0);
+    cf_bind_weight(b, &v->qkv, 3 * c, c, "%ssa.mat_qkv.weight", p);
+    want_affine(b, &v->proj, p, "sa.proj", c, c);
+    want_vector(b, &v->ca_v_bias, p, "ca.v_bias", c);
     want_zero(b, &v->zero[1], p, "ca.zero_k_bias", c);
-    want_pair(b, &v->ca_q, p, "ca.mat_q", c, c);
-    want(b, &v->ca_kv, p, "ca.mat_kv.weight", 2 * c, c);
-    want_pair(b, &v->ca_proj, p, "ca.proj", c, c);
-    want_pair(b, &v->fc1, p, "ffn.fc1", s->mlp, c);
-    want_pair(b, &v->fc2, p, "ffn.fc2", c, s->mlp);
-    want_pair(b, &v->ca_norm, p, "ca_norm", c, 0);
+    want_affine(b, &v->ca_q, p, "ca.mat_q", c, c);
+    cf_bind_weight(b, &v->ca_kv, 2 * c, c, "%sca.mat_kv.weight", p);
+    want_affine(b, &v->ca_proj, p, "ca.proj", c, c);
+    want_affine(b, &v->fc1, p, "ffn.fc1", s->mlp, c);
+    want_affine(b, &v->fc2, p, "ffn.fc2", c, s->mlp);
+    want_vector(b, &v->ca_norm_w, p, "ca_norm.weight", c);
+    want_vector(b, &v->ca_norm_b, p, "ca_norm.bias", c);
 }
 
-static enum cf_status bind(struct views *v, const struct cf_inf_shape *s,
+static enum cf_status bind(struct tensors *v, const struct cf_inf_shape *s,
                            const struct cf_ckpt *ckpt, struct cf_error *err)
 {
     const int64_t start[3] = {1, 1, s->c};
@@ -126,21 +133,21 @@ static enum cf_status bind(struct views *v, const struct cf_inf_shape *s,
     struct cf_bind *b = cf_bind_begin(ckpt, err);
     int c = s->c, per = s->depth / s->chunks;
 
-    want(b, &v->cfg_uncond, "", "cfg_uncond", -1, s->text);
+    want_rows(b, &v->cfg_uncond, "cfg_uncond", s->text);
     cf_bind_want(b, &v->pos_start, CF_BIND_REQUIRED, 3, start, "pos_start");
-    want(b, &v->text_norm, "", "text_norm.weight", s->text, 0);
+    want_vector(b, &v->text_norm, "", "text_norm.weight", s->text);
     cf_bind_want(b, &v->pool_q, CF_BIND_REQUIRED, 3, pool, "text_proj_for_sos.ca.mat_q");
-    want(b, &v->pool_v_bias, "", "text_proj_for_sos.ca.v_bias", c, 0);
+    want_vector(b, &v->pool_v_bias, "", "text_proj_for_sos.ca.v_bias", c);
     want_zero(b, &v->zero, "", "text_proj_for_sos.ca.zero_k_bias", c);
-    want(b, &v->pool_kv, "", "text_proj_for_sos.ca.mat_kv.weight", 2 * c, s->text);
-    want_pair(b, &v->pool_proj, "", "text_proj_for_sos.ca.proj", c, c);
-    want_pair(b, &v->ca1, "", "text_proj_for_ca.0", c, s->text);
-    want_pair(b, &v->ca2, "", "text_proj_for_ca.2", c, c);
-    want(b, &v->level, "", "lvl_embed.weight", -1, c);
-    want_pair(b, &v->word, "", "word_embed", c, s->dv);
-    want_pair(b, &v->ada, "", "shared_ada_lin.1", 6 * c, c);
-    want_pair(b, &v->head_ada, "", "head_nm.ada_lin.1", 2 * c, c);
-    want_pair(b, &v->head, "", "head", 2 * s->dv, c);
+    cf_bind_weight(b, &v->pool_kv, 2 * c, s->text, "text_proj_for_sos.ca.mat_kv.weight");
+    want_affine(b, &v->pool_proj, "", "text_proj_for_sos.ca.proj", c, c);
+    want_affine(b, &v->ca1, "", "text_proj_for_ca.0", c, s->text);
+    want_affine(b, &v->ca2, "", "text_proj_for_ca.2", c, c);
+    want_rows(b, &v->level, "lvl_embed.weight", c);
+    want_affine(b, &v->word, "", "word_embed", c, s->dv);
+    want_affine(b, &v->ada, "", "shared_ada_lin.1", 6 * c, c);
+    want_affine(b, &v->head_ada, "", "head_nm.ada_lin.1", 2 * c, c);
+    want_affine(b, &v->head, "", "head", 2 * s->dv, c);
     for (int i = 0; i < s->depth; i++) {
         char prefix[64];
 
@@ -159,116 +166,119 @@ static enum cf_status bind(struct views *v, const struct cf_inf_shape *s,
     return cf_bind_end(b, true, err);
 }
 
-/* ---- packing ---- */
+/* ---- layers ---- */
 
-struct packer {
-    struct cf_params *params;
+struct opener {
+    struct cf_inf_weights *w;
     struct cf_dnn *dnn;
+    enum cf_hold hold;
     struct cf_error *err;
 };
 
-static enum cf_status open_view(struct cf_linear **l, struct packer *p,
-                                const struct cf_view *v, const float *bias)
+static enum cf_status open_linear(struct opener *o, struct cf_linear **l,
+                                  const struct cf_weight *w, const float *bias)
 {
-    struct cf_weight w;
-
-    CF_TRY(cf_weight_of(&w, v, p->err));
-    return cf_linear_open(l, p->dnn, &w, bias, CF_HOLD_PACK, p->err);
+    cf_held_add(&o->w->held, w, cf_linear_maps(w, o->hold));
+    return cf_linear_open(l, o->dnn, w, bias, o->hold, o->err);
 }
 
-static enum cf_status lin(struct packer *p, struct cf_linear **l, const struct pair *v)
+static enum cf_status lin(struct opener *o, struct cf_linear **l, const struct affine *a)
 {
     struct cf_params tmp = {0}; /* the layer copies its bias */
     const float *bias;
-    enum cf_status status = cf_params_floats(&tmp, &bias, &v->b, p->err);
+    enum cf_status status = cf_params_floats(&tmp, &bias, &a->b, o->err);
 
     if (status == CF_OK)
-        status = open_view(l, p, &v->w, bias);
+        status = open_linear(o, l, &a->w, bias);
     cf_params_close(&tmp);
     return status;
 }
 
 /* Keys have no bias, values have: [0 .., v_bias]. */
-static enum cf_status lin_kv(struct packer *p, struct cf_linear **l,
-                             const struct cf_view *w, const struct cf_view *v_bias, int c)
+static enum cf_status lin_kv(struct opener *o, struct cf_linear **l,
+                             const struct cf_weight *w, const struct cf_view *v_bias,
+                             int c)
 {
     struct cf_params tmp = {0};
     float *bias;
-    enum cf_status status = cf_params_new(&tmp, &bias, 2 * (int64_t)c, p->err);
+    enum cf_status status = cf_params_new(&tmp, &bias, 2 * (int64_t)c, o->err);
 
     if (status == CF_OK)
-        status = cf_view_floats(bias + c, v_bias, 0, c, p->err);
+        status = cf_view_floats(bias + c, v_bias, 0, c, o->err);
     if (status == CF_OK)
-        status = open_view(l, p, w, bias);
+        status = open_linear(o, l, w, bias);
     cf_params_close(&tmp);
     return status;
 }
 
-static enum cf_status pack_block(struct packer *p, struct cf_inf_block *b,
-                                 const struct block_views *v,
+static enum cf_status open_block(struct opener *o, struct cf_inf_block *b,
+                                 const struct block_tensors *v,
                                  const struct cf_inf_shape *s)
 {
-    struct pair q = {cf_view_rows(&v->qkv, 0, s->c), v->q_bias};
-    struct cf_view kv = cf_view_rows(&v->qkv, s->c, 2 * s->c);
+    struct affine q = {cf_weight_rows(&v->qkv, 0, s->c), v->q_bias};
+    struct cf_weight kv = cf_weight_rows(&v->qkv, s->c, 2 * s->c);
+    struct cf_params *own = &o->w->params;
     float *scale;
 
-    CF_TRY(cf_params_floats(p->params, &b->ada, &v->ada, p->err));
-    CF_TRY(cf_params_new(p->params, &scale, s->heads, p->err));
-    CF_TRY(cf_view_floats(scale, &v->scale, 0, s->heads, p->err));
+    CF_TRY(cf_params_floats(own, &b->ada, &v->ada, o->err));
+    CF_TRY(cf_params_new(own, &scale, s->heads, o->err));
+    CF_TRY(cf_view_floats(scale, &v->scale, 0, s->heads, o->err));
     for (int h = 0; h < s->heads; h++)
         scale[h] = expf(fminf(scale[h], logf(100.0f)));
     b->scale = scale;
-    CF_TRY(cf_params_floats(p->params, &b->ca_norm_w, &v->ca_norm.w, p->err));
-    CF_TRY(cf_params_floats(p->params, &b->ca_norm_b, &v->ca_norm.b, p->err));
-    CF_TRY(lin(p, &b->q, &q));
-    CF_TRY(lin_kv(p, &b->kv, &kv, &v->v_bias, s->c));
-    CF_TRY(lin(p, &b->proj, &v->proj));
-    CF_TRY(lin(p, &b->ca_q, &v->ca_q));
-    CF_TRY(lin_kv(p, &b->ca_kv, &v->ca_kv, &v->ca_v_bias, s->c));
-    CF_TRY(lin(p, &b->ca_proj, &v->ca_proj));
-    CF_TRY(lin(p, &b->fc1, &v->fc1));
-    return lin(p, &b->fc2, &v->fc2);
+    CF_TRY(cf_params_floats(own, &b->ca_norm_w, &v->ca_norm_w, o->err));
+    CF_TRY(cf_params_floats(own, &b->ca_norm_b, &v->ca_norm_b, o->err));
+    CF_TRY(lin(o, &b->q, &q));
+    CF_TRY(lin_kv(o, &b->kv, &kv, &v->v_bias, s->c));
+    CF_TRY(lin(o, &b->proj, &v->proj));
+    CF_TRY(lin(o, &b->ca_q, &v->ca_q));
+    CF_TRY(lin_kv(o, &b->ca_kv, &v->ca_kv, &v->ca_v_bias, s->c));
+    CF_TRY(lin(o, &b->ca_proj, &v->ca_proj));
+    CF_TRY(lin(o, &b->fc1, &v->fc1));
+    return lin(o, &b->fc2, &v->fc2);
 }
 
-static enum cf_status pack(struct cf_inf_weights *w, const struct views *v,
-                           const struct cf_inf_shape *s, struct cf_dnn *dnn,
-                           struct cf_error *err)
+static enum cf_status open_all(struct opener *o, const struct tensors *v,
+                               const struct cf_inf_shape *s)
 {
-    struct packer p = {&w->params, dnn, err};
+    struct cf_inf_weights *w = o->w;
+    struct cf_params *own = &w->params;
 
     w->n_uncond =
         (int)(v->cfg_uncond.dim[0] < s->text_max ? v->cfg_uncond.dim[0] : s->text_max);
     w->n_level = (int)v->level.dim[0];
-    CF_TRY(cf_params_floats(p.params, &w->cfg_uncond, &v->cfg_uncond, err));
-    CF_TRY(cf_params_floats(p.params, &w->pos_start, &v->pos_start, err));
-    CF_TRY(cf_params_floats(p.params, &w->text_norm, &v->text_norm, err));
-    CF_TRY(cf_params_floats(p.params, &w->pool_q, &v->pool_q, err));
-    CF_TRY(cf_params_floats(p.params, &w->level, &v->level, err));
-    CF_TRY(lin_kv(&p, &w->pool_kv, &v->pool_kv, &v->pool_v_bias, s->c));
-    CF_TRY(lin(&p, &w->pool_proj, &v->pool_proj));
-    CF_TRY(lin(&p, &w->text_ca1, &v->ca1));
-    CF_TRY(lin(&p, &w->text_ca2, &v->ca2));
-    CF_TRY(lin(&p, &w->word, &v->word));
-    CF_TRY(lin(&p, &w->ada, &v->ada));
-    CF_TRY(lin(&p, &w->head_ada, &v->head_ada));
-    CF_TRY(lin(&p, &w->head, &v->head));
+    CF_TRY(cf_params_floats(own, &w->cfg_uncond, &v->cfg_uncond, o->err));
+    CF_TRY(cf_params_floats(own, &w->pos_start, &v->pos_start, o->err));
+    CF_TRY(cf_params_floats(own, &w->text_norm, &v->text_norm, o->err));
+    CF_TRY(cf_params_floats(own, &w->pool_q, &v->pool_q, o->err));
+    CF_TRY(cf_params_floats(own, &w->level, &v->level, o->err));
+    CF_TRY(lin_kv(o, &w->pool_kv, &v->pool_kv, &v->pool_v_bias, s->c));
+    CF_TRY(lin(o, &w->pool_proj, &v->pool_proj));
+    CF_TRY(lin(o, &w->text_ca1, &v->ca1));
+    CF_TRY(lin(o, &w->text_ca2, &v->ca2));
+    CF_TRY(lin(o, &w->word, &v->word));
+    CF_TRY(lin(o, &w->ada, &v->ada));
+    CF_TRY(lin(o, &w->head_ada, &v->head_ada));
+    CF_TRY(lin(o, &w->head, &v->head));
     for (int i = 0; i < s->depth; i++)
-        CF_TRY(pack_block(&p, &w->block[i], &v->block[i], s));
+        CF_TRY(open_block(o, &w->block[i], &v->block[i], s));
+    w->held.own += own->count * sizeof(float);
     return CF_OK;
 }
 
 enum cf_status cf_inf_weights_open(struct cf_inf_weights *w, const struct cf_inf_shape *s,
                                    const struct cf_ckpt *ckpt, struct cf_dnn *dnn,
-                                   struct cf_error *err)
+                                   enum cf_hold hold, struct cf_error *err)
 {
-    struct views v = {0};
+    struct opener o = {w, dnn, hold, err};
+    struct tensors v = {0};
     enum cf_status status = CF_ENOMEM;
 
     memset(w, 0, sizeof(*w));
     w->block = cf_calloc((size_t)s->depth, sizeof(w->block[0]), err);
     v.block = cf_calloc((size_t)s->depth, sizeof(v.block[0]), err);
     if (w->block != NULL && v.block != NULL && (status = bind(&v, s, ckpt, err)) == CF_OK)
-        status = pack(w, &v, s, dnn, err);
+        status = open_all(&o, &v, s);
     cf_free(v.block);
     return status;
 }

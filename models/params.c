@@ -12,6 +12,7 @@ enum cf_status cf_params_new(struct cf_params *pool, float **out, int64_t count,
     if (*out == NULL)
         return CF_ENOMEM;
     pool->block[pool->n++] = *out;
+    pool->count += (size_t)count;
     return CF_OK;
 }
 
@@ -34,14 +35,4 @@ void cf_params_close(struct cf_params *pool)
         cf_free(pool->block[i]);
     cf_free(pool->block);
     memset(pool, 0, sizeof(*pool));
-}
-
-struct cf_view cf_view_rows(const struct cf_view *v, int64_t start, int64_t count)
-{
-    struct cf_view rows = *v;
-    int64_t width = cf_view_count(v) / v->dim[0];
-
-    rows.data = (const char *)v->data + (size_t)(start * width) * cf_dtype_size(v->dtype);
-    rows.dim[0] = count;
-    return rows;
 }

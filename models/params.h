@@ -12,6 +12,7 @@
 struct cf_params {
     void **block; /* owned */
     size_t n, cap;
+    size_t count; /* floats in all blocks */
 };
 
 /* *out: all of v as floats, in the pool; NULL where v->data is NULL (an absent optional
@@ -24,8 +25,5 @@ enum cf_status cf_params_new(struct cf_params *pool, float **out, int64_t count,
                              struct cf_error *err);
 
 void cf_params_close(struct cf_params *pool); /* a zeroed pool is fine */
-
-/* Rows start .. start+count-1 of a matrix, as a view. */
-struct cf_view cf_view_rows(const struct cf_view *v, int64_t start, int64_t count);
 
 #endif

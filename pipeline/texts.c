@@ -105,7 +105,7 @@ static enum cf_status load(struct cf_texts *t, const struct cf_texts_options *o,
 
     CF_TRY(cf_json_obj(m->json, "text", &spec, "model.json", err));
     CF_TRY(cf_textenc_open(&t->enc, o->dnn, spec, m->path[CF_PART_TEXT],
-                           m->path[CF_PART_VOCAB], err));
+                           m->path[CF_PART_VOCAB], CF_HOLD_PACK, err));
     if (cf_textenc_dim(t->enc) != o->dim)
         return cf_fail(
             err, CF_EMISMATCH,

@@ -284,7 +284,7 @@ static void with_model(struct golden_dir *d, struct cf_dnn *dnn)
     struct cf_encoder *model = NULL;
     struct cf_ckpt *weights = NULL;
 
-    if (cf_encoder_open(&model, dnn, d->path, 0, &err) != CF_OK ||
+    if (cf_encoder_open(&model, dnn, d->path, 0, CF_HOLD_PACK, &err) != CF_OK ||
         cf_ckpt_open(&weights, d->path, &err) != CF_OK)
         golden_tell(d, "config.json", "model", 1, 0, err.msg);
     else

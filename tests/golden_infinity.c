@@ -49,7 +49,8 @@ static void transformer_weights(struct cf_fixture *f)
     listing(f);
     if (cf_inf_parse(&shape, json, &f->err) != CF_OK)
         cf_fixture_fail(f, "%s", f->err.msg);
-    else if (cf_inf_weights_open(&w, &shape, f->file, f->dnn, &f->err) != CF_OK)
+    else if (cf_inf_weights_open(&w, &shape, f->file, f->dnn, CF_HOLD_PACK, &f->err) !=
+             CF_OK)
         cf_fixture_fail(f, "%s", f->err.msg);
     cf_inf_weights_close(&w, f->err.status == CF_OK || w.block ? shape.depth : 0);
     for (int i = 0; i < cf_ckpt_count(f->file); i++)

@@ -43,7 +43,7 @@ static void encode(struct run *r)
     }
     if (cf_textenc_open(&te, r->f->dnn, json_object_get(r->model->json, "text"),
                         r->model->path[CF_PART_TEXT], r->model->path[CF_PART_VOCAB],
-                        &r->f->err) != CF_OK ||
+                        CF_HOLD_PACK, &r->f->err) != CF_OK ||
         cf_textenc_encode(te, prompt, r->batch, r->text, &r->f->err) != CF_OK)
         cf_fixture_fail(r->f, "%s", r->f->err.msg);
     cf_textenc_close(te);
@@ -95,7 +95,7 @@ static void run_images(struct run *r)
     struct cf_error *err = &r->f->err;
     const json_t *json = r->f->json;
     struct cf_gen_files files = {r->model->json, r->model->path[CF_PART_TRANSFORMER],
-                                 r->model->path[CF_PART_VAE]};
+                                 r->model->path[CF_PART_VAE], CF_HOLD_PACK};
     struct cf_gen_state *state;
     struct cf_gen_params params;
     struct cf_arena arena = {0};
@@ -145,7 +145,7 @@ static int each(void *ctx, const char *dir, const char *base, json_t *json)
     cf_fixture_open(&f, dir, base, json, g->threads);
     snprintf(path, sizeof(path), "%s/models/%s", top ? top : CF_GOLDEN_SRCDIR,
              name ? name : "?");
-    if (f.why[0] == '\0' && cf_model_open(&r.model, path, true, &f.err) != CF_OK)
+    if (f.why[0] == '\0' && cf_model_open(&r.model, path, CF_MODEL_FULL, &f.err) != CF_OK)
         cf_fixture_fail(&f, "%s", f.err.msg);
     if (f.why[0] == '\0')
         encode(&r);

@@ -24,7 +24,7 @@ static const struct cf_gen_ops *ops;
 static void refused(const json_t *json, const char *transformer, const char *vae,
                     enum cf_status status, const char *says, const char *also)
 {
-    struct cf_gen_files files = {json, transformer, vae};
+    struct cf_gen_files files = {json, transformer, vae, CF_HOLD_PACK};
     struct cf_error err = {0};
     struct cf_gen *gen;
 

@@ -23,7 +23,7 @@ static const struct cf_gen_ops *ops;
 
 static enum cf_status open_close(struct cf_error *err)
 {
-    struct cf_gen_files files = {json, model, vae};
+    struct cf_gen_files files = {json, model, vae, CF_HOLD_PACK};
     struct cf_gen *gen;
     enum cf_status status = ops->open(&gen, &files, dnn, err);
 
@@ -35,7 +35,7 @@ static enum cf_status open_close(struct cf_error *err)
 static enum cf_status all_calls(struct cf_error *err)
 {
     static uint8_t rgb[SIDE * SIDE * 3];
-    struct cf_gen_files files = {json, model, vae};
+    struct cf_gen_files files = {json, model, vae, CF_HOLD_PACK};
     struct cf_image image = {rgb, SIDE, SIDE, 3 * SIDE};
     struct cf_gen_item item = {.cond = &text};
     struct cf_gen_state *st;

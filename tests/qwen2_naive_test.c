@@ -261,7 +261,7 @@ static void compare(const struct shape *s)
             (int32_t)(cf_rng_u32(8, CF_RNG_TEST, 0, (uint32_t)i, 0) % (uint32_t)s->vocab);
     assert_int_equal(cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err), CF_OK);
     assert_int_equal(cf_dnn_open(&dnn, level, 2, &err), CF_OK);
-    if (cf_qwen2_open_pair(&m, dnn, f.config, f.weights, 0, &err) != CF_OK)
+    if (cf_qwen2_open_pair(&m, dnn, f.config, f.weights, 0, CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(cf_ckpt_open(&ckpt, f.weights, &err), CF_OK);
     naive(want, ids, ckpt, s);

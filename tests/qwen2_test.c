@@ -37,7 +37,7 @@ static struct cf_qwen2 *open_model(struct cf_dnn *dnn, const char *rel, int laye
     struct cf_qwen2 *m;
     char path[TEST_PATH];
 
-    if (cf_qwen2_open(&m, dnn, in_tree(path, rel), layers, &err) != CF_OK)
+    if (cf_qwen2_open(&m, dnn, in_tree(path, rel), layers, CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     return m;
 }
@@ -279,7 +279,7 @@ static void refuse_changed(struct cf_dnn *dnn, const char *key, json_t *value,
     assert_int_not_equal(
         cf_qwen2_open_pair(&m, dnn, config,
                            in_tree(weights, GOLDEN "qwen2-tiny-tied/model.safetensors"),
-                           0, &err),
+                           0, CF_HOLD_PACK, &err),
         CF_OK);
     assert_null(m);
     if (!strstr(err.msg, word))
@@ -308,11 +308,12 @@ static void weights_that_do_not_fit_the_config_are_named(void **state)
                    "rope_scaling");
     refuse_changed(dnn, "rope_parameters", json_pack("{s:s}", "rope_type", "yarn"),
                    "yarn");
-    assert_int_equal(
-        cf_qwen2_open(&m, dnn, in_tree(path, GOLDEN "qwen2-tiny-tied"), 5, &err),
-        CF_ERANGE);
+    assert_int_equal(cf_qwen2_open(&m, dnn, in_tree(path, GOLDEN "qwen2-tiny-tied"), 5,
+                                   CF_HOLD_PACK, &err),
+                     CF_ERANGE);
     err = (struct cf_error){0};
-    assert_int_equal(cf_qwen2_open(&m, dnn, "/nonexistent", 0, &err), CF_ENOENT);
+    assert_int_equal(cf_qwen2_open(&m, dnn, "/nonexistent", 0, CF_HOLD_PACK, &err),
+                     CF_ENOENT);
     cf_dnn_close(dnn);
 }
 
@@ -362,7 +363,7 @@ static void a_weight_that_is_no_number_is_an_error(void **state)
                      0);
     free(file);
     if (cf_qwen2_open_pair(&m, dnn, in_tree(config, GOLDEN "qwen2-tiny-tied/config.json"),
-                           copy, 0, &err) != CF_OK)
+                           copy, 0, CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(cf_qwen2_forward(m, NULL, &seq, 1, &last, 1, dst, &err),
                      CF_ENUMERIC);

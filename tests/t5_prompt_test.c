@@ -34,7 +34,7 @@ static enum cf_status open_t5(struct cf_textenc **te, struct cf_dnn *dnn, int ma
 
     assert_non_null(spec);
     st = cf_textenc_open(te, dnn, spec, in_tree(enc, TINY),
-                         in_tree(vocab, SPM "spiece.model"), err);
+                         in_tree(vocab, SPM "spiece.model"), CF_HOLD_PACK, err);
     json_decref(spec);
     return st;
 }

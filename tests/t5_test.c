@@ -33,7 +33,7 @@ static struct cf_encoder *open_encoder(struct cf_dnn *dnn, const char *path, int
     struct cf_error err = {0};
     struct cf_encoder *e;
 
-    if (cf_encoder_open(&e, dnn, path, layers, &err) != CF_OK)
+    if (cf_encoder_open(&e, dnn, path, layers, CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(cf_encoder_shape(e).family, CF_FAMILY_T5);
     return e;
@@ -331,7 +331,7 @@ static enum cf_status run_made(const struct made *m, float *dst, struct cf_error
     enum cf_status st;
 
     write_model(dir, m);
-    st = cf_encoder_open(&e, dnn, dir, 0, err);
+    st = cf_encoder_open(&e, dnn, dir, 0, CF_HOLD_PACK, err);
     if (st == CF_OK)
         st = cf_encoder_forward(e, &(struct cf_enc_seq){made_ids, NULL, MADE_N}, 1, &last,
                                 1, dst, err);
@@ -460,7 +460,8 @@ static void refuse_changed(struct cf_dnn *dnn, const char *key, json_t *value,
     assert_int_equal(json_dump_file(c, in_build(config, "t5_config.tmp"), 0), 0);
     json_decref(c);
     assert_int_not_equal(
-        cf_t5_open_pair(&m, dnn, config, in_tree(weights, TINY), 0, &err), CF_OK);
+        cf_t5_open_pair(&m, dnn, config, in_tree(weights, TINY), 0, CF_HOLD_PACK, &err),
+        CF_OK);
     assert_null(m);
     if (!strstr(err.msg, word))
         fail_msg("\"%s\" does not name %s", err.msg, word);
@@ -493,9 +494,11 @@ static void weights_and_configs_that_do_not_fit_are_named(void **state)
     refuse_changed(dnn, "model_type", json_string("umt5"), "umt5");
     refuse_changed(dnn, "quantization_config", json_object(), "quantiz");
     refuse_changed(dnn, "d_model", NULL, "d_model");
-    assert_int_equal(cf_encoder_open(&e, dnn, in_tree(path, TINY), 5, &err), CF_ERANGE);
+    assert_int_equal(cf_encoder_open(&e, dnn, in_tree(path, TINY), 5, CF_HOLD_PACK, &err),
+                     CF_ERANGE);
     err = (struct cf_error){0};
-    assert_int_equal(cf_encoder_open(&e, dnn, "/nonexistent", 0, &err), CF_ENOENT);
+    assert_int_equal(cf_encoder_open(&e, dnn, "/nonexistent", 0, CF_HOLD_PACK, &err),
+                     CF_ENOENT);
     assert_null(e);
     cf_dnn_close(dnn);
 }

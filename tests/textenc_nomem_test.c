@@ -61,7 +61,7 @@ static enum cf_status open_and_encode(const char *spec, const char *encoder,
     json_t *obj = json_loads(spec, 0, NULL);
 
     if (cf_textenc_open(&te, dnn, obj, in_tree(enc, encoder), in_tree(vocab, tokenizer),
-                        err) == CF_OK) {
+                        CF_HOLD_PACK, err) == CF_OK) {
         if (cf_textenc_encode(te, p, 3, out, err) == CF_OK)
             for (int i = 0; i < 3; i++)
                 cf_text_free(&out[i]);

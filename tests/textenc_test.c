@@ -37,7 +37,8 @@ static enum cf_status open_text(struct cf_textenc **te, struct cf_dnn *dnn,
     enum cf_status st;
 
     assert_non_null(spec);
-    st = cf_textenc_open(te, dnn, spec, in_tree(enc, TIED), in_tree(vocab, BPE), err);
+    st = cf_textenc_open(te, dnn, spec, in_tree(enc, TIED), in_tree(vocab, BPE),
+                         CF_HOLD_PACK, err);
     json_decref(spec);
     return st;
 }
@@ -59,11 +60,12 @@ static struct cf_textenc *open_pilot(struct cf_dnn *dnn)
     struct cf_model *model;
     char path[TEST_PATH];
 
-    assert_int_equal(cf_model_open(&model, in_tree(path, "models/pilot32"), false, &err),
-                     CF_OK);
+    assert_int_equal(
+        cf_model_open(&model, in_tree(path, "models/pilot32"), CF_MODEL_TRUST, &err),
+        CF_OK);
     if (cf_textenc_open(&te, dnn, json_object_get(model->json, "text"),
                         model->path[CF_PART_TEXT], model->path[CF_PART_VOCAB],
-                        &err) != CF_OK)
+                        CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     cf_model_close(model);
     return te;
@@ -239,8 +241,8 @@ static void check_far(struct cf_dnn *dnn, const char *side)
                              (json_int_t)t, "padding_side", side, "prefix",
                              json_object_get(one, "text"));
     }
-    if (cf_textenc_open(&te, dnn, spec, in_tree(enc, TIED), in_tree(vocab, BPE), &err) !=
-        CF_OK)
+    if (cf_textenc_open(&te, dnn, spec, in_tree(enc, TIED), in_tree(vocab, BPE),
+                        CF_HOLD_PACK, &err) != CF_OK)
         fail_msg("%s", err.msg);
     list = json_object_get(texts, "texts");
     n = (int)json_array_size(list);
@@ -538,7 +540,7 @@ static void a_tokenizer_larger_than_the_embedding_is_refused(void **state)
     (void)state;
     assert_int_equal(cf_textenc_open(&te, dnn, spec,
                                      in_tree(enc, "tests/golden/textenc/qwen3-tiny"),
-                                     in_tree(vocab, BPE), &err),
+                                     in_tree(vocab, BPE), CF_HOLD_PACK, &err),
                      CF_EMISMATCH);
     json_decref(spec);
     cf_dnn_close(dnn);

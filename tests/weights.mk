@@ -1,6 +1,7 @@
 # tests of weights/
 check_LIBRARIES += %D%/libweightsutil.a
-%C%_libweightsutil_a_SOURCES = %D%/weights_util.c %D%/weights_util.h
+%C%_libweightsutil_a_SOURCES = %D%/retype.c %D%/retype.h %D%/weights_util.c \
+	%D%/weights_util.h
 %C%_libweightsutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 
 CF_WEIGHTS_TEST_LIBS = %D%/libweightsutil.a weights/libweights.a $(CF_BASE_LIBS) \

@@ -64,15 +64,12 @@ enum cf_status cf_enc_check_taps(const int *taps, int n_taps, int n_open, int n_
     return CF_OK;
 }
 
-enum cf_status cf_enc_embed(float *x, const struct cf_view *embed,
-                            const struct cf_enc_seq *seq, int n_seq, struct cf_error *err)
+void cf_enc_embed(float *x, const struct cf_weight *embed, const struct cf_enc_seq *seq,
+                  int n_seq)
 {
-    const int64_t h = embed->dim[1];
-
     for (int s = 0; s < n_seq; s++)
-        for (int i = 0; i < seq[s].n; i++, x += h)
-            CF_TRY(cf_view_floats(x, embed, seq[s].ids[i] * h, h, err));
-    return CF_OK;
+        for (int i = 0; i < seq[s].n; i++, x += embed->k)
+            cf_weight_row(x, embed, seq[s].ids[i]);
 }
 
 void cf_enc_tap(struct cf_dnn *dnn, const struct cf_enc_stream *s, int done,
@@ -114,5 +111,14 @@ float *cf_enc_floats(const struct cf_view *v, struct cf_error *err)
         cf_free(f);
         f = NULL;
     }
+    return f;
+}
+
+float *cf_enc_vector(const struct cf_view *v, struct cf_held *held, struct cf_error *err)
+{
+    float *f = cf_enc_floats(v, err);
+
+    if (f)
+        held->own += (size_t)cf_view_count(v) * sizeof(*f);
     return f;
 }

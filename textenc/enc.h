@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "base/tensor.h"
+#include "base/weight.h"
 #include "dnn/dnn.h"
 
 enum {
@@ -45,9 +45,8 @@ enum cf_status cf_enc_check_taps(const int *taps, int n_taps, int n_open, int n_
 /* x [rows, h] = rows of embed [vocab, h] for the ids of all prompts; the ids were
  * checked.
  */
-enum cf_status cf_enc_embed(float *x, const struct cf_view *embed,
-                            const struct cf_enc_seq *seq, int n_seq,
-                            struct cf_error *err);
+void cf_enc_embed(float *x, const struct cf_weight *embed, const struct cf_enc_seq *seq,
+                  int n_seq);
 
 /* The stream of rows after `done` layers. */
 struct cf_enc_stream {
@@ -67,5 +66,8 @@ void cf_enc_tap(struct cf_dnn *dnn, const struct cf_enc_stream *s, int done,
  * otherwise. A view without data gives NULL and no error. */
 float *cf_enc_matrix(int64_t rows, int64_t width, struct cf_error *err);
 float *cf_enc_floats(const struct cf_view *v, struct cf_error *err);
+
+/* The same for a vector that a model keeps; its bytes are counted as its own. */
+float *cf_enc_vector(const struct cf_view *v, struct cf_held *held, struct cf_error *err);
 
 #endif

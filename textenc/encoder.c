@@ -35,7 +35,7 @@ enum cf_status cf_encoder_family(enum cf_family *family, const json_t *config,
 
 static enum cf_status open_family(struct cf_encoder *e, struct cf_dnn *dnn,
                                   const char *config, const char *path, int n_layers,
-                                  struct cf_error *err)
+                                  enum cf_hold hold, struct cf_error *err)
 {
     json_t *root = cf_json_load(config, MAX_BYTES, MAX_VALUES, err);
     enum cf_family family;
@@ -48,12 +48,13 @@ static enum cf_status open_family(struct cf_encoder *e, struct cf_dnn *dnn,
     if (st != CF_OK)
         return st;
     if (family == CF_FAMILY_T5)
-        return cf_t5_open_pair(&e->t5, dnn, config, path, n_layers, err);
-    return cf_qwen2_open_pair(&e->qwen2, dnn, config, path, n_layers, err);
+        return cf_t5_open_pair(&e->t5, dnn, config, path, n_layers, hold, err);
+    return cf_qwen2_open_pair(&e->qwen2, dnn, config, path, n_layers, hold, err);
 }
 
 enum cf_status cf_encoder_open(struct cf_encoder **enc, struct cf_dnn *dnn,
-                               const char *path, int n_layers, struct cf_error *err)
+                               const char *path, int n_layers, enum cf_hold hold,
+                               struct cf_error *err)
 {
     struct cf_encoder *e = cf_calloc(1, sizeof(*e), err);
     enum cf_status st = CF_ENOMEM;
@@ -63,7 +64,7 @@ enum cf_status cf_encoder_open(struct cf_encoder **enc, struct cf_dnn *dnn,
     if (e)
         st = cf_enc_config_path(&config, path, err);
     if (st == CF_OK)
-        st = open_family(e, dnn, config, path, n_layers, err);
+        st = open_family(e, dnn, config, path, n_layers, hold, err);
     cf_free(config);
     if (st == CF_OK)
         *enc = e;
@@ -93,6 +94,11 @@ struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *e)
 
         return (struct cf_encoder_shape){CF_FAMILY_QWEN2, c->hidden, c->layers, c->vocab};
     }
+}
+
+struct cf_held cf_encoder_held(const struct cf_encoder *e)
+{
+    return e->t5 ? cf_t5_held(e->t5) : cf_qwen2_held(e->qwen2);
 }
 
 enum cf_status cf_encoder_prefix(struct cf_encoder *e, const int32_t *ids, int n,

@@ -8,7 +8,7 @@
 
 #include "base/cancel.h"
 #include "base/json.h"
-#include "dnn/dnn.h"
+#include "dnn/layer.h"
 #include "textenc/enc.h"
 
 struct cf_encoder;
@@ -28,12 +28,17 @@ enum cf_status cf_encoder_family(enum cf_family *family, const json_t *config,
 
 /* path: a directory with config.json and weights (weights/checkpoint.h), or a weights
  * file or index beside its config.json. Only the first n_layers layers are read; 0 is all
- * of them. dnn must outlive the encoder. Errors as those of the family's own open. */
+ * of them. hold: of its matrices. dnn must outlive the encoder. Errors as those of the
+ * family's own open. */
 enum cf_status cf_encoder_open(struct cf_encoder **enc, struct cf_dnn *dnn,
-                               const char *path, int n_layers, struct cf_error *err);
+                               const char *path, int n_layers, enum cf_hold hold,
+                               struct cf_error *err);
 void cf_encoder_close(struct cf_encoder *enc); /* NULL is fine */
 
 struct cf_encoder_shape cf_encoder_shape(const struct cf_encoder *enc);
+
+/* Memory of the weights, without the embedding: only the rows asked for are read. */
+struct cf_held cf_encoder_held(const struct cf_encoder *enc);
 
 /* From now on n ids stand before every prompt; computed once, here. 0 is none. CF_EUNSUP
  * for T5, where a token sees what comes after it; CF_ERANGE as in a forward. */

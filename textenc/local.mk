@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libtextenc.a
 	%D%/bpe_files.c %D%/bpe_files.h \
 	%D%/enc.c %D%/enc.h \
 	%D%/encoder.c %D%/encoder.h \
+	%D%/known.c %D%/known.h \
 	%D%/pretok.c %D%/pretok.h \
 	%D%/qwen2.c %D%/qwen2.h \
 	%D%/qwen2_config.c %D%/qwen2_config.h \

@@ -42,7 +42,7 @@ static enum cf_status make_freq(struct cf_qwen2 *m, struct cf_error *err)
 
 enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
                                   const char *config_path, const char *weights_path,
-                                  int n_layers, struct cf_error *err)
+                                  int n_layers, enum cf_hold hold, struct cf_error *err)
 {
     struct cf_qwen2 *m = cf_calloc(1, sizeof(*m), err);
     enum cf_status st;
@@ -57,7 +57,7 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
                      m->c.layers);
     if (st == CF_OK)
         st = cf_qwen2_weights_open(&m->w, dnn, &m->c, weights_path,
-                                   n_layers ? n_layers : m->c.layers, err);
+                                   n_layers ? n_layers : m->c.layers, hold, err);
     if (st == CF_OK)
         st = make_freq(m, err);
     if (st == CF_OK)
@@ -68,14 +68,15 @@ enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
 }
 
 enum cf_status cf_qwen2_open(struct cf_qwen2 **model, struct cf_dnn *dnn,
-                             const char *path, int n_layers, struct cf_error *err)
+                             const char *path, int n_layers, enum cf_hold hold,
+                             struct cf_error *err)
 {
     enum cf_status st;
     char *config;
 
     *model = NULL;
     CF_TRY(cf_enc_config_path(&config, path, err));
-    st = cf_qwen2_open_pair(model, dnn, config, path, n_layers, err);
+    st = cf_qwen2_open_pair(model, dnn, config, path, n_layers, hold, err);
     cf_free(config);
     return st;
 }
@@ -94,6 +95,11 @@ void cf_qwen2_close(struct cf_qwen2 *m)
 const struct cf_qwen2_config *cf_qwen2_config(const struct cf_qwen2 *m)
 {
     return &m->c;
+}
+
+struct cf_held cf_qwen2_held(const struct cf_qwen2 *m)
+{
+    return m->w.held;
 }
 
 /* ---- forward ---- */
@@ -188,15 +194,14 @@ static enum cf_status make_rope(struct cf_qwen2 *m, size_t n, struct cf_error *e
 }
 
 /* Embeddings, positions, masks, and where each prompt's queries and keys lie. */
-static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
-                              const struct cf_enc_seq *seq, int n_seq,
-                              struct cf_error *err)
+static void lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
+                    const struct cf_enc_seq *seq, int n_seq)
 {
     const int64_t q = (int64_t)m->c.heads * w->wide;
     const int64_t kv = (int64_t)m->c.kv_heads * w->wide;
     int64_t r = 0, key = 0;
 
-    CF_TRY(cf_enc_embed(w->x, &m->w.embed, seq, n_seq, err));
+    cf_enc_embed(w->x, &m->w.embed, seq, n_seq);
     for (int s = 0; s < n_seq; s++) {
         struct cf_attn_seq *a = &w->seq[s];
 
@@ -222,7 +227,6 @@ static enum cf_status lay_out(struct cf_qwen2 *m, struct work *w, int prefix,
         r += seq[s].n;
         key += prefix + seq[s].n;
     }
-    return CF_OK;
 }
 
 /* n heads of hd floats into n heads of wide floats, zeros behind. */
@@ -343,12 +347,12 @@ static enum cf_status run(struct cf_qwen2 *m, const struct cf_qwen2_prefix *pref
     CF_TRY(cf_enc_check_seqs(seq, n_seq, before, m->c.vocab, &w.rows, &longest, err));
     CF_TRY(make_rope(m, (size_t)(before + longest), err));
     st = make_work(&w, &m->c, n_seq, before, err);
-    if (st == CF_OK)
-        st = lay_out(m, &w, before, seq, n_seq, err);
     stream = (struct cf_enc_stream){w.x,         w.rows,    m->c.hidden,
                                     m->c.layers, m->w.norm, (float)m->c.eps};
-    if (st == CF_OK)
+    if (st == CF_OK) {
+        lay_out(m, &w, before, seq, n_seq);
         cf_enc_tap(m->dnn, &stream, 0, taps, n_taps, dst);
+    }
     for (int i = 0; i < layers && st == CF_OK; i++) {
         st = cf_cancel_check(m->cancel, err);
         if (st == CF_OK)

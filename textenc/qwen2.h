@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #include "base/cancel.h"
-#include "dnn/dnn.h"
+#include "dnn/layer.h"
 #include "textenc/enc.h"
 #include "textenc/qwen2_config.h"
 
@@ -38,14 +38,17 @@ struct cf_qwen2_prefix;
  * stay mapped, since embeddings are gathered from the file. Errors name file and tensor.
  */
 enum cf_status cf_qwen2_open(struct cf_qwen2 **model, struct cf_dnn *dnn,
-                             const char *path, int n_layers, struct cf_error *err);
+                             const char *path, int n_layers, enum cf_hold hold,
+                             struct cf_error *err);
 /* The same from a file pair. */
 enum cf_status cf_qwen2_open_pair(struct cf_qwen2 **model, struct cf_dnn *dnn,
                                   const char *config_path, const char *weights_path,
-                                  int n_layers, struct cf_error *err);
+                                  int n_layers, enum cf_hold hold, struct cf_error *err);
 void cf_qwen2_close(struct cf_qwen2 *model); /* NULL is fine */
 
 const struct cf_qwen2_config *cf_qwen2_config(const struct cf_qwen2 *model);
+/* Without the embedding, of which only the rows asked for are read. */
+struct cf_held cf_qwen2_held(const struct cf_qwen2 *model);
 
 /* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
  * never. */

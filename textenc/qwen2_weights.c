@@ -10,8 +10,9 @@ static const char *const lin_name[CF_QWEN2_NLIN] = {
     "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
     "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
 
-struct layer_views {
-    struct cf_view lin[CF_QWEN2_NLIN], bias[3];
+struct layer_tensors {
+    struct cf_weight lin[CF_QWEN2_NLIN];
+    struct cf_view bias[3];
     struct cf_view attn_norm, mlp_norm, q_norm, k_norm;
 };
 
@@ -42,7 +43,7 @@ static enum cf_status find_prefix(const struct cf_ckpt *ckpt, const char **name,
 }
 
 static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
-                       struct layer_views *v, const char *pre, int len, int i)
+                       struct layer_tensors *v, const char *pre, int len, int i)
 {
     const int64_t h = c->hidden, hd = c->head_dim, in = c->intermediate;
     const int64_t q = c->heads * hd, kv = c->kv_heads * hd;
@@ -50,8 +51,8 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
                                              {in, h}, {in, h}, {h, in}};
 
     for (int l = 0; l < CF_QWEN2_NLIN; l++) {
-        cf_bind_want(b, &v->lin[l], CF_BIND_REQUIRED, 2, shape[l],
-                     "%.*slayers.%d.%s.weight", len, pre, i, lin_name[l]);
+        cf_bind_weight(b, &v->lin[l], shape[l][0], shape[l][1], "%.*slayers.%d.%s.weight",
+                       len, pre, i, lin_name[l]);
         if (c->qkv_bias && l <= CF_QWEN2_V)
             cf_bind_want(b, &v->bias[l], CF_BIND_REQUIRED, 1, shape[l],
                          "%.*slayers.%d.%s.bias", len, pre, i, lin_name[l]);
@@ -68,47 +69,51 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
                  "%.*slayers.%d.self_attn.k_norm.weight", len, pre, i);
 }
 
-static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
-                                const struct cf_view *v, const float *bias,
-                                struct cf_error *err)
-{
-    struct cf_weight w;
+struct opener {
+    struct cf_held *held;
+    struct cf_dnn *dnn;
+    enum cf_hold hold;
+    struct cf_error *err;
+};
 
-    CF_TRY(cf_weight_of(&w, v, err));
-    return cf_linear_open(lin, dnn, &w, bias, CF_HOLD_PACK, err);
+static enum cf_status open_linear(struct opener *o, struct cf_linear **lin,
+                                  const struct cf_weight *w, const struct cf_view *v)
+{
+    float *bias = cf_enc_floats(v, o->err);
+    enum cf_status st = v->data && !bias ? CF_ENOMEM : CF_OK;
+
+    cf_held_add(o->held, w, cf_linear_maps(w, o->hold));
+    if (st == CF_OK)
+        st = cf_linear_open(lin, o->dnn, w, bias, o->hold, o->err);
+    cf_free(bias);
+    return st;
 }
 
-static enum cf_status open_layer(struct cf_qwen2_layer *l, struct cf_dnn *dnn,
-                                 bool qk_norm, const struct layer_views *v,
-                                 struct cf_error *err)
+static enum cf_status open_layer(struct opener *o, struct cf_qwen2_layer *l, bool qk_norm,
+                                 const struct layer_tensors *v)
 {
     static const struct cf_view none;
 
-    for (int i = 0; i < CF_QWEN2_NLIN; i++) {
-        const struct cf_view *bv = i <= CF_QWEN2_V ? &v->bias[i] : &none;
-        float *bias = cf_enc_floats(bv, err);
-        enum cf_status st = bv->data && !bias ? CF_ENOMEM : CF_OK;
-
-        if (st == CF_OK)
-            st = open_view(&l->lin[i], dnn, &v->lin[i], bias, err);
-        cf_free(bias);
-        if (st != CF_OK)
-            return cf_wrap(err, "%s", lin_name[i]);
-    }
-    l->attn_norm = cf_enc_floats(&v->attn_norm, err);
-    l->mlp_norm = cf_enc_floats(&v->mlp_norm, err);
-    l->q_norm = cf_enc_floats(&v->q_norm, err);
-    l->k_norm = cf_enc_floats(&v->k_norm, err);
+    for (int i = 0; i < CF_QWEN2_NLIN; i++)
+        if (open_linear(o, &l->lin[i], &v->lin[i],
+                        i <= CF_QWEN2_V ? &v->bias[i] : &none) != CF_OK)
+            return cf_wrap(o->err, "%s", lin_name[i]);
+    l->attn_norm = cf_enc_vector(&v->attn_norm, o->held, o->err);
+    l->mlp_norm = cf_enc_vector(&v->mlp_norm, o->held, o->err);
+    l->q_norm = cf_enc_vector(&v->q_norm, o->held, o->err);
+    l->k_norm = cf_enc_vector(&v->k_norm, o->held, o->err);
     if (!l->attn_norm || !l->mlp_norm || (qk_norm && (!l->q_norm || !l->k_norm)))
-        return cf_fail(err, CF_ENOMEM, "norms of a layer");
+        return cf_fail(o->err, CF_ENOMEM, "norms of a layer");
     return CF_OK;
 }
 
-static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
+static enum cf_status bind_and_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                     const struct cf_qwen2_config *c,
-                                    struct layer_views *v, struct cf_error *err)
+                                    struct layer_tensors *v, enum cf_hold hold,
+                                    struct cf_error *err)
 {
-    const int64_t h = c->hidden, embed[2] = {c->vocab, h};
+    const int64_t h = c->hidden;
+    struct opener o = {&w->held, dnn, hold, err};
     struct cf_view norm;
     struct cf_bind *b;
     const char *pre;
@@ -118,24 +123,27 @@ static enum cf_status bind_and_pack(struct cf_qwen2_weights *w, struct cf_dnn *d
     b = cf_bind_begin(w->ckpt, err);
     if (!b)
         return CF_ENOMEM;
-    cf_bind_want(b, &w->embed, CF_BIND_REQUIRED, 2, embed, "%.*sembed_tokens.weight", len,
-                 pre);
+    cf_bind_weight(b, &w->embed, c->vocab, h, "%.*sembed_tokens.weight", len, pre);
     cf_bind_want(b, &norm, CF_BIND_REQUIRED, 1, &h, "%.*snorm.weight", len, pre);
     for (int i = 0; i < w->n_layers; i++)
         want_layer(b, c, &v[i], pre, len, i);
     CF_TRY(cf_bind_end(b, false, err));
     for (int i = 0; i < w->n_layers; i++)
-        if (open_layer(&w->layer[i], dnn, c->qk_norm, &v[i], err) != CF_OK)
+        if (open_layer(&o, &w->layer[i], c->qk_norm, &v[i]) != CF_OK)
             return cf_wrap(err, "%s: layer %d", cf_ckpt_path(w->ckpt), i);
-    w->norm = cf_enc_floats(&norm, err);
-    return w->norm ? CF_OK : cf_fail(err, CF_ENOMEM, "final norm");
+    w->norm = cf_enc_vector(&norm, &w->held, err);
+    if (!w->norm)
+        return cf_fail(err, CF_ENOMEM, "final norm");
+    cf_ckpt_rest(w->ckpt); /* what was packed is not read again */
+    return CF_OK;
 }
 
 enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                      const struct cf_qwen2_config *c, const char *path,
-                                     int n_layers, struct cf_error *err)
+                                     int n_layers, enum cf_hold hold,
+                                     struct cf_error *err)
 {
-    struct layer_views *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
+    struct layer_tensors *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
     enum cf_status st = CF_ENOMEM;
 
     memset(w, 0, sizeof(*w));
@@ -144,7 +152,7 @@ enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *
     if (v && w->layer)
         st = cf_ckpt_open(&w->ckpt, path, err);
     if (st == CF_OK)
-        st = bind_and_pack(w, dnn, c, v, err);
+        st = bind_and_open(w, dnn, c, v, hold, err);
     cf_free(v);
     if (st != CF_OK)
         cf_qwen2_weights_close(w);

@@ -28,11 +28,12 @@ struct cf_qwen2_layer {
 };
 
 struct cf_qwen2_weights {
-    struct cf_ckpt *ckpt;         /* owned: embed points into it */
-    struct cf_view embed;         /* [V, H] in the file; gathered, never read whole */
+    struct cf_ckpt *ckpt;         /* owned: embed and mapped layers point into it */
+    struct cf_weight embed;       /* [V, H] in the file; gathered, never read whole */
     float *norm;                  /* [H] */
     struct cf_qwen2_layer *layer; /* [n_layers] */
     int n_layers;
+    struct cf_held held; /* without embed */
 };
 
 /* The first n_layers layers (1 .. c->layers), the embedding and the final norm. Unknown
@@ -40,7 +41,8 @@ struct cf_qwen2_weights {
  * of it at once. On failure w is as cf_qwen2_weights_close leaves it. */
 enum cf_status cf_qwen2_weights_open(struct cf_qwen2_weights *w, struct cf_dnn *dnn,
                                      const struct cf_qwen2_config *c, const char *path,
-                                     int n_layers, struct cf_error *err);
+                                     int n_layers, enum cf_hold hold,
+                                     struct cf_error *err);
 void cf_qwen2_weights_close(struct cf_qwen2_weights *w); /* a zeroed struct is fine */
 
 #endif

@@ -65,7 +65,7 @@ static enum cf_status make_bias(struct cf_t5 *m, int longest, struct cf_error *e
 
 enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
                                const char *config_path, const char *weights_path,
-                               int n_layers, struct cf_error *err)
+                               int n_layers, enum cf_hold hold, struct cf_error *err)
 {
     struct cf_t5 *m = cf_calloc(1, sizeof(*m), err);
     enum cf_status st;
@@ -80,7 +80,7 @@ enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
                      m->c.layers);
     if (st == CF_OK)
         st = cf_t5_weights_open(&m->w, dnn, &m->c, weights_path,
-                                n_layers ? n_layers : m->c.layers, err);
+                                n_layers ? n_layers : m->c.layers, hold, err);
     if (st == CF_OK)
         *model = m;
     else
@@ -100,6 +100,11 @@ void cf_t5_close(struct cf_t5 *m)
 const struct cf_t5_config *cf_t5_config(const struct cf_t5 *m)
 {
     return &m->c;
+}
+
+struct cf_held cf_t5_held(const struct cf_t5 *m)
+{
+    return m->w.held;
 }
 
 /* ---- forward ---- */
@@ -217,7 +222,7 @@ static enum cf_status run(struct cf_t5 *m, struct work *w, const struct cf_enc_s
     struct cf_enc_stream stream;
 
     CF_TRY(make_work(w, m, n_seq, err));
-    CF_TRY(cf_enc_embed(w->x, &m->w.embed, seq, n_seq, err));
+    cf_enc_embed(w->x, &m->w.embed, seq, n_seq);
     lay_out(m, w, seq, n_seq);
     stream = (struct cf_enc_stream){
         .x = w->x,

@@ -20,7 +20,7 @@
 #define CF_TEXTENC_T5_H
 
 #include "base/cancel.h"
-#include "dnn/dnn.h"
+#include "dnn/layer.h"
 #include "textenc/enc.h"
 #include "textenc/t5_config.h"
 
@@ -33,10 +33,12 @@ struct cf_t5;
  * file. Errors name file and tensor. */
 enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
                                const char *config_path, const char *weights_path,
-                               int n_layers, struct cf_error *err);
+                               int n_layers, enum cf_hold hold, struct cf_error *err);
 void cf_t5_close(struct cf_t5 *model); /* NULL is fine */
 
 const struct cf_t5_config *cf_t5_config(const struct cf_t5 *model);
+/* Without the embedding, of which only the rows asked for are read. */
+struct cf_held cf_t5_held(const struct cf_t5 *model);
 
 /* A forward looks at the flag between layers: CF_ECANCEL once it is set. Borrowed; NULL:
  * never. */

@@ -12,12 +12,13 @@ static const char *const lin_name[CF_T5_NLIN] = {
     "layer.1.DenseReluDense.wi_0", "layer.1.DenseReluDense.wi_1",
     "layer.1.DenseReluDense.wo"};
 
-struct layer_views {
-    struct cf_view lin[CF_T5_NLIN], attn_norm, mlp_norm;
+struct layer_tensors {
+    struct cf_weight lin[CF_T5_NLIN];
+    struct cf_view attn_norm, mlp_norm;
 };
 
 static void want_layer(struct cf_bind *b, const struct cf_t5_config *c,
-                       struct layer_views *v, int i)
+                       struct layer_tensors *v, int i)
 {
     const int64_t d = c->hidden, q = (int64_t)c->heads * c->head_dim;
     const int64_t in = c->intermediate;
@@ -25,89 +26,104 @@ static void want_layer(struct cf_bind *b, const struct cf_t5_config *c,
                                           {in, d}, {in, d}, {d, in}};
 
     for (int l = 0; l < CF_T5_NLIN; l++)
-        cf_bind_want(b, &v->lin[l], CF_BIND_REQUIRED, 2, shape[l],
-                     "encoder.block.%d.%s.weight", i, lin_name[l]);
+        cf_bind_weight(b, &v->lin[l], shape[l][0], shape[l][1],
+                       "encoder.block.%d.%s.weight", i, lin_name[l]);
     cf_bind_want(b, &v->attn_norm, CF_BIND_REQUIRED, 1, &d,
                  "encoder.block.%d.layer.0.layer_norm.weight", i);
     cf_bind_want(b, &v->mlp_norm, CF_BIND_REQUIRED, 1, &d,
                  "encoder.block.%d.layer.1.layer_norm.weight", i);
 }
 
-/* Rows of heads * hd floats with zeros between the heads: where src has a row for each
- * channel of a head (across 0), rows of zeros; where a column, columns of zeros. */
-static float *spread(const struct cf_view *v, int heads, int hd, int wide, bool across,
-                     struct cf_error *err)
+/* Row r of src goes to row r / hd * wide + r % hd of dst [heads * wide, k], whose other
+ * rows are zeros. */
+static void spread_rows(float *dst, const struct cf_weight *src, int hd, int wide)
 {
-    const int64_t n = v->dim[0], k = v->dim[1];
-    const int64_t rows = across ? n : (int64_t)heads * wide;
-    const int64_t cols = across ? (int64_t)heads * wide : k;
-    const int64_t run = across ? hd : k; /* floats that stay together */
-    float *dst = cf_enc_matrix(rows, cols, err);
+    for (int64_t r = 0; r < src->n; r++)
+        cf_weight_row(dst + (r / hd * wide + r % hd) * src->k, src, r);
+}
 
-    if (!dst)
-        return NULL;
-    memset(dst, 0, (size_t)(rows * cols) * sizeof(*dst));
-    for (int64_t r = 0; r < n * k / run; r++) {
-        int64_t at = across ? r * wide : (r / hd * wide + r % hd) * k;
-
-        if (cf_view_floats(dst + at, v, r * run, run, err) != CF_OK) {
-            cf_free(dst);
-            return NULL;
-        }
+/* Each row's heads of hd values go to heads of wide values in dst [n, heads * wide], the
+ * rest of which are zeros. row: room for [k] floats */
+static void spread_columns(float *dst, const struct cf_weight *src, int heads, int hd,
+                           int wide, float *row)
+{
+    for (int64_t r = 0; r < src->n; r++) {
+        cf_weight_row(row, src, r);
+        for (int h = 0; h < heads; h++)
+            memcpy(dst + (r * heads + h) * wide, row + h * hd, (size_t)hd * sizeof(*dst));
     }
-    return dst;
 }
 
-static enum cf_status open_view(struct cf_linear **lin, struct cf_dnn *dnn,
-                                const struct cf_view *v, struct cf_error *err)
-{
-    struct cf_weight w;
+struct opener {
+    struct cf_held *held;
+    struct cf_dnn *dnn;
+    enum cf_hold hold;
+    struct cf_error *err;
+};
 
-    CF_TRY(cf_weight_of(&w, v, err));
-    return cf_linear_open(lin, dnn, &w, NULL, CF_HOLD_PACK, err);
+static enum cf_status open_weight(struct opener *o, struct cf_linear **lin,
+                                  const struct cf_weight *w, enum cf_hold hold)
+{
+    cf_held_add(o->held, w, cf_linear_maps(w, hold));
+    return cf_linear_open(lin, o->dnn, w, NULL, hold, o->err);
 }
 
-/* Layer l, its heads as far apart as attention wants them. */
-static enum cf_status open_linear(struct cf_linear **lin, struct cf_dnn *dnn,
-                                  const struct cf_t5_config *c, int wide, int l,
-                                  const struct cf_view *v, struct cf_error *err)
+/* A packed copy with the heads of Q, K, V (rows) or O (columns) as far apart as attention
+ * wants them. */
+static enum cf_status open_spread(struct opener *o, struct cf_linear **lin,
+                                  const struct cf_t5_config *c, int wide, bool columns,
+                                  const struct cf_weight *w)
 {
-    int64_t dim[2] = {v->dim[0], v->dim[1]};
-    struct cf_view view;
-    enum cf_status st;
-    float *copy;
+    struct cf_weight out = {.type = CF_W_F32, .n = w->n, .k = w->k};
+    enum cf_status st = CF_ENOMEM;
+    float *copy, *row;
 
-    if (l > CF_T5_O || wide == c->head_dim)
-        return open_view(lin, dnn, v, err);
-    copy = spread(v, c->heads, c->head_dim, wide, l == CF_T5_O, err);
-    if (!copy)
-        return CF_ENOMEM;
-    dim[l == CF_T5_O] = (int64_t)c->heads * wide;
-    view = cf_view_f32(copy, 2, dim);
-    st = open_view(lin, dnn, &view, err);
+    *(columns ? &out.k : &out.n) = (int64_t)c->heads * wide;
+    copy = cf_enc_matrix(out.n, out.k, o->err);
+    row = cf_enc_matrix(1, w->k, o->err);
+    if (copy && row) {
+        memset(copy, 0, (size_t)(out.n * out.k) * sizeof(*copy));
+        if (columns)
+            spread_columns(copy, w, c->heads, c->head_dim, wide, row);
+        else
+            spread_rows(copy, w, c->head_dim, wide);
+        out.w = copy;
+        st = open_weight(o, lin, &out, CF_HOLD_PACK);
+    }
     cf_free(copy);
+    cf_free(row);
     return st;
 }
 
-static enum cf_status open_layer(struct cf_t5_layer *layer, struct cf_dnn *dnn,
-                                 const struct cf_t5_config *c, int wide,
-                                 const struct layer_views *v, struct cf_error *err)
+static enum cf_status open_linear(struct opener *o, struct cf_linear **lin,
+                                  const struct cf_t5_config *c, int wide, int l,
+                                  const struct cf_weight *w)
 {
-    for (int l = 0; l < CF_T5_NLIN; l++)
-        if (open_linear(&layer->lin[l], dnn, c, wide, l, &v->lin[l], err) != CF_OK)
-            return cf_wrap(err, "%s", lin_name[l]);
-    layer->attn_norm = cf_enc_floats(&v->attn_norm, err);
-    layer->mlp_norm = cf_enc_floats(&v->mlp_norm, err);
-    return layer->attn_norm && layer->mlp_norm
-               ? CF_OK
-               : cf_fail(err, CF_ENOMEM, "norms of a layer");
+    if (l > CF_T5_O || wide == c->head_dim)
+        return open_weight(o, lin, w, o->hold);
+    return open_spread(o, lin, c, wide, l == CF_T5_O, w);
 }
 
-static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
-                                    const struct cf_t5_config *c, struct layer_views *v,
-                                    struct cf_error *err)
+static enum cf_status open_layer(struct opener *o, struct cf_t5_layer *layer,
+                                 const struct cf_t5_config *c, int wide,
+                                 const struct layer_tensors *v)
 {
-    const int64_t d = c->hidden, embed[2] = {c->vocab, d};
+    for (int l = 0; l < CF_T5_NLIN; l++)
+        if (open_linear(o, &layer->lin[l], c, wide, l, &v->lin[l]) != CF_OK)
+            return cf_wrap(o->err, "%s", lin_name[l]);
+    layer->attn_norm = cf_enc_vector(&v->attn_norm, o->held, o->err);
+    layer->mlp_norm = cf_enc_vector(&v->mlp_norm, o->held, o->err);
+    return layer->attn_norm && layer->mlp_norm
+               ? CF_OK
+               : cf_fail(o->err, CF_ENOMEM, "norms of a layer");
+}
+
+static enum cf_status bind_and_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
+                                    const struct cf_t5_config *c, struct layer_tensors *v,
+                                    enum cf_hold hold, struct cf_error *err)
+{
+    const int64_t d = c->hidden;
+    struct opener o = {&w->held, dnn, hold, err};
     const int64_t table[2] = {c->buckets, c->heads};
     static const char own[] = "encoder.embed_tokens.weight", shared[] = "shared.weight";
     bool is_own = !cf_ckpt_find(w->ckpt, shared) && cf_ckpt_find(w->ckpt, own);
@@ -116,7 +132,7 @@ static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
 
     if (!b)
         return CF_ENOMEM;
-    cf_bind_want(b, &w->embed, CF_BIND_REQUIRED, 2, embed, "%s", is_own ? own : shared);
+    cf_bind_weight(b, &w->embed, c->vocab, d, "%s", is_own ? own : shared);
     cf_bind_want(b, &distance, CF_BIND_REQUIRED, 2, table,
                  "encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
     cf_bind_want(b, &norm, CF_BIND_REQUIRED, 1, &d, "encoder.final_layer_norm.weight");
@@ -124,18 +140,21 @@ static enum cf_status bind_and_pack(struct cf_t5_weights *w, struct cf_dnn *dnn,
         want_layer(b, c, &v[i], i);
     CF_TRY(cf_bind_end(b, false, err));
     for (int i = 0; i < w->n_layers; i++)
-        if (open_layer(&w->layer[i], dnn, c, w->wide, &v[i], err) != CF_OK)
+        if (open_layer(&o, &w->layer[i], c, w->wide, &v[i]) != CF_OK)
             return cf_wrap(err, "%s: block %d", cf_ckpt_path(w->ckpt), i);
-    w->distance = cf_enc_floats(&distance, err);
-    w->norm = cf_enc_floats(&norm, err);
-    return w->distance && w->norm ? CF_OK : cf_fail(err, CF_ENOMEM, "final norm");
+    w->distance = cf_enc_vector(&distance, &w->held, err);
+    w->norm = cf_enc_vector(&norm, &w->held, err);
+    if (!w->distance || !w->norm)
+        return cf_fail(err, CF_ENOMEM, "final norm");
+    cf_ckpt_rest(w->ckpt); /* what was packed is not read again */
+    return CF_OK;
 }
 
 enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, const char *path,
-                                  int n_layers, struct cf_error *err)
+                                  int n_layers, enum cf_hold hold, struct cf_error *err)
 {
-    struct layer_views *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
+    struct layer_tensors *v = cf_calloc((size_t)n_layers, sizeof(*v), err);
     enum cf_status st = CF_ENOMEM;
 
     memset(w, 0, sizeof(*w));
@@ -145,7 +164,7 @@ enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
     if (v && w->layer)
         st = cf_ckpt_open(&w->ckpt, path, err);
     if (st == CF_OK)
-        st = bind_and_pack(w, dnn, c, v, err);
+        st = bind_and_open(w, dnn, c, v, hold, err);
     cf_free(v);
     if (st != CF_OK)
         cf_t5_weights_close(w);

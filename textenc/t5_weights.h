@@ -27,15 +27,16 @@ struct cf_t5_layer {
 };
 
 struct cf_t5_weights {
-    struct cf_ckpt *ckpt; /* owned: embed points into it */
-    struct cf_view embed; /* [V, d_model] in the file; gathered, never read whole */
-    float *distance;      /* [buckets, heads] added to scores, the same in all layers */
-    float *norm;          /* [d_model] */
+    struct cf_ckpt *ckpt;   /* owned: embed and mapped layers point into it */
+    struct cf_weight embed; /* [V, d_model] in the file; gathered, never read whole */
+    float *distance;        /* [buckets, heads] added to scores, the same in all layers */
+    float *norm;            /* [d_model] */
     struct cf_t5_layer *layer; /* [n_layers] */
     int n_layers;
+    struct cf_held held; /* without embed */
     /* Floats of a head between the projections: head_dim rounded up to what attention
      * takes (dnn/attn.h). Q, K and V give [heads * wide], zeros behind head_dim, and O
-     * takes as much. */
+     * takes as much; where that spreads the heads, all four are packed copies. */
     int wide;
 };
 
@@ -44,7 +45,7 @@ struct cf_t5_weights {
  * failure w is as cf_t5_weights_close leaves it. */
 enum cf_status cf_t5_weights_open(struct cf_t5_weights *w, struct cf_dnn *dnn,
                                   const struct cf_t5_config *c, const char *path,
-                                  int n_layers, struct cf_error *err);
+                                  int n_layers, enum cf_hold hold, struct cf_error *err);
 void cf_t5_weights_close(struct cf_t5_weights *w); /* a zeroed struct is fine */
 
 #endif

@@ -143,7 +143,8 @@ static enum cf_status check_pair(const struct cf_textenc *te, struct cf_error *e
 }
 
 static enum cf_status open_model(struct cf_textenc *te, struct cf_dnn *dnn,
-                                 const char *path, struct cf_error *err)
+                                 const char *path, enum cf_hold hold,
+                                 struct cf_error *err)
 {
     int layers = 0;
 
@@ -152,7 +153,7 @@ static enum cf_status open_model(struct cf_textenc *te, struct cf_dnn *dnn,
     /* Taps of the embedding alone: one layer is opened and not run. */
     if (te->n_taps && layers == 0)
         layers = 1;
-    CF_TRY(cf_encoder_open(&te->model, dnn, path, layers, err));
+    CF_TRY(cf_encoder_open(&te->model, dnn, path, layers, hold, err));
     if (te->n_taps == 0)
         te->taps[te->n_taps++] = cf_encoder_shape(te->model).layers;
     te->dim = te->n_taps * cf_encoder_shape(te->model).hidden;
@@ -186,7 +187,8 @@ static enum cf_status open_prefix(struct cf_textenc *te, const json_t *obj,
 
 static enum cf_status open_all(struct cf_textenc *te, struct cf_dnn *dnn,
                                const json_t *spec, const char *encoder_path,
-                               const char *vocab_path, struct cf_error *err)
+                               const char *vocab_path, enum cf_hold hold,
+                               struct cf_error *err)
 {
     json_t *obj;
 
@@ -197,13 +199,14 @@ static enum cf_status open_all(struct cf_textenc *te, struct cf_dnn *dnn,
     CF_TRY(read_tokenizer(te, spec, vocab_path, err));
     CF_TRY(read_features(te, obj, err));
     CF_TRY(read_padding(te, obj, err));
-    CF_TRY(open_model(te, dnn, encoder_path, err));
+    CF_TRY(open_model(te, dnn, encoder_path, hold, err));
     return open_prefix(te, obj, err);
 }
 
 enum cf_status cf_textenc_open(struct cf_textenc **te, struct cf_dnn *dnn,
                                const json_t *spec, const char *encoder_path,
-                               const char *vocab_path, struct cf_error *err)
+                               const char *vocab_path, enum cf_hold hold,
+                               struct cf_error *err)
 {
     struct cf_textenc *t = cf_calloc(1, sizeof(*t), err);
     enum cf_status st;
@@ -211,7 +214,7 @@ enum cf_status cf_textenc_open(struct cf_textenc **te, struct cf_dnn *dnn,
     *te = NULL;
     if (!t)
         return CF_ENOMEM;
-    st = open_all(t, dnn, spec, encoder_path, vocab_path, err);
+    st = open_all(t, dnn, spec, encoder_path, vocab_path, hold, err);
     if (st == CF_OK)
         *te = t;
     else
@@ -231,6 +234,11 @@ void cf_textenc_close(struct cf_textenc *te)
 int cf_textenc_dim(const struct cf_textenc *te)
 {
     return te->dim;
+}
+
+struct cf_held cf_textenc_held(const struct cf_textenc *te)
+{
+    return cf_encoder_held(te->model);
 }
 
 void cf_textenc_cancel(struct cf_textenc *te, struct cf_cancel *cancel)

@@ -11,7 +11,7 @@
 #include "base/cancel.h"
 #include "base/error.h"
 #include "base/json.h"
-#include "dnn/dnn.h"
+#include "dnn/layer.h"
 
 struct cf_textenc;
 
@@ -26,13 +26,18 @@ struct cf_text {
 void cf_text_free(struct cf_text *text); /* a zeroed struct is fine; zeroes it */
 
 /* spec: the "text" object of model.json (see textenc.c for every key); encoder_path: the
- * file or directory of the encoder; vocab_path: the tokenizer file or directory. */
+ * file or directory of the encoder; vocab_path: the tokenizer file or directory; hold:
+ * how the encoder keeps its matrices. */
 enum cf_status cf_textenc_open(struct cf_textenc **te, struct cf_dnn *dnn,
                                const json_t *spec, const char *encoder_path,
-                               const char *vocab_path, struct cf_error *err);
+                               const char *vocab_path, enum cf_hold hold,
+                               struct cf_error *err);
 void cf_textenc_close(struct cf_textenc *te);
 
 int cf_textenc_dim(const struct cf_textenc *te);
+
+/* As cf_encoder_held. */
+struct cf_held cf_textenc_held(const struct cf_textenc *te);
 
 /* From now on encoding gives up with CF_ECANCEL, looking between layers, once the flag is
  * set. Borrowed; NULL: never. */

@@ -328,6 +328,12 @@ size_t cf_ckpt_bytes(const struct cf_ckpt *c)
     return bytes;
 }
 
+void cf_ckpt_rest(const struct cf_ckpt *c)
+{
+    for (int s = 0; s < c->shards; s++)
+        cf_st_rest(c->shard[s]);
+}
+
 const char *cf_ckpt_path(const struct cf_ckpt *c)
 {
     return c->path;

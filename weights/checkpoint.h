@@ -38,6 +38,9 @@ const struct cf_view *cf_ckpt_find(const struct cf_ckpt *ckpt, const char *name)
 /* Bytes of tensor data in all shards. */
 size_t cf_ckpt_bytes(const struct cf_ckpt *ckpt);
 
+/* The tensors leave this process's memory until they are read again; views stay good. */
+void cf_ckpt_rest(const struct cf_ckpt *ckpt);
+
 const char *cf_ckpt_path(const struct cf_ckpt *ckpt);
 
 #endif

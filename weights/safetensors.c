@@ -335,6 +335,13 @@ void cf_st_close(struct cf_st *st)
     cf_free(st);
 }
 
+void cf_st_rest(const struct cf_st *st)
+{
+    /* Advice: a kernel that does not take it costs memory, not correctness. */
+    if (st->map)
+        (void)madvise(st->map, st->map_size, MADV_DONTNEED);
+}
+
 int cf_st_count(const struct cf_st *st)
 {
     return st->count;

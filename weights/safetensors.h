@@ -43,6 +43,10 @@ enum cf_status cf_st_parse(struct cf_st **st, const void *bytes, size_t n,
 
 void cf_st_close(struct cf_st *st); /* NULL is fine */
 
+/* The pages of the map leave this process's memory, and come back by themselves when a
+ * view is read; the page cache keeps what it wants. Nothing for borrowed bytes. */
+void cf_st_rest(const struct cf_st *st);
+
 /* Tensors in the byte order of their names; borrowed from st. */
 int cf_st_count(const struct cf_st *st);
 const char *cf_st_name(const struct cf_st *st, int i);
