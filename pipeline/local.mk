@@ -58,6 +58,12 @@ bin_PROGRAMS += cfgen-model
 cfgen_model_SOURCES = \
 	%D%/cfgen-model.c \
 	%D%/model_cmd.h \
-	%D%/model_hash.c
+	%D%/model_hash.c \
+	%D%/convert_out.c %D%/convert_out.h \
+	%D%/model_synth.c \
+	%D%/out_part.c %D%/out_part.h \
+	%D%/synth_law.c %D%/synth_law.h \
+	%D%/synth_model.c %D%/synth_model.h \
+	%D%/synth_part.c %D%/synth_part.h
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx
