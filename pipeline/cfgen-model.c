@@ -8,6 +8,7 @@
 
 static const struct cf_model_cmd *const command[] = {
     &cf_model_cmd_hash,
+    &cf_model_cmd_inspect,
 };
 enum { NCOMMAND = sizeof command / sizeof command[0] };
 

@@ -12,10 +12,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/inspect.c %D%/inspect.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \
+	%D%/needs.c %D%/needs.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
@@ -58,6 +60,7 @@ bin_PROGRAMS += cfgen-model
 cfgen_model_SOURCES = \
 	%D%/cfgen-model.c \
 	%D%/model_cmd.h \
-	%D%/model_hash.c
+	%D%/model_hash.c \
+	%D%/model_inspect.c
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx

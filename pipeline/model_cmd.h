@@ -16,5 +16,6 @@ struct cf_model_cmd {
 };
 
 extern const struct cf_model_cmd cf_model_cmd_hash;
+extern const struct cf_model_cmd cf_model_cmd_inspect;
 
 #endif
