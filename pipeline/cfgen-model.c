@@ -7,6 +7,7 @@
 #include "pipeline/model_cmd.h"
 
 static const struct cf_model_cmd *const command[] = {
+    &cf_model_cmd_convert,
     &cf_model_cmd_hash,
     &cf_model_cmd_inspect,
 };

@@ -25,12 +25,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/single.c %D%/single.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
-	%D%/source.c %D%/source.h \
 	%D%/stage.h \
 	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \
-	%D%/texts.c %D%/texts.h
+	%D%/texts.c %D%/texts.h \
+	%D%/workdb.c %D%/workdb.h
 
 CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)
 
@@ -59,7 +59,17 @@ cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
 bin_PROGRAMS += cfgen-model
 cfgen_model_SOURCES = \
 	%D%/cfgen-model.c \
+	%D%/convert_args.c %D%/convert_args.h \
+	%D%/convert_choose.c %D%/convert_choose.h \
+	%D%/convert_origin.c %D%/convert_origin.h \
+	%D%/convert_out.c %D%/convert_out.h \
+	%D%/convert_pair.c %D%/convert_pair.h \
+	%D%/convert_state.c %D%/convert_state.h \
+	%D%/convert_take.c %D%/convert_take.h \
+	%D%/convert_text.c %D%/convert_text.h \
+	%D%/convert_write.c \
 	%D%/model_cmd.h \
+	%D%/model_convert.c \
 	%D%/model_hash.c \
 	%D%/model_inspect.c
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)

@@ -1,5 +1,5 @@
 # tests of models/
-CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) weights/libweights.a $(CF_BASE_LIBS)
+CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) $(CF_WEIGHTS_LIBS)
 
 # Fixtures of the transformer, the tokenizer and the quantizer, for check-golden and tests.
 check_LIBRARIES += %D%/libgoldeninfinity.a

@@ -1,4 +1,4 @@
-#include "weights/manifest.h"
+#include "weights/model_spec.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,11 +10,11 @@
 
 #include "base/alloc.h"
 
-enum cf_status cf_manifest_hashed(struct cf_manifest_part *part, const char *dir,
+enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char *dir,
                                   const char *file, const char *sha256,
                                   struct cf_error *err)
 {
-    struct cf_manifest_file f = {.bytes = -1};
+    struct cf_model_spec_file f = {.bytes = -1};
     enum cf_status status = CF_ENOMEM;
     struct stat info;
     char *path;
@@ -37,27 +37,27 @@ enum cf_status cf_manifest_hashed(struct cf_manifest_part *part, const char *dir
     return status;
 }
 
-enum cf_status cf_manifest_file(struct cf_manifest_part *part, const char *dir,
+enum cf_status cf_model_spec_file(struct cf_model_spec_part *part, const char *dir,
                                 const char *file, struct cf_error *err)
 {
     char hex[CF_DIGEST_HEX], *path = cf_format(err, "%s/%s", dir, file);
     enum cf_status status = path ? cf_digest_file(path, hex, err) : CF_ENOMEM;
 
     cf_free(path);
-    return status == CF_OK ? cf_manifest_hashed(part, dir, file, hex, err) : status;
+    return status == CF_OK ? cf_model_spec_hashed(part, dir, file, hex, err) : status;
 }
 
-void cf_manifest_close(struct cf_manifest *m)
+void cf_model_spec_close(struct cf_model_spec *m)
 {
     for (int p = 0; p < CF_NPART; p++) {
         for (size_t i = 0; i < m->part[p].n; i++)
             cf_free(m->part[p].file[i].file);
         cf_free(m->part[p].file);
-        m->part[p] = (struct cf_manifest_part){0};
+        m->part[p] = (struct cf_model_spec_part){0};
     }
 }
 
-static json_t *file_json(const struct cf_manifest_file *f)
+static json_t *file_json(const struct cf_model_spec_file *f)
 {
     json_t *obj = json_pack("{s:s, s:s}", "file", f->file, "sha256", f->sha256);
 
@@ -68,7 +68,7 @@ static json_t *file_json(const struct cf_manifest_file *f)
     return obj;
 }
 
-static json_t *part_json(const struct cf_manifest_part *part)
+static json_t *part_json(const struct cf_model_spec_part *part)
 {
     json_t *files;
 
@@ -80,7 +80,7 @@ static json_t *part_json(const struct cf_manifest_part *part)
     return json_pack("{s:s, s:o}", "dir", part->dir, "files", files);
 }
 
-json_t *cf_manifest_json(const struct cf_manifest *m, struct cf_error *err)
+json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err)
 {
     json_t *root, *parts;
 
@@ -167,10 +167,10 @@ static enum cf_status put(const char *dir, const char *text, struct cf_error *er
     return status;
 }
 
-enum cf_status cf_manifest_write(const struct cf_manifest *m, const char *dir,
+enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *dir,
                                  struct cf_error *err)
 {
-    json_t *root = cf_manifest_json(m, err);
+    json_t *root = cf_model_spec_json(m, err);
     enum cf_status status;
     char *text, *lines;
 
