@@ -12,10 +12,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/inspect.c %D%/inspect.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \
+	%D%/needs.c %D%/needs.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
@@ -69,6 +71,7 @@ cfgen_model_SOURCES = \
 	%D%/model_cmd.h \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
+	%D%/model_inspect.c \
 	%D%/model_synth.c \
 	%D%/out_part.c %D%/out_part.h \
 	%D%/synth_law.c %D%/synth_law.h \

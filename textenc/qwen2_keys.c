@@ -1,6 +1,7 @@
 #include "textenc/qwen2_keys.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* A projection of attention: matrix, and the bias of Qwen2. */
 static void add_projection(struct cf_key_walk *w, const struct cf_qwen2_config *c,
@@ -57,4 +58,28 @@ enum cf_status cf_qwen2_keys(const struct cf_qwen2_config *c, const char *prefix
     }
     cf_key_add_vector(&w, CF_KEY_GAIN, c->hidden, prefix, "norm.weight");
     return w.status;
+}
+
+enum cf_status cf_qwen2_prefix(char prefix[CF_KEY_NAME], const struct cf_shapes *in,
+                               struct cf_error *err)
+{
+    static const char tail[] = "embed_tokens.weight";
+    const size_t m = sizeof tail - 1;
+    const char *found = NULL;
+
+    for (int i = 0; i < cf_shapes_count(in); i++) {
+        const char *name = cf_shapes_name(in, i);
+        size_t n = name ? strlen(name) : 0;
+
+        if (n < m || n - m >= CF_KEY_NAME / 2 || strcmp(name + n - m, tail) != 0 ||
+            (n > m && name[n - m - 1] != '.'))
+            continue;
+        if (found)
+            return cf_fail(err, CF_EFORMAT, "%.200s: both %.100s and %.100s", in->where,
+                           found, name);
+        found = name;
+        snprintf(prefix, CF_KEY_NAME, "%.*s", (int)(n - m), name);
+    }
+    return found ? CF_OK
+                 : cf_fail(err, CF_ENOENT, "%.200s: no tensor %s", in->where, tail);
 }
