@@ -23,6 +23,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
 	%D%/single.c %D%/single.h \
+	%D%/selfcheck.c %D%/selfcheck.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
 	%D%/stage.h \
@@ -71,6 +72,7 @@ cfgen_model_SOURCES = \
 	%D%/model_cmd.h \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
-	%D%/model_inspect.c
+	%D%/model_inspect.c \
+	%D%/model_verify.c
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx
