@@ -42,6 +42,12 @@ TESTS += %D%/pth_test
 %C%_pth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_pth_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/model_spec_test
+TESTS += %D%/model_spec_test
+%C%_model_spec_test_SOURCES = %D%/model_spec_test.c
+%C%_model_spec_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_model_spec_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
 %C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h
