@@ -4,8 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/digest.h"
-
-enum { MAX_INDEX = 25 * 1000 * 1000, MAX_VALUES = 512 * 1024 };
+#include "weights/index.h"
 
 static const char *base_name(const char *path)
 {
@@ -29,28 +28,22 @@ static enum cf_status add_file(json_t *files, const char *path, struct cf_error 
     return CF_OK;
 }
 
-/* The shards of an index, each once. Their names were checked when it was opened. */
-static enum cf_status add_shards(json_t *files, const char *index, struct cf_error *err)
+/* The shards of an index, each once. */
+static enum cf_status add_shards(json_t *files, const char *path, struct cf_error *err)
 {
-    json_t *root = cf_json_load(index, MAX_INDEX, MAX_VALUES, err);
-    json_t *done = json_object(), *file;
-    enum cf_status status = root && done ? CF_OK : cf_fail(err, CF_ENOMEM, "%s", index);
-    const char *name;
+    struct cf_index index;
+    enum cf_status status = cf_index_load(&index, path, err);
 
-    json_object_foreach(json_object_get(root, "weight_map"), name, file)
-    {
-        const char *shard = json_string_value(file);
-        char *path;
+    for (size_t i = 0; status == CF_OK && i < index.count; i++) {
+        char *shard;
 
-        if (status != CF_OK || !shard || json_object_get(done, shard))
+        if (i > 0 && index.line[i].shard == index.line[i - 1].shard)
             continue;
-        json_object_set_new(done, shard, json_true());
-        path = cf_format(err, "%.*s%s", (int)(base_name(index) - index), index, shard);
-        status = path ? add_file(files, path, err) : CF_ENOMEM;
-        cf_free(path);
+        shard = cf_index_file(&index, &index.line[i], err);
+        status = shard ? add_file(files, shard, err) : CF_ENOMEM;
+        cf_free(shard);
     }
-    json_decref(done);
-    json_decref(root);
+    cf_index_free(&index);
     return status;
 }
 

@@ -73,6 +73,11 @@ cfgen_model_SOURCES = \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
 	%D%/model_inspect.c \
-	%D%/model_verify.c
+	%D%/model_synth.c \
+	%D%/model_verify.c \
+	%D%/out_part.c %D%/out_part.h \
+	%D%/synth_law.c %D%/synth_law.h \
+	%D%/synth_model.c %D%/synth_model.h \
+	%D%/synth_part.c %D%/synth_part.h
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx

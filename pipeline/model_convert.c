@@ -207,9 +207,9 @@ static void tell(const struct convert *c)
     tell_state("transformer", a->path[CF_ROLE_TRANSFORMER], c->inf.src, &c->inf.state,
                c->inf.dropped, c->inf.take.n);
     printf("              %s: width %d, %d blocks, %d heads, %d bits a token%s; "
-           "%.3f billion parameters\n",
+           "%.1f million parameters\n",
            c->known ? c->known->name : "a geometry of its own", s->c, s->depth, s->heads,
-           s->dv, s->patchify ? " (patchify)" : "", (double)c->inf.take.values / 1e9);
+           s->dv, s->patchify ? " (patchify)" : "", (double)c->inf.take.values / 1e6);
     printf("              matrices %s\n", type_name(&a->type));
     tell_state("vae", a->path[CF_ROLE_VAE], c->vae.src, &c->vae.state, c->vae.dropped,
                c->vae.take.n);

@@ -18,6 +18,16 @@ nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
 %C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
 nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
 
+# what a converter gets and makes
+check_PROGRAMS += %D%/model_tool
+%C%_model_tool_SOURCES = %D%/model_tool.c
+%C%_model_tool_LDADD = $(CF_ENGINE_LIBS)
+nodist_EXTRA_%C%_model_tool_SOURCES = dummy.cxx
+%D%/cli/model_convert.log: cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) cfgen-model$(EXEEXT) \
+	%D%/model_tool$(EXEEXT) %D%/check-golden$(EXEEXT)
+TESTS += %D%/cli/model_convert.sh
+dist_noinst_SCRIPTS += %D%/cli/model_convert.sh
+
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test
 %C%_budget_test_SOURCES = %D%/budget_test.c

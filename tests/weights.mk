@@ -48,6 +48,12 @@ TESTS += %D%/model_spec_test
 %C%_model_spec_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_model_spec_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/source_test
+TESTS += %D%/source_test
+%C%_source_test_SOURCES = %D%/source_test.c
+%C%_source_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_source_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
 %C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h

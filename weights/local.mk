@@ -4,6 +4,7 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/checkpoint.c %D%/checkpoint.h \
 	%D%/config.c %D%/config.h \
 	%D%/flatten.c %D%/flatten.h \
+	%D%/index.c %D%/index.h \
 	%D%/keys.c %D%/keys.h \
 	%D%/model.c %D%/model.h \
 	%D%/model_spec.c %D%/model_spec.h \
@@ -11,6 +12,6 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/pth.c %D%/pth.h \
 	%D%/safetensors.c %D%/safetensors.h \
 	%D%/shapes.c %D%/shapes.h \
-	%D%/source.c %D%/source.h \
+	%D%/source.c %D%/source.h %D%/source_pick.c %D%/source_pick.h \
 	%D%/st_write.c %D%/st_write.h \
 	%D%/zip_check.c %D%/zip_check.h

@@ -17,6 +17,7 @@ enum {
     MAX_TOP = 512, /* bytes of NAME */
     /* Deflate makes at most 1032 bytes of one ("zlib technical details"). */
     MAX_RATIO = 1032,
+    TWO_HEADERS = 30 + 46, /* of an entry, local and central, without its name */
 };
 
 struct cf_pth {
@@ -128,7 +129,8 @@ static enum cf_status check_entries(struct cf_pth *t, size_t file, struct cf_err
         if (zip_stat_index(t->zip, (zip_uint64_t)i, ZIP_FL_ENC_RAW, &s) != 0)
             return zip_fail(err, t->path, zip_get_error(t->zip));
         CF_TRY(check_stat(t, &s, file, err));
-        sum += s.comp_size; /* n * file fits: the directory is small */
+        /* n * file fits: the directory is small. */
+        sum += s.comp_size + TWO_HEADERS + 2 * strlen(s.name);
         if (sum > file)
             return cf_fail(err, CF_EFORMAT,
                            "%.200s: %.100s: the entries overlap: together they are "

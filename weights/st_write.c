@@ -30,7 +30,11 @@ struct cf_st_writer {
     int fd;
     struct entry *entry; /* after cf_st_begin by name */
     size_t count, cap;
-    size_t data_at; /* offset of the data in the file; 0 before cf_st_begin */
+    size_t data_at;           /* offset of the data in the file; 0 before cf_st_begin */
+    size_t end;               /* bytes of the file */
+    const char **place;       /* names in the order of the data; borrowed from entry */
+    struct cf_digest *digest; /* of the first hashed bytes of the file */
+    size_t hashed;
 };
 
 /* True where fd is still what the name part leads to: whoever held the lock before may
@@ -65,10 +69,15 @@ static enum cf_status open_part(struct cf_st_writer *w, struct cf_error *err)
 
 static void free_writer(struct cf_st_writer *w)
 {
+    char hex[CF_DIGEST_HEX];
+
     if (w->fd >= 0)
         close(w->fd);
     for (size_t i = 0; i < w->count; i++)
         cf_free(w->entry[i].name);
+    if (w->digest)
+        cf_digest_close(w->digest, hex, NULL);
+    cf_free(w->place);
     cf_free(w->entry);
     cf_free(w->part);
     cf_free(w->path);
@@ -84,7 +93,8 @@ enum cf_status cf_st_writer_open(struct cf_st_writer **out, const char *path,
     if (!w)
         return CF_ENOMEM;
     w->fd = -1;
-    w->path = cf_strdup(path, err);
+    w->digest = cf_digest_open(err);
+    w->path = w->digest ? cf_strdup(path, err) : NULL;
     w->part = w->path ? cf_format(err, "%s.part", path) : NULL;
     if (!w->part || open_part(w, err) != CF_OK) {
         enum cf_status status = w->part ? cf_fail(err, CF_EIO, "%s", path) : CF_ENOMEM;
@@ -212,7 +222,10 @@ static enum cf_status write_all(struct cf_st_writer *w, const void *bytes, size_
             return cf_fail_errno(err, errno, "%.300s: write", w->part);
         done += got > 0 ? (size_t)got : 0;
     }
-    return CF_OK;
+    if (at != w->hashed)
+        return CF_OK;
+    w->hashed += n;
+    return cf_digest_add(w->digest, bytes, n, err);
 }
 
 /* The length, then the text, then blanks up to where the data start. */
@@ -276,6 +289,11 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
             return cf_fail(err, CF_EFORMAT, "%.200s: tensor %.200s comes twice", w->path,
                            w->entry[i].name);
     CF_TRY(place(w, &size, err));
+    w->place = cf_alloc(w->count, sizeof *w->place, err);
+    if (!w->place)
+        return CF_ENOMEM;
+    for (size_t i = 0; i < w->count; i++)
+        w->place[i] = w->entry[i].name;
     text = header_text(w, metadata, err);
     if (!text)
         return CF_ENOMEM;
@@ -284,13 +302,19 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
     else
         status = write_header(w, text, err);
     free(text);
+    w->end = w->data_at + size;
     if (status == CF_OK)
-        status = reserve(w, w->data_at + size, err);
+        status = reserve(w, w->end, err);
     if (status == CF_OK)
         status = read_back(w, err);
     if (w->count)
         qsort(w->entry, w->count, sizeof *w->entry, by_name);
     return status;
+}
+
+const char *cf_st_place(const struct cf_st_writer *w, size_t i)
+{
+    return i < w->count ? w->place[i] : NULL;
 }
 
 enum cf_status cf_st_put(struct cf_st_writer *w, const char *name, const void *bytes,
@@ -346,6 +370,48 @@ static enum cf_status finish(struct cf_st_writer *w, struct cf_error *err)
     if (rename(w->part, w->path) != 0)
         return cf_fail_errno(err, errno, "%.300s: rename", w->path);
     return sync_dir(w->path, err);
+}
+
+/* What was not hashed on its way, read back. */
+static enum cf_status hash_rest(struct cf_st_writer *w, struct cf_error *err)
+{
+    enum { BLOCK = 1 << 20 };
+    unsigned char *block = w->hashed < w->end ? cf_alloc(BLOCK, 1, err) : NULL;
+    enum cf_status status = w->hashed < w->end && !block ? CF_ENOMEM : CF_OK;
+
+    while (status == CF_OK && w->hashed < w->end) {
+        size_t n = w->end - w->hashed < BLOCK ? w->end - w->hashed : BLOCK;
+        ssize_t got = pread(w->fd, block, n, (off_t)w->hashed);
+
+        if (got > 0) {
+            status = cf_digest_add(w->digest, block, (size_t)got, err);
+            w->hashed += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            status = cf_fail_errno(err, got ? errno : EIO, "%.300s: read", w->part);
+        }
+    }
+    cf_free(block);
+    return status;
+}
+
+static enum cf_status finish_hash(struct cf_st_writer *w, char *hex, struct cf_error *err)
+{
+    enum cf_status status = hash_rest(w, err), closed;
+
+    closed = cf_digest_close(w->digest, hex, err);
+    w->digest = NULL;
+    return status == CF_OK ? closed : status;
+}
+
+enum cf_status cf_st_finish_hash(struct cf_st_writer *w, char hex[CF_DIGEST_HEX],
+                                 struct cf_error *err)
+{
+    enum cf_status status = w->data_at ? finish_hash(w, hex, err) : CF_OK;
+
+    if (status == CF_OK)
+        return cf_st_finish(w, err);
+    cf_st_abandon(w);
+    return status;
 }
 
 enum cf_status cf_st_finish(struct cf_st_writer *w, struct cf_error *err)
