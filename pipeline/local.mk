@@ -73,9 +73,13 @@ cfgen_model_SOURCES = \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
 	%D%/model_inspect.c \
+	%D%/model_quantize.c \
 	%D%/model_synth.c \
 	%D%/model_verify.c \
+	%D%/out_copy.c %D%/out_copy.h \
 	%D%/out_part.c %D%/out_part.h \
+	%D%/quant_report.c %D%/quant_report.h \
+	%D%/requant.c %D%/requant.h \
 	%D%/synth_law.c %D%/synth_law.h \
 	%D%/synth_model.c %D%/synth_model.h \
 	%D%/synth_part.c %D%/synth_part.h

@@ -8,12 +8,12 @@
 #include "models/infinity_keys.h"
 #include "models/sections.h"
 #include "models/vae_keys.h"
-#include "pipeline/out_part.h"
+#include "pipeline/out_copy.h"
 #include "pipeline/synth_part.h"
 #include "textenc/pretok.h"
 #include "textenc/qwen2_keys.h"
 #include "textenc/t5_keys.h"
-#include "weights/model.h"
+#include "weights/model_spec.h"
 
 enum {
     BYTES = 256,      /* tokens of the byte vocabulary, and ... */
@@ -27,6 +27,7 @@ struct maker {
     struct cf_inf_shape shape;
     struct cf_vae_shape vae;
     struct cf_encoder_config encoder;
+    struct cf_model_spec manifest;
     const struct cf_geometry *geometry; /* NULL: the encoder alone */
 };
 
@@ -302,56 +303,59 @@ static enum cf_status write_vocabulary(struct maker *m, const char *name,
 
 /* ---- the whole ---- */
 
-static enum cf_status add_part(struct maker *m, json_t *to, const char *part,
-                               const char *name, struct cf_error *err)
+static enum cf_status note(struct maker *m, enum cf_part part, const char *name,
+                           struct cf_error *err)
 {
-    json_t *entry = NULL;
-
-    CF_TRY(cf_out_entry(m->out, &entry, name, err));
-    if (part ? json_object_set_new(to, part, entry) : json_array_append_new(to, entry))
-        return cf_fail(err, CF_ENOMEM, "manifest");
-    return CF_OK;
+    return cf_model_spec_file(&m->manifest.part[part], cf_out_dir(m->out), name, err);
 }
 
-static enum cf_status write_encoder(struct maker *m, json_t *parts, struct cf_error *err)
+/* First what may not be there, then what takes its time. */
+static enum cf_status write_parts(struct maker *m, struct cf_error *err)
 {
-    struct cf_synth_part part = encoder_part(m);
-    json_t *files = json_array();
+    static const char dir[] = "text_encoder", config[] = "text_encoder/config.json";
+    static const char text[] = "text_encoder/model.safetensors";
+    static const char inf[] = "infinity.safetensors", vae[] = "vae.safetensors";
+    const struct cf_synth_part inf_part = transformer_part(m), v_part = vae_part(m);
+    const struct cf_synth_part text_part = encoder_part(m);
 
-    json_object_set_new(parts, "text_encoder",
-                        json_pack("{s:s, s:o}", "dir", "text_encoder", "files", files));
-    CF_TRY(cf_out_mkdir(m->out, "text_encoder", err));
-    CF_TRY(put_json(m, "text_encoder/config.json", cf_encoder_config_json(&m->encoder),
-                    err));
-    CF_TRY(write_weights(m, &part, "text_encoder/model.safetensors", err));
-    CF_TRY(add_part(m, files, NULL, "text_encoder/config.json", err));
-    return add_part(m, files, NULL, "text_encoder/model.safetensors", err);
+    CF_TRY(write_vocabulary(m, vocabulary_name(m), err));
+    CF_TRY(note(m, CF_PART_VOCAB, vocabulary_name(m), err));
+    CF_TRY(cf_out_mkdir(m->out, dir, err));
+    m->manifest.part[CF_PART_TEXT].dir = dir;
+    CF_TRY(put_json(m, config, cf_encoder_config_json(&m->encoder), err));
+    CF_TRY(note(m, CF_PART_TEXT, config, err));
+    CF_TRY(write_weights(m, &text_part, text, err));
+    CF_TRY(note(m, CF_PART_TEXT, text, err));
+    CF_TRY(write_weights(m, &inf_part, inf, err));
+    CF_TRY(note(m, CF_PART_TRANSFORMER, inf, err));
+    CF_TRY(write_weights(m, &v_part, vae, err));
+    return note(m, CF_PART_VAE, vae, err);
 }
 
-static enum cf_status write_model(struct maker *m, json_t *parts, struct cf_error *err)
+static enum cf_status write_manifest(struct maker *m, struct cf_error *err)
 {
-    struct cf_synth_part inf = transformer_part(m), vae = vae_part(m);
     const struct cf_geometry *g = m->geometry;
-    json_t *manifest;
+    struct cf_model_spec *all = &m->manifest;
+    enum cf_status st;
     char name[80];
 
-    /* First what may not be there, then what takes its time. */
-    CF_TRY(write_vocabulary(m, vocabulary_name(m), err));
-    CF_TRY(add_part(m, parts, "tokenizer", vocabulary_name(m), err));
-    CF_TRY(write_weights(m, &inf, "infinity.safetensors", err));
-    CF_TRY(write_weights(m, &vae, "vae.safetensors", err));
-    CF_TRY(add_part(m, parts, "transformer", "infinity.safetensors", err));
-    CF_TRY(add_part(m, parts, "vae", "vae.safetensors", err));
-    CF_TRY(write_encoder(m, parts, err));
     snprintf(name, sizeof name, "synthetic-%s-%s", g->name, cf_wtype_name(m->o->type));
-    manifest = json_pack(
-        "{s:s, s:i, s:s, s:s, s:s, s:O, s:o, s:o, s:o, s:o, s:o}", "format",
-        "cfgen-model", "version", 1, "name", name, "generator", "infinity", "hold", "map",
-        "parts", parts, "infinity", cf_inf_section(&m->shape), "vae",
-        cf_vae_section(&m->vae), "sizes", cf_sizes_section(g->allowed, g->trained),
-        "text", cf_text_section(m->encoder.family, m->shape.text_max), "sampling",
-        cf_sampling_section(g->cfg, g->tau, g->top_k, g->top_p, g->insert, NULL));
-    return put_json(m, "model.json", manifest, err);
+    all->name = name;
+    all->generator = "infinity";
+    all->map = true;
+    all->infinity = cf_inf_section(&m->shape);
+    all->vae = cf_vae_section(&m->vae);
+    all->sizes = cf_sizes_section(g->allowed, g->trained);
+    all->text = cf_text_section(m->encoder.family, m->shape.text_max);
+    all->sampling =
+        cf_sampling_section(g->cfg, g->tau, g->top_k, g->top_p, g->insert, NULL);
+    st = cf_model_spec_write(all, cf_out_dir(m->out), err);
+    json_decref(all->infinity);
+    json_decref(all->vae);
+    json_decref(all->sizes);
+    json_decref(all->text);
+    json_decref(all->sampling);
+    return st;
 }
 
 static enum cf_status write_encoder_alone(struct maker *m, struct cf_error *err)
@@ -377,21 +381,17 @@ static enum cf_status measure(const struct maker *m, size_t *bytes, struct cf_er
 
 static enum cf_status make(struct maker *m, const char *dir, struct cf_error *err)
 {
-    json_t *parts;
-    enum cf_status st;
     size_t bytes;
 
     CF_TRY(choose(m, err));
     CF_TRY(measure(m, &bytes, err));
     CF_TRY(cf_out_open(&m->out, dir, m->o->force, err));
     CF_TRY(cf_out_begin(m->out, bytes, err));
-    if (!m->geometry) {
-        CF_TRY(write_encoder_alone(m, err));
+    if (m->geometry) {
+        CF_TRY(write_parts(m, err));
+        CF_TRY(write_manifest(m, err));
     } else {
-        parts = json_object();
-        st = parts ? write_model(m, parts, err) : cf_fail(err, CF_ENOMEM, "manifest");
-        json_decref(parts);
-        CF_TRY(st);
+        CF_TRY(write_encoder_alone(m, err));
     }
     return cf_out_publish(m->out, err);
 }
@@ -403,5 +403,6 @@ enum cf_status cf_synth_model(const struct cf_synth_options *o, const char *dir,
     enum cf_status st = make(&m, dir, err);
 
     cf_out_close(m.out);
+    cf_model_spec_close(&m.manifest);
     return st;
 }
