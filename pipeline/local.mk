@@ -77,7 +77,6 @@ cfgen_model_SOURCES = \
 	%D%/model_synth.c \
 	%D%/model_verify.c \
 	%D%/out_copy.c %D%/out_copy.h \
-	%D%/out_part.c %D%/out_part.h \
 	%D%/quant_report.c %D%/quant_report.h \
 	%D%/requant.c %D%/requant.h \
 	%D%/synth_law.c %D%/synth_law.h \
