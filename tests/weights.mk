@@ -42,6 +42,12 @@ TESTS += %D%/pth_test
 %C%_pth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_pth_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/model_spec_test
+TESTS += %D%/model_spec_test
+%C%_model_spec_test_SOURCES = %D%/model_spec_test.c
+%C%_model_spec_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_model_spec_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/source_test
 TESTS += %D%/source_test
 %C%_source_test_SOURCES = %D%/source_test.c

@@ -20,6 +20,7 @@
 #include "tests/nomem.h"
 #include "tests/weights_util.h"
 #include "weights/bind.h"
+#include "weights/model_spec.h"
 #include "weights/model.h"
 #include "weights/safetensors.h"
 
@@ -90,6 +91,32 @@ static enum cf_status find_and_open_model(struct cf_error *err)
     return err->status;
 }
 
+static enum cf_status make_manifest(struct cf_error *err)
+{
+    const char *src = util_src("models/" CF_DEFAULT_MODEL);
+    json_t *section = json_object();
+    struct cf_model_spec m = {.name = "n",
+                              .generator = "infinity",
+                              .infinity = section,
+                              .vae = section,
+                              .sizes = section,
+                              .text = section,
+                              .sampling = section};
+    char hex[CF_DIGEST_HEX], *dir = util_mkdir();
+
+    for (int p = 0; p < CF_NPART; p++)
+        cf_model_spec_file(&m.part[p], src, "labels.txt", err);
+    if (err->status == CF_OK)
+        cf_model_spec_write(&m, dir, err);
+    if (err->status == CF_OK)
+        cf_model_sample(util_src("models/" CF_DEFAULT_MODEL "/vae.safetensors"), hex,
+                        err);
+    cf_model_spec_close(&m);
+    json_decref(section);
+    util_rmdir(dir);
+    return err->status;
+}
+
 static void a_file_opens_or_says_that_memory_is_out(void **state)
 {
     (void)state;
@@ -106,6 +133,12 @@ static void a_model_opens_or_says_that_memory_is_out(void **state)
 {
     (void)state;
     each_fails(find_and_open_model);
+}
+
+static void a_manifest_is_written_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_fails(make_manifest);
 }
 
 #if !defined __SANITIZE_ADDRESS__ /* whose shadow needs all address space */
@@ -171,6 +204,7 @@ int main(void)
         cmocka_unit_test(a_file_opens_or_says_that_memory_is_out),
         cmocka_unit_test(shards_open_or_say_that_memory_is_out),
         cmocka_unit_test(a_model_opens_or_says_that_memory_is_out),
+        cmocka_unit_test(a_manifest_is_written_or_says_that_memory_is_out),
 #if !defined __SANITIZE_ADDRESS__
         cmocka_unit_test(a_long_string_in_little_memory_is_an_error),
 #endif
