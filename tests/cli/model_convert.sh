@@ -35,6 +35,13 @@ runs() { # DIR SIZE
 # Encoders and transformers of matching widths, where the recorded ones have none.
 small='--geometry=infinity-125m --embed-dim=64 --depth=4 --num-heads=4 --mlp-hidden=64 --bits=16
     --base-channels=32 --text-layers=1 --text-vocab=2112 --dtype=f32 --text-dtype=f32'
+few() { # a tokenizer of 310 ids, for encoders with few rows
+    local from=$gold/textenc/tok-bpe4k
+    mkdir few && jq '.model.vocab |= with_entries(select(.value < 310)) | .model.merges |= .[:54] | .added_tokens = []' \
+        "$from/tokenizer.json" >few/tokenizer.json && jq 'with_entries(select(.value < 310))' "$from/vocab.json" >few/vocab.json &&
+        head -n 55 "$from/merges.txt" >few/merges.txt && jq '.added_tokens_decoder = {} | .pad_token = null | .eos_token = null' \
+        "$from/tokenizer_config.json" >few/tokenizer_config.json
+}
 make_all() {
     cfgen-model synth --geometry=flan-t5-xl --text-width=256 --text-layers=2 --text-vocab=2112 \
         --text-dtype=f32 t5 && cp "$gold/textenc/spm-unigram-t5/spiece.model" t5 &&
@@ -43,10 +50,8 @@ make_all() {
             mkdir $e && cp "$gold/textenc/$e"/config.json "$gold/textenc/$e"/model* $e || return 1
         done && cp "$gold/textenc/spm-unigram-t5/spiece.model" t5-tiny &&
         cp "$gold/textenc/tok-bpe4k"/{tokenizer,tokenizer_config}.json qwen2-tiny-tied &&
-        cp "$gold/textenc/tok-bpe4k"/{tokenizer,tokenizer_config}.json qwen3-tiny &&
-        jq 'with_entries(select(.value < 400))' "$gold/textenc/tok-bpe4k/vocab.json" >qwen2-tiny-sharded/vocab.json &&
-        head -n 145 "$gold/textenc/tok-bpe4k/merges.txt" >qwen2-tiny-sharded/merges.txt &&
-        echo '{}' >qwen2-tiny-sharded/tokenizer_config.json
+        few && cp few/tokenizer.json few/tokenizer_config.json qwen3-tiny &&
+        cp few/vocab.json few/merges.txt few/tokenizer_config.json qwen2-tiny-sharded
 }
 make_all >made 2>&1 || { cat made; exit 99; }
 two=(--transformer="$inf/inf-tiny-2b.safetensors" --vae="$inf/vae-p16-d16.safetensors" --text-encoder=t5)
@@ -142,7 +147,8 @@ golden() {
         for e in t5-tiny qwen2-tiny-tied qwen2-tiny-sharded qwen3-tiny; do
             cp -r "$gold/textenc/$e" g/textenc && chmod -R u+w "g/textenc/$e" && rm "g/textenc/$e"/model* &&
                 cp "e-$e/text_encoder/model.safetensors" "g/textenc/$e" || return 1
-        done && check-golden g
+        done && # recorded with logits of the head, which an encoder does not have
+        rm g/textenc/qwen2-tiny-sharded/golden_right.safetensors && check-golden g
 }
 case_ "the recorded runs come out of converted weights as they come out of the originals" golden
 
@@ -272,7 +278,7 @@ if unshare -rm mount -t tmpfs none /mnt 2>/dev/null; then
 else skip_ "a disk that is full is an error that names the bytes needed" "no user namespaces here"; fi
 killed() {
     local i
-    for i in $(seq 1 12); do
+    for i in $(seq 1 8); do
         cfgen-model convert "${two[@]}" dead >/dev/null 2>&1 &
         sleep "0.0$((i % 10))"
         kill -9 $! 2>/dev/null
