@@ -61,19 +61,19 @@ def piece(text, score=0.0, kind=1):
     return field(1, field(1, text.encode()) + field(2, score) + field(3, kind))
 
 
-def spm(model_type, extra=b"", charsmap=b""):
+def spm(model_type, extra=b"", charsmap=b"", trainer=b""):
     p = piece("<unk>", 0.0, 2) + piece("<s>", 0.0, 3) + piece("</s>", 0.0, 3)
     p += b"".join(piece(w, -float(i)) for i, w in enumerate(["\u2581", "a", "c", "t", "at", "cat", "\u2581cat", ","]))
     p += extra
     normalizer = field(1, b"identity") + (field(2, charsmap) if charsmap else b"") + field(3, 1) + field(4, 1)
-    return p + field(2, field(3, model_type)) + field(3, normalizer)
+    return p + field(2, field(3, model_type) + trainer) + field(3, normalizer)
 
 
 put("spm", "unigram", spm(1))
 put("spm", "bpe", spm(2))
 put("spm", "word", spm(3))
 put("spm", "char", spm(4))
-put("spm", "bytes", spm(2, b"".join(piece("<0x%02X>" % i, -9.0, 6) for i in range(256))))
+put("spm", "bytes", spm(2, b"".join(piece("<0x%02X>" % i, -9.0, 6) for i in range(256)), b"", field(35, 1)))
 put("spm", "defined", spm(1, piece("12", 0.0, 4) + piece("xx", 0.0, 5)))
 put("spm", "twice", spm(1, piece("a")))
 put("spm", "no-unknown", piece("a"))
