@@ -133,9 +133,12 @@ static void print_pairs(const json_t *facts)
         return;
     head("pairs with");
     if (json_object_get(p, "text_encoders"))
-        printf("tokenizer %s%s%" PRId64 " bits; a text encoder %" PRId64 " wide%s%s\n",
-               vae, *vae ? ", " : "of ", num(p, "vae_bits"), num(p, "text_width"),
-               *str(p, "text_encoders") ? ": " : "", str(p, "text_encoders"));
+        printf("tokenizer %s%s%" PRId64 " bits%s; a text encoder %" PRId64 " wide%s%s\n",
+               vae, *vae ? ", " : "of ", num(p, "vae_bits"),
+               !*vae && num(p, "vae_bits") % 4 == 0 ? ", or of a quarter and 8 pixels"
+                                                    : "",
+               num(p, "text_width"), *str(p, "text_encoders") ? ": " : "",
+               str(p, "text_encoders"));
     else {
         if (json_object_get(p, "bits_per_token"))
             printf("transformers of %" PRId64 " bits a token: ",
@@ -186,7 +189,8 @@ static void print_row(const char *label, const json_t *by_type)
 
 static void print_memory(const json_t *facts)
 {
-    const json_t *m = json_object_get(facts, "memory"), *s;
+    const json_t *m = json_object_get(facts, "memory");
+    const json_t *sizes = json_object_get(m, "sizes");
     char label[64], work[24];
     size_t i;
 
@@ -198,14 +202,20 @@ static void print_memory(const json_t *facts)
         print_row("  text encoder, runs first", json_object_get(m, "text_encoder"));
     if (json_object_get(m, "transformer"))
         print_row("  transformer", json_object_get(m, "transformer"));
-    json_array_foreach(json_object_get(m, "sizes"), i, s)
-    {
+    for (i = 0; i < json_array_size(sizes); i++) {
+        const json_t *s = json_array_get(sizes, i), *next = json_array_get(sizes, i + 1);
+        /* Where decoding needs more than all keys and values, their type is nothing. */
+        bool either = num(s, "work") == num(next, "work") &&
+                      num(s, "width") == num(next, "width") &&
+                      num(s, "height") == num(next, "height");
+
         snprintf(label, sizeof label, "  %" PRId64 "x%" PRId64 ", kv %s, work %s",
-                 num(s, "width"), num(s, "height"), str(s, "kv_type"),
+                 num(s, "width"), num(s, "height"), either ? "any" : str(s, "kv_type"),
                  size_of(work, num(s, "work")));
         print_row(label, json_object_get(s, "total"));
+        i += either;
     }
-    if (json_object_get(m, "sizes"))
+    if (sizes)
         printf("  (a size: transformer, decoder %s and work of one image; prompts of up "
                "to %" PRId64 " tokens)\n",
                size_of(work, num(m, "vae")), num(m, "prompt_tokens"));
