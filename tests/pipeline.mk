@@ -32,6 +32,13 @@ TESTS += %D%/cli/model_inspect.sh
 dist_noinst_SCRIPTS += %D%/cli/model_inspect.sh
 %D%/cli/model_inspect.log: cfgen-model$(EXEEXT)
 
+check_PROGRAMS += %D%/needs_test
+TESTS += %D%/needs_test
+%C%_needs_test_SOURCES = %D%/needs_test.c
+%C%_needs_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_needs_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_needs_test_SOURCES = dummy.cxx
+
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test
 %C%_budget_test_SOURCES = %D%/budget_test.c
