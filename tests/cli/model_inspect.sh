@@ -77,6 +77,14 @@ encoders() {
 }
 case_ "an encoder's folder before conversion is read" encoders
 
+other_config() { # of a model with more layers than the weights beside it
+    rm -rf t5 && cp -r "$golden/textenc/t5-tiny" t5 && chmod -R u+w t5 &&
+        sed -i '/"num_layers"/s/4/5/' t5/config.json &&
+        says 't5/.*encoder.block.4.layer.0.SelfAttention.q.weight: missing' 65 \
+            cfgen-model inspect t5
+}
+case_ "an encoder whose config asks for more than its files have is refused" other_config
+
 case_ "a file of other tensors is told what it seems to be" \
     says 'rope.safetensors: no Infinity transformer .*nothing that this program knows' 65 \
     cfgen-model inspect "$golden/infinity/rope.safetensors"
