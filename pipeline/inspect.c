@@ -58,14 +58,22 @@ static void count_view(struct tally *t, const struct cf_view *v)
 
 static enum cf_status tally_key(void *ctx, const struct cf_key *key, struct cf_error *err)
 {
-    char buf[CF_KEY_NAME], scale[CF_KEY_NAME + 8];
+    char buf[CF_KEY_NAME], scale[CF_KEY_NAME + 8], is[64], want[64];
     struct tally *t = ctx;
     const char *name = t->vae ? cf_vae_spelt(buf, t->in, key->name) : key->name;
     const struct cf_view *v = cf_shapes_find(t->in, name);
     struct cf_key found = *key;
 
-    if (!v)
+    if (!v && strcmp(name, "shared.weight") == 0) /* textenc/t5_keys.h */
+        v = cf_shapes_find(t->in, "encoder.embed_tokens.weight");
+    if (!v && key->optional)
         return CF_OK;
+    if (!v)
+        return cf_fail(err, CF_EMISMATCH, "%.200s: %s: missing", t->in->where, name);
+    if (!cf_key_fits(key, v))
+        return cf_fail(err, CF_EMISMATCH, "%.200s: %s: shape %s, expected %s",
+                       t->in->where, name, cf_shape_str(is, sizeof is, v->ndim, v->dim),
+                       cf_shape_str(want, sizeof want, key->ndim, key->dim));
     if (key->any_rows)
         found.dim[0] = v->dim[0];
     CF_TRY(cf_needs_count(&t->parameters, &found, err));

@@ -140,7 +140,7 @@ static enum cf_status check_tensor(const char *name, const struct cf_view *v, fl
         CF_TRY(cf_view_floats(buf, v, at, n, err));
         for (int64_t i = 0; i < n; i++)
             if (!isfinite(buf[i]))
-                return cf_fail(err, CF_ENUMERIC, "%.200s: element %lld is %g", name,
+                return cf_fail(err, CF_EFORMAT, "%.200s: element %lld is %g", name,
                                (long long)(at + i), (double)buf[i]);
     }
     return CF_OK;

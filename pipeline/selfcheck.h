@@ -14,8 +14,9 @@
 /* A check that was passed, and what it found. */
 typedef void cf_check_fn(void *ctx, const char *name, const char *found);
 
-/* Stops at the first check that fails, whose name stands before the message: CF_ENUMERIC
- * names tensor or scale, CF_EMISMATCH and CF_ESHAPE the tensors that do not fit. */
+/* Stops at the first check that fails, whose name stands before the message: CF_EFORMAT
+ * names the weight that is no number, CF_ENUMERIC the scale, CF_EMISMATCH and CF_ESHAPE
+ * the tensors that do not fit. */
 enum cf_status cf_selfcheck(const struct cf_model *model, struct cf_dnn *dnn,
                             cf_check_fn *tell, void *ctx, struct cf_error *err);
 

@@ -27,6 +27,17 @@ nodist_EXTRA_%C%_model_tool_SOURCES = dummy.cxx
 	%D%/model_tool$(EXEEXT) %D%/check-golden$(EXEEXT)
 TESTS += %D%/cli/model_convert.sh
 dist_noinst_SCRIPTS += %D%/cli/model_convert.sh
+# What a model is, and whether it is whole.
+TESTS += %D%/cli/model_inspect.sh
+dist_noinst_SCRIPTS += %D%/cli/model_inspect.sh
+%D%/cli/model_inspect.log: cfgen-model$(EXEEXT)
+
+check_PROGRAMS += %D%/needs_test
+TESTS += %D%/needs_test
+%C%_needs_test_SOURCES = %D%/needs_test.c
+%C%_needs_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_needs_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_needs_test_SOURCES = dummy.cxx
 
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test
