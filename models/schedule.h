@@ -64,6 +64,13 @@ enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes
                                 int width, int height, int px, int strict, char *note,
                                 int note_size, struct cf_error *err);
 
+/* "0.06M", "0.25M", "0.60M", "1M". */
+const char *cf_class_name(int class);
+/* CF_EUSAGE lists the names. */
+enum cf_status cf_class_parse(int *class, const char *name, struct cf_error *err);
+/* Scales of a template that a class takes. */
+int cf_class_scales(int class);
+
 /* Index of the template nearest to a ratio h/w. */
 int cf_template_nearest(double ratio);
 

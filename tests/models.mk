@@ -1,5 +1,5 @@
 # tests of models/
-CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) weights/libweights.a $(CF_BASE_LIBS)
+CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) $(CF_WEIGHTS_LIBS)
 
 # Fixtures of the transformer, the tokenizer and the quantizer, for check-golden and tests.
 check_LIBRARIES += %D%/libgoldeninfinity.a
@@ -68,3 +68,16 @@ TESTS += %D%/infinity_nomem_test
 %C%_infinity_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 %C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)
+
+# Key lists, geometries and detection, of models/ and textenc/.
+check_PROGRAMS += %D%/keys_test %D%/detect_test
+TESTS += %D%/keys_test %D%/detect_test
+%C%_keys_test_SOURCES = %D%/keys_test.c %D%/golden_tap.c
+nodist_EXTRA_%C%_keys_test_SOURCES = dummy.cxx
+%C%_keys_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_keys_test_LDADD = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweightsutil.a \
+	$(CF_ENGINE_LIBS) $(CMOCKA_LIBS)
+%C%_detect_test_SOURCES = %D%/detect_test.c
+nodist_EXTRA_%C%_detect_test_SOURCES = dummy.cxx
+%C%_detect_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_detect_test_LDADD = $(CF_ENGINE_LIBS) $(CMOCKA_LIBS)

@@ -1,4 +1,4 @@
-#include "pipeline/source.h"
+#include "pipeline/workdb.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -6,17 +6,17 @@
 
 #include "base/alloc.h"
 
-void cf_source_none(struct cf_source *s)
+void cf_workdb_none(struct cf_workdb *s)
 {
     memset(s, 0, sizeof *s);
     s->shard.lock_fd = -1;
 }
 
-void cf_source_close(struct cf_source *s)
+void cf_workdb_close(struct cf_workdb *s)
 {
     cf_shard_close(&s->shard);
     cf_free(s->dir);
-    cf_source_none(s);
+    cf_workdb_none(s);
 }
 
 /* The absolute directory that path lies in. */
@@ -35,7 +35,7 @@ static enum cf_status dir_of(char **dir, const char *path, struct cf_error *err)
     return *dir ? CF_OK : CF_ENOMEM;
 }
 
-static enum cf_status open_shard(struct cf_source *s, const struct cf_batch_options *o,
+static enum cf_status open_shard(struct cf_workdb *s, const struct cf_batch_options *o,
                                  struct cf_error *err)
 {
     struct cf_plan_info plan;
@@ -50,7 +50,7 @@ static enum cf_status open_shard(struct cf_source *s, const struct cf_batch_opti
     return CF_OK;
 }
 
-enum cf_status cf_source_open(struct cf_source *s, const struct cf_batch_options *o,
+enum cf_status cf_workdb_open(struct cf_workdb *s, const struct cf_batch_options *o,
                               struct cf_error *err)
 {
     struct cf_plan_info plan;
