@@ -28,7 +28,8 @@ kept() {
         diff <(jq -S '{infinity, vae, sizes, text, sampling}' "$p32/model.json") \
             <(jq -S '{infinity, vae, sizes, text, sampling}' p-int8-64/model.json) &&
         jq -e '.name == "pilot32-int8" and .hold == "map" and .source.quantized.from == "pilot32"' p-int8-64/model.json &&
-        jq -e '.hold == null' p-bf16-64/model.json
+        jq -e '.hold == null' p-bf16-64/model.json && quantize --dtype=f16 --hold=map "$p32" h && paints h &&
+        jq -e '.hold == "map"' h/model.json
 }
 case_ "only the matrices change, and the manifest says from what" kept
 
