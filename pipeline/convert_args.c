@@ -78,8 +78,8 @@ const struct cf_option cf_convert_options[] = {
      "prompts in lower case, as the encoder was trained"},
     {OPT_KV_TYPE, "kv-type", "f32|bf16", "keys and values when none is asked for"},
     {'t', "threads", "N|auto", "threads for int8 and 4bit, default auto"},
-    {'f', "force", NULL, "replace a model that is there already"},
-    {'h', "help", NULL, "print this help"},
+    {OPT_FORCE, "force", NULL, "replace a model that is there already"},
+    {'h', "help", NULL, "show this help"},
     {0},
 };
 
@@ -274,7 +274,7 @@ static enum cf_status read_option(struct cf_convert_args *a, int key, const char
     case OPT_LOWERCASE:
         a->lowercase = true;
         return CF_OK;
-    case 'f':
+    case OPT_FORCE:
         a->force = true;
         return CF_OK;
     default:

@@ -303,7 +303,7 @@ static enum cf_status write_model(struct convert *c, struct cf_error *err)
                    cf_take_bytes(&c->text.take);
 
     CF_TRY(cf_out_begin(c->out, bytes, err));
-    CF_TRY(cf_take_part(&c->inf.take, c->out, "transformer.safetensors", c->dnn,
+    CF_TRY(cf_take_part(&c->inf.take, c->out, "infinity.safetensors", c->dnn,
                         &m->part[CF_PART_TRANSFORMER], err));
     CF_TRY(cf_take_part(&c->vae.take, c->out, "vae.safetensors", c->dnn,
                         &m->part[CF_PART_VAE], err));

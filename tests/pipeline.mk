@@ -63,3 +63,17 @@ TESTS += %D%/stages_test
 %C%_stages_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_stages_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_stages_test_SOURCES = dummy.cxx
+
+# models made again in other types, and made up
+CF_MAKE_TESTS = %D%/cli/model_quantize.sh %D%/cli/model_synth.sh
+TESTS += $(CF_MAKE_TESTS)
+dist_noinst_SCRIPTS += $(CF_MAKE_TESTS)
+$(CF_MAKE_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-model$(EXEEXT)
+
+check_PROGRAMS += %D%/synth_test
+TESTS += %D%/synth_test
+%C%_synth_test_SOURCES = %D%/synth_test.c pipeline/convert_out.c pipeline/out_copy.c \
+	pipeline/synth_law.c pipeline/synth_model.c pipeline/synth_part.c
+%C%_synth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_synth_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_synth_test_SOURCES = dummy.cxx

@@ -171,43 +171,40 @@ static enum cf_status place(struct cf_st_writer *w, size_t *size, struct cf_erro
     return CF_OK;
 }
 
+/* Jansson's setters take a value over, and NULL for one that failed, in any case;
+ * json_pack forgets some without memory. */
 static json_t *entry_json(const struct entry *e)
 {
-    json_t *shape = json_array();
+    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
+    int bad = 0;
 
     for (int i = 0; i < e->ndim; i++)
-        if (json_array_append_new(shape, json_integer(e->dim[i])) != 0) {
-            json_decref(shape);
-            return NULL;
-        }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cf_dtype_name(e->dtype), "shape",
-                     shape, "data_offsets", (json_int_t)e->at,
-                     (json_int_t)(e->at + e->bytes));
+        bad |= json_array_append_new(shape, json_integer(e->dim[i]));
+    bad |= json_array_append_new(offsets, json_integer((json_int_t)e->at));
+    bad |= json_array_append_new(offsets, json_integer((json_int_t)(e->at + e->bytes)));
+    bad |= json_object_set_new(entry, "dtype", json_string(cf_dtype_name(e->dtype)));
+    bad |= json_object_set_new(entry, "shape", shape);
+    bad |= json_object_set_new(entry, "data_offsets", offsets);
+    if (!bad)
+        return entry;
+    json_decref(entry);
+    return NULL;
 }
 
-/* The header's text, in the order of the data; free() of Jansson. */
-static char *header_text(const struct cf_st_writer *w, const json_t *metadata,
-                         struct cf_error *err)
+/* The header in the order of the data; NULL without memory. */
+static json_t *header_json(const struct cf_st_writer *w, const json_t *metadata)
 {
     json_t *tree = json_object();
-    char *text = NULL;
+    int bad = tree == NULL;
 
-    if (metadata && tree &&
-        json_object_set(tree, "__metadata__", (json_t *)(uintptr_t)metadata) != 0) {
-        json_decref(tree);
-        tree = NULL;
-    }
-    for (size_t i = 0; tree && i < w->count; i++)
-        if (json_object_set_new(tree, w->entry[i].name, entry_json(&w->entry[i])) != 0) {
-            json_decref(tree);
-            tree = NULL;
-        }
-    if (tree)
-        text = json_dumps(tree, JSON_COMPACT);
+    if (metadata)
+        bad |= json_object_set(tree, "__metadata__", (json_t *)(uintptr_t)metadata);
+    for (size_t i = 0; i < w->count; i++)
+        bad |= json_object_set_new(tree, w->entry[i].name, entry_json(&w->entry[i]));
+    if (!bad)
+        return tree;
     json_decref(tree);
-    if (!text)
-        cf_fail(err, CF_ENOMEM, "%.200s: memory for the header", w->path);
-    return text;
+    return NULL;
 }
 
 static enum cf_status write_all(struct cf_st_writer *w, const void *bytes, size_t n,
@@ -229,25 +226,32 @@ static enum cf_status write_all(struct cf_st_writer *w, const void *bytes, size_
 }
 
 /* The length, then the text, then blanks up to where the data start. */
-static enum cf_status write_header(struct cf_st_writer *w, const char *text,
+static enum cf_status write_header(struct cf_st_writer *w, const json_t *metadata,
                                    struct cf_error *err)
 {
-    size_t len = strlen(text), padded;
+    json_t *tree = header_json(w, metadata);
+    size_t len = tree ? json_dumpb(tree, NULL, 0, JSON_COMPACT) : 0;
+    unsigned char *block = NULL;
     enum cf_status status;
-    unsigned char *block;
+    size_t padded;
 
-    if (!cf_round_size(8 + len, LINE, &padded))
-        return cf_fail(err, CF_ERANGE, "%.200s: a header of %zu bytes", w->path, len);
-    block = cf_alloc(padded, 1, err);
-    if (!block)
-        return CF_ENOMEM;
-    for (int i = 0; i < 8; i++)
-        block[i] = (unsigned char)((padded - 8) >> 8 * i);
-    memcpy(block + 8, text, len);
-    memset(block + 8 + len, ' ', padded - 8 - len);
-    status = write_all(w, block, padded, 0, err);
+    if (len == 0)
+        status = cf_fail(err, CF_ENOMEM, "%.200s: no memory for the header", w->path);
+    else if (!cf_round_size(8 + len, LINE, &padded))
+        status = cf_fail(err, CF_ERANGE, "%.200s: a header of %zu bytes", w->path, len);
+    else if ((block = cf_alloc(padded, 1, err)) == NULL)
+        status = CF_ENOMEM;
+    else if (json_dumpb(tree, (char *)block + 8, len, JSON_COMPACT) != len)
+        status = cf_fail(err, CF_ENOMEM, "%.200s: no memory for the header", w->path);
+    else {
+        for (int i = 0; i < 8; i++)
+            block[i] = (unsigned char)((padded - 8) >> 8 * i);
+        memset(block + 8 + len, ' ', padded - 8 - len);
+        status = write_all(w, block, padded, 0, err);
+        w->data_at = padded;
+    }
     cf_free(block);
-    w->data_at = padded;
+    json_decref(tree);
     return status;
 }
 
@@ -278,7 +282,6 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
 {
     enum cf_status status;
     size_t size;
-    char *text;
 
     if (w->data_at)
         return cf_fail(err, CF_EBUG, "%.200s: begun twice", w->path);
@@ -294,14 +297,10 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
         return CF_ENOMEM;
     for (size_t i = 0; i < w->count; i++)
         w->place[i] = w->entry[i].name;
-    text = header_text(w, metadata, err);
-    if (!text)
-        return CF_ENOMEM;
     if (ftruncate(w->fd, 0) != 0) /* what a killed process left */
         status = cf_fail_errno(err, errno, "%.300s: truncate", w->part);
     else
-        status = write_header(w, text, err);
-    free(text);
+        status = write_header(w, metadata, err);
     w->end = w->data_at + size;
     if (status == CF_OK)
         status = reserve(w, w->end, err);
