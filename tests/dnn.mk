@@ -1,9 +1,7 @@
 # tests of dnn/: the kernels against C, then everything once per instruction set
-check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/mapped_test %D%/ops_test %D%/attn_test \
-	%D%/resample_test %D%/dnn_nomem_test
+check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/mapped_test \
+	%D%/ops_test %D%/attn_test %D%/resample_test %D%/dnn_nomem_test %D%/quant_test
 TESTS += %D%/checkkern %D%/dnn_levels.sh %D%/isa.sh %D%/dnn_nomem_test
-	%D%/resample_test %D%/quant_test
-TESTS += %D%/checkkern %D%/dnn_levels.sh %D%/isa.sh
 dist_noinst_SCRIPTS += %D%/dnn_levels.sh %D%/isa.sh
 CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 
