@@ -85,6 +85,25 @@ other_config() { # of a model with more layers than the weights beside it
 }
 case_ "an encoder whose config asks for more than its files have is refused" other_config
 
+nested() { # as training saves them
+    model_tool wrap t.pth trainer.gpt_fsdp="$golden/infinity/inf-tiny-2b.safetensors" \
+        trainer.opt=+exp_avg && facts t.pth && is facts.json '$.format' pytorch &&
+        is facts.json '$.prefix' trainer.gpt_fsdp && is facts.json '$.kind' transformer &&
+        is facts.json '$.transformer.embed_dim' 64 &&
+        model_tool wrap v.pth vae="$golden/infinity/vae-p16-d16.safetensors" \
+            ema="$golden/infinity/vae-p16-d16.safetensors" && facts v.pth &&
+        is facts.json '$.prefix' vae && is facts.json '$.kind' vae &&
+        is facts.json '$.vae.bits' 16
+}
+case_ "what lies in nested dictionaries of a PyTorch file is found" nested
+
+average() {
+    model_tool wrap e.pth model_ema="$golden/infinity/inf-tiny-2b.safetensors" &&
+        says 'e.pth: only an average of training weights \(model_ema\)' 65 \
+            cfgen-model inspect e.pth
+}
+case_ "an average of weights alone is refused with its name" average
+
 case_ "a file of other tensors is told what it seems to be" \
     says 'rope.safetensors: no Infinity transformer .*nothing that this program knows' 65 \
     cfgen-model inspect "$golden/infinity/rope.safetensors"
