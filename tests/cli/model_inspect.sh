@@ -120,6 +120,17 @@ whole() {
 }
 case_ "a whole model passes every check" whole
 
+quantized() { # of the 8b's kind: patchified, mapped, 4-bit matrices beside bf16 ones
+    cfgen-model synth --geometry=infinity-8b --embed-dim=128 --depth=4 --num-heads=4 \
+        --mlp-hidden=256 --base-channels=32 --text-width=128 --text-layers=1 \
+        --text-vocab=4096 --dtype=4bit --text-dtype=int8 q >/dev/null && facts q &&
+        is facts.json '$.hold' map && is facts.json '$.transformer.bits_per_token' 56 &&
+        is facts.json '$.memory.transformer.now' "$(json facts.json '$.memory.transformer."4bit"')" &&
+        is facts.json '$.memory.text_encoder.now' "$(json facts.json '$.memory.text_encoder.int8')" &&
+        cfgen-model verify q >out.txt && cat out.txt && grep -q 'pixels *ok, 256 x 256' out.txt
+}
+case_ "a quantized model is told as it is and passes every check" quantized
+
 fresh() { rm -rf m && cp -r "$shipped" m && chmod -R u+w m; }
 # offset FILE TENSOR: where its data begin
 offset() {
