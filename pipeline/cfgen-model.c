@@ -12,6 +12,7 @@ static const struct cf_model_cmd *const command[] = {
     &cf_model_cmd_inspect,
     &cf_model_cmd_quantize,
     &cf_model_cmd_synth,
+    &cf_model_cmd_verify,
 };
 enum { NCOMMAND = sizeof command / sizeof command[0] };
 

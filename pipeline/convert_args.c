@@ -55,7 +55,7 @@ const struct cf_option cf_convert_options[] = {
      "matrices of the transformer: keep, f32, f16, bf16, int8 or\n"
      "4bit; default keep"},
     {OPT_TEXT_DTYPE, "text-dtype", "TYPE", "the same of the text encoder; default keep"},
-    {OPT_GROUP, "group", "32|64", "columns that share a scale in 4bit, default 32"},
+    {OPT_GROUP, "group", "32|64", "columns that share a scale in 4bit, default 64"},
     {OPT_HOLD, "hold", "pack|map",
      "pack: widened in memory, for small models; map: read where\n"
      "they lie; default map above 64 MiB"},
@@ -78,8 +78,8 @@ const struct cf_option cf_convert_options[] = {
      "prompts in lower case, as the encoder was trained"},
     {OPT_KV_TYPE, "kv-type", "f32|bf16", "keys and values when none is asked for"},
     {'t', "threads", "N|auto", "threads for int8 and 4bit, default auto"},
-    {'f', "force", NULL, "replace a model that is there already"},
-    {'h', "help", NULL, "print this help"},
+    {OPT_FORCE, "force", NULL, "replace a model that is there already"},
+    {'h', "help", NULL, "show this help"},
     {0},
 };
 
@@ -274,7 +274,7 @@ static enum cf_status read_option(struct cf_convert_args *a, int key, const char
     case OPT_LOWERCASE:
         a->lowercase = true;
         return CF_OK;
-    case 'f':
+    case OPT_FORCE:
         a->force = true;
         return CF_OK;
     default:
@@ -312,8 +312,8 @@ enum cf_status cf_convert_args_read(struct cf_convert_args *a, struct cf_cli *cl
     int key;
 
     *a = (struct cf_convert_args){
-        .type = {.keep = true, .group = 32},
-        .text_type = {.keep = true, .group = 32},
+        .type = {.keep = true, .group = 64},
+        .text_type = {.keep = true, .group = 64},
         .hold = -1,
         .cfg = -1,
         .tau = -1,

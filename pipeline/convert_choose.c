@@ -8,28 +8,28 @@
 #include "base/utf8.h"
 #include "models/sections.h"
 
-enum { TOKENS = 512, MAX_PREFIX = 1 << 16, MAP_ABOVE = 64 << 20 };
+enum { REASON = 80, TOKENS = 512, MAX_PREFIX = 1 << 16, MAP_ABOVE = 64 << 20 };
 
-/* Settings of a geometry that nobody published: those of the 2B. */
-static const struct cf_geometry *pattern(void)
+/* The row of the table whose settings are taken: of a geometry that nobody published the
+ * 2B's, or with patchify the 8B's. */
+static const struct cf_geometry *settings_of(const struct cf_geometry *known,
+                                             const struct cf_inf_shape *inf)
 {
-    const struct cf_geometry *g = NULL;
+    const char *name = inf->patchify ? "infinity-8b" : "infinity-2b";
+    const struct cf_geometry *g = known;
 
-    for (int i = 0; (g = cf_geometry_at(i)) != NULL; i++)
-        if (strcmp(g->name, "infinity-2b") == 0)
+    for (int i = 0; !known && (g = cf_geometry_at(i)) != NULL; i++)
+        if (strcmp(g->name, name) == 0)
             break;
     return g;
 }
 
 /* Why a value is what it is. */
-static const char *reason(bool asked, const struct cf_geometry *known)
+static const char *reason(char text[REASON], bool asked, const struct cf_geometry *g)
 {
-    static char text[80];
-
     if (asked)
         return "asked for";
-    snprintf(text, sizeof text, known ? "default of %s" : "default, as of %s",
-             known ? known->name : "infinity-2b");
+    snprintf(text, REASON, "default of %s", g->name);
     return text;
 }
 
@@ -47,8 +47,8 @@ static const char *last_name(const char *path, size_t *len)
     return start;
 }
 
-static enum cf_status choose_name(struct cf_model_spec *m, const struct cf_convert_args *a,
-                                  struct cf_error *err)
+static enum cf_status choose_name(struct cf_model_spec *m,
+                                  const struct cf_convert_args *a, struct cf_error *err)
 {
     size_t len = 0, bad;
     const char *name = a->name;
@@ -66,8 +66,9 @@ static enum cf_status choose_name(struct cf_model_spec *m, const struct cf_conve
     return CF_OK;
 }
 
-static enum cf_status choose_hold(struct cf_model_spec *m, const struct cf_convert_args *a,
-                                  size_t bytes, bool quantized, struct cf_error *err)
+static enum cf_status choose_hold(struct cf_model_spec *m,
+                                  const struct cf_convert_args *a, size_t bytes,
+                                  bool quantized, struct cf_error *err)
 {
     const char *why = bytes > MAP_ABOVE ? "above 64 MiB" : "up to 64 MiB";
 
@@ -108,13 +109,14 @@ static void tell_classes(const char *what, const int on[CF_CLASSES], const char 
     printf(" (%s)\n", why);
 }
 
-static enum cf_status choose_sizes(struct cf_model_spec *m, const struct cf_convert_args *a,
-                                   const struct cf_geometry *known, struct cf_error *err)
+static enum cf_status choose_sizes(struct cf_model_spec *m,
+                                   const struct cf_convert_args *a,
+                                   const struct cf_geometry *g, struct cf_error *err)
 {
-    const struct cf_geometry *g = known ? known : pattern();
     const int *trained = a->has_trained ? a->trained : g->trained;
     int allowed[CF_CLASSES];
     struct cf_sizes check;
+    char why[REASON];
 
     if (a->own.n) {
         m->sizes = own_sizes(&a->own);
@@ -129,8 +131,8 @@ static enum cf_status choose_sizes(struct cf_model_spec *m, const struct cf_conv
             return cf_fail(err, CF_EUSAGE,
                            "--classes leaves out %s, which the model was trained for",
                            cf_class_name(k));
-    tell_classes("trained", trained, reason(a->has_trained, known));
-    tell_classes("classes", allowed, reason(a->has_classes, known));
+    tell_classes("trained", trained, reason(why, a->has_trained, g));
+    tell_classes("classes", allowed, reason(why, a->has_classes, g));
     m->sizes = cf_sizes_section(allowed, trained);
     return m->sizes ? cf_sizes_parse(&check, m->sizes, err)
                     : cf_fail(err, CF_ENOMEM, "sizes");
@@ -156,7 +158,8 @@ static enum cf_status add_prefix(json_t *encoder, const char *path, struct cf_er
     return status;
 }
 
-static enum cf_status choose_text(struct cf_model_spec *m, const struct cf_convert_args *a,
+static enum cf_status choose_text(struct cf_model_spec *m,
+                                  const struct cf_convert_args *a,
                                   const struct cf_inf_shape *inf,
                                   const struct cf_convert_text *text,
                                   struct cf_error *err)
@@ -192,18 +195,17 @@ static enum cf_status choose_text(struct cf_model_spec *m, const struct cf_conve
 
 static enum cf_status choose_sampling(struct cf_model_spec *m,
                                       const struct cf_convert_args *a,
-                                      const struct cf_geometry *known,
-                                      struct cf_error *err)
+                                      const struct cf_geometry *g, struct cf_error *err)
 {
-    const struct cf_geometry *g = known ? known : pattern();
     double cfg = a->cfg < 0 ? g->cfg : a->cfg, tau = a->tau < 0 ? g->tau : a->tau;
     double top_p = a->top_p < 0 ? g->top_p : a->top_p;
     int top_k = a->top_k < 0 ? g->top_k : a->top_k;
+    char why[REASON];
 
-    printf("cfg           %g (%s)\n", cfg, reason(a->cfg >= 0, known));
-    printf("tau           %g (%s)\n", tau, reason(a->tau >= 0, known));
-    printf("top-k         %d (%s)\n", top_k, reason(a->top_k >= 0, known));
-    printf("top-p         %g (%s)\n", top_p, reason(a->top_p >= 0, known));
+    printf("cfg           %g (%s)\n", cfg, reason(why, a->cfg >= 0, g));
+    printf("tau           %g (%s)\n", tau, reason(why, a->tau >= 0, g));
+    printf("top-k         %d (%s)\n", top_k, reason(why, a->top_k >= 0, g));
+    printf("top-p         %g (%s)\n", top_p, reason(why, a->top_p >= 0, g));
     printf("kv-type       %s (%s)\n", a->kv_type ? a->kv_type : "f32",
            a->kv_type ? "asked for" : "default");
     m->sampling = cf_sampling_section(cfg, tau, top_k, top_p, g->insert, a->kv_type);
@@ -215,11 +217,13 @@ enum cf_status cf_choose(struct cf_model_spec *m, const struct cf_convert_args *
                          const struct cf_convert_text *text, size_t bytes, bool quantized,
                          struct cf_error *err)
 {
+    const struct cf_geometry *g = settings_of(known, inf);
+
     CF_TRY(choose_name(m, a, err));
     CF_TRY(choose_hold(m, a, bytes, quantized, err));
-    CF_TRY(choose_sizes(m, a, known, err));
+    CF_TRY(choose_sizes(m, a, g, err));
     CF_TRY(choose_text(m, a, inf, text, err));
-    return choose_sampling(m, a, known, err);
+    return choose_sampling(m, a, g, err);
 }
 
 void cf_choose_free(struct cf_model_spec *m)

@@ -1,6 +1,7 @@
 /* convert_write.c - one part on its way from a source to a safetensors file. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -147,20 +148,57 @@ static enum cf_status put(struct work *w, const struct cf_take_item *item,
     return cf_st_put(w->writer, item->name, w->in.p, bytes, err);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    const struct cf_take_item *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static int is_named(const void *name, const void *item)
+{
+    return strcmp(name, (*(const struct cf_take_item *const *)item)->name);
+}
+
+/* In the order of the file, so that it is hashed on its way; the scales of a quantized
+ * matrix, which lie elsewhere, are put with it. */
+static enum cf_status put_all(struct work *w, const struct cf_take_item **sorted,
+                              struct cf_error *err)
+{
+    const struct cf_take *t = w->take;
+    const char *name;
+
+    for (size_t i = 0; i < t->n; i++)
+        sorted[i] = &t->item[i];
+    qsort(sorted, t->n, sizeof *sorted, by_name);
+    for (size_t i = 0; (name = cf_st_place(w->writer, i)) != NULL; i++) {
+        const struct cf_take_item **item =
+            bsearch(name, sorted, t->n, sizeof *sorted, is_named);
+
+        if (item)
+            CF_TRY(put(w, *item, err));
+    }
+    return CF_OK;
+}
+
 static enum cf_status write_part(struct work *w, struct cf_error *err)
 {
     const struct cf_take *t = w->take;
+    const struct cf_take_item **sorted;
+    enum cf_status status;
 
     for (size_t i = 0; i < t->n; i++)
         CF_TRY(declare(w, &t->item[i], err));
     CF_TRY(cf_st_begin(w->writer, NULL, err));
-    for (size_t i = 0; i < t->n; i++)
-        CF_TRY(put(w, &t->item[i], err));
-    return CF_OK;
+    sorted = cf_alloc(t->n, sizeof *sorted, err);
+    status = sorted ? put_all(w, sorted, err) : CF_ENOMEM;
+    cf_free(sorted);
+    return status;
 }
 
 static enum cf_status write_file(const struct cf_take *take, const char *path,
-                                 struct cf_dnn *dnn, struct cf_error *err)
+                                 struct cf_dnn *dnn, char hex[CF_DIGEST_HEX],
+                                 struct cf_error *err)
 {
     struct work w = {.take = take, .dnn = dnn};
     enum cf_status status;
@@ -168,7 +206,7 @@ static enum cf_status write_file(const struct cf_take *take, const char *path,
     CF_TRY(cf_st_writer_open(&w.writer, path, err));
     status = write_part(&w, err);
     if (status == CF_OK)
-        status = cf_st_finish(w.writer, err);
+        status = cf_st_finish_hash(w.writer, hex, err);
     else
         cf_st_abandon(w.writer);
     cf_free(w.in.p);
@@ -182,9 +220,10 @@ enum cf_status cf_take_part(const struct cf_take *take, struct cf_out *out,
                             const char *name, struct cf_dnn *dnn,
                             struct cf_model_spec_part *part, struct cf_error *err)
 {
-    char *path = cf_out_path(out, name, err);
-    enum cf_status status = path ? write_file(take, path, dnn, err) : CF_ENOMEM;
+    char hex[CF_DIGEST_HEX], *path = cf_out_path(out, name, err);
+    enum cf_status status = path ? write_file(take, path, dnn, hex, err) : CF_ENOMEM;
 
     cf_free(path);
-    return status == CF_OK ? cf_model_spec_file(part, cf_out_dir(out), name, err) : status;
+    return status == CF_OK ? cf_model_spec_hashed(part, cf_out_dir(out), name, hex, err)
+                           : status;
 }

@@ -23,6 +23,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
 	%D%/single.c %D%/single.h \
+	%D%/selfcheck.c %D%/selfcheck.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
 	%D%/stage.h \
@@ -74,6 +75,7 @@ cfgen_model_SOURCES = \
 	%D%/model_inspect.c \
 	%D%/model_quantize.c \
 	%D%/model_synth.c \
+	%D%/model_verify.c \
 	%D%/out_copy.c %D%/out_copy.h \
 	%D%/quant_report.c %D%/quant_report.h \
 	%D%/requant.c %D%/requant.h \

@@ -20,5 +20,6 @@ extern const struct cf_model_cmd cf_model_cmd_hash;
 extern const struct cf_model_cmd cf_model_cmd_inspect;
 extern const struct cf_model_cmd cf_model_cmd_quantize;
 extern const struct cf_model_cmd cf_model_cmd_synth;
+extern const struct cf_model_cmd cf_model_cmd_verify;
 
 #endif

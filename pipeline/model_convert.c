@@ -207,9 +207,9 @@ static void tell(const struct convert *c)
     tell_state("transformer", a->path[CF_ROLE_TRANSFORMER], c->inf.src, &c->inf.state,
                c->inf.dropped, c->inf.take.n);
     printf("              %s: width %d, %d blocks, %d heads, %d bits a token%s; "
-           "%.3f billion parameters\n",
+           "%.1f million parameters\n",
            c->known ? c->known->name : "a geometry of its own", s->c, s->depth, s->heads,
-           s->dv, s->patchify ? " (patchify)" : "", (double)c->inf.take.values / 1e9);
+           s->dv, s->patchify ? " (patchify)" : "", (double)c->inf.take.values / 1e6);
     printf("              matrices %s\n", type_name(&a->type));
     tell_state("vae", a->path[CF_ROLE_VAE], c->vae.src, &c->vae.state, c->vae.dropped,
                c->vae.take.n);
@@ -303,7 +303,7 @@ static enum cf_status write_model(struct convert *c, struct cf_error *err)
                    cf_take_bytes(&c->text.take);
 
     CF_TRY(cf_out_begin(c->out, bytes, err));
-    CF_TRY(cf_take_part(&c->inf.take, c->out, "transformer.safetensors", c->dnn,
+    CF_TRY(cf_take_part(&c->inf.take, c->out, "infinity.safetensors", c->dnn,
                         &m->part[CF_PART_TRANSFORMER], err));
     CF_TRY(cf_take_part(&c->vae.take, c->out, "vae.safetensors", c->dnn,
                         &m->part[CF_PART_VAE], err));

@@ -133,9 +133,12 @@ static void print_pairs(const json_t *facts)
         return;
     head("pairs with");
     if (json_object_get(p, "text_encoders"))
-        printf("tokenizer %s%s%" PRId64 " bits; a text encoder %" PRId64 " wide%s%s\n",
-               vae, *vae ? ", " : "of ", num(p, "vae_bits"), num(p, "text_width"),
-               *str(p, "text_encoders") ? ": " : "", str(p, "text_encoders"));
+        printf("tokenizer %s%s%" PRId64 " bits%s; a text encoder %" PRId64 " wide%s%s\n",
+               vae, *vae ? ", " : "of ", num(p, "vae_bits"),
+               !*vae && num(p, "vae_bits") % 4 == 0 ? ", or of a quarter and 8 pixels"
+                                                    : "",
+               num(p, "text_width"), *str(p, "text_encoders") ? ": " : "",
+               str(p, "text_encoders"));
     else {
         if (json_object_get(p, "bits_per_token"))
             printf("transformers of %" PRId64 " bits a token: ",
@@ -170,13 +173,14 @@ static void print_sizes(const json_t *facts)
     }
 }
 
-static void print_row(const char *label, const json_t *by_type)
+/* now: 0 for a model, which has something now, 1 for a file. */
+static void print_row(const char *label, const json_t *by_type, int now)
 {
     static const char *const type[] = {"now", "f32", "bf16", "int8", "4bit"};
     char buf[24];
 
     printf("  %-36s", label);
-    for (int i = 0; i < 5; i++) {
+    for (int i = now; i < 5; i++) {
         const json_t *n = json_object_get(by_type, type[i]);
 
         printf(" %9s", n ? size_of(buf, json_integer_value(n)) : "");
@@ -186,26 +190,34 @@ static void print_row(const char *label, const json_t *by_type)
 
 static void print_memory(const json_t *facts)
 {
-    const json_t *m = json_object_get(facts, "memory"), *s;
+    const json_t *m = json_object_get(facts, "memory");
+    const json_t *sizes = json_object_get(m, "sizes");
+    int now = strcmp(str(facts, "kind"), "model") == 0 ? 0 : 1;
     char label[64], work[24];
     size_t i;
 
     if (!m)
         return;
-    printf("  %-36s %9s %9s %9s %9s %9s\n", "memory", "now", "f32", "bf16", "int8",
-           "4bit");
+    printf("  %-36s%s %9s %9s %9s %9s\n", "memory", now ? "" : "       now", "f32",
+           "bf16", "int8", "4bit");
     if (json_object_get(m, "text_encoder"))
-        print_row("  text encoder, runs first", json_object_get(m, "text_encoder"));
+        print_row("  text encoder, runs first", json_object_get(m, "text_encoder"), now);
     if (json_object_get(m, "transformer"))
-        print_row("  transformer", json_object_get(m, "transformer"));
-    json_array_foreach(json_object_get(m, "sizes"), i, s)
-    {
+        print_row("  transformer", json_object_get(m, "transformer"), now);
+    for (i = 0; i < json_array_size(sizes); i++) {
+        const json_t *s = json_array_get(sizes, i), *next = json_array_get(sizes, i + 1);
+        /* Where decoding needs more than all keys and values, their type is nothing. */
+        bool either = num(s, "work") == num(next, "work") &&
+                      num(s, "width") == num(next, "width") &&
+                      num(s, "height") == num(next, "height");
+
         snprintf(label, sizeof label, "  %" PRId64 "x%" PRId64 ", kv %s, work %s",
-                 num(s, "width"), num(s, "height"), str(s, "kv_type"),
+                 num(s, "width"), num(s, "height"), either ? "any" : str(s, "kv_type"),
                  size_of(work, num(s, "work")));
-        print_row(label, json_object_get(s, "total"));
+        print_row(label, json_object_get(s, "total"), now);
+        i += either;
     }
-    if (json_object_get(m, "sizes"))
+    if (sizes)
         printf("  (a size: transformer, decoder %s and work of one image; prompts of up "
                "to %" PRId64 " tokens)\n",
                size_of(work, num(m, "vae")), num(m, "prompt_tokens"));

@@ -81,6 +81,20 @@ static void holds(const struct cf_st *st, int i, const char *name, enum cf_dtype
         assert_int_equal(p[k], (unsigned char)(first + k));
 }
 
+/* For tests/pth_torch.sh: the file under a name that stays. */
+static void keep(const char *path)
+{
+    const char *kept = getenv("CF_ST_KEEP");
+    unsigned char *bytes;
+    size_t n;
+
+    if (!kept)
+        return;
+    bytes = util_read(path, &n);
+    util_write(kept, bytes, n);
+    free(bytes);
+}
+
 /* Entries of the test's directory. */
 static int files(void)
 {
@@ -124,6 +138,7 @@ static void what_was_put_in_any_order_reads_back(void **state)
     holds(st, 3, "scalar", CF_I64, 0, 8, 50);
     holds(st, 4, "z.weight", CF_F32, 2, 60, 1);
     cf_st_close(st);
+    keep(util_path(dir, "m.safetensors"));
 }
 
 static void tensors_of_whole_lines_start_at_a_line_and_all_at_their_element(void **state)

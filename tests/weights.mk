@@ -36,11 +36,29 @@ TESTS += %D%/st_write_test
 %C%_st_write_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_st_write_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/pickle_test
+TESTS += %D%/pickle_test
+%C%_pickle_test_SOURCES = %D%/pickle_test.c
+%C%_pickle_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_pickle_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/pth_test
 TESTS += %D%/pth_test
 %C%_pth_test_SOURCES = %D%/pth_test.c
 %C%_pth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_pth_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/model_spec_test
+TESTS += %D%/model_spec_test
+%C%_model_spec_test_SOURCES = %D%/model_spec_test.c
+%C%_model_spec_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_model_spec_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+# Fresh files of the installed torch; skipped without.
+dist_noinst_SCRIPTS += %D%/pth_torch.sh
+EXTRA_DIST += %D%/st_read.py
+TESTS += %D%/pth_torch.sh
+%D%/pth_torch.log: %D%/pth_test$(EXEEXT) %D%/st_write_test$(EXEEXT)
 
 check_PROGRAMS += %D%/source_test
 TESTS += %D%/source_test

@@ -11,8 +11,8 @@
 #include "base/alloc.h"
 
 enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char *dir,
-                                  const char *file, const char *sha256,
-                                  struct cf_error *err)
+                                    const char *file, const char *sha256,
+                                    struct cf_error *err)
 {
     struct cf_model_spec_file f = {.bytes = -1};
     enum cf_status status = CF_ENOMEM;
@@ -38,7 +38,7 @@ enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char 
 }
 
 enum cf_status cf_model_spec_file(struct cf_model_spec_part *part, const char *dir,
-                                const char *file, struct cf_error *err)
+                                  const char *file, struct cf_error *err)
 {
     char hex[CF_DIGEST_HEX], *path = cf_format(err, "%s/%s", dir, file);
     enum cf_status status = path ? cf_digest_file(path, hex, err) : CF_ENOMEM;
@@ -57,58 +57,83 @@ void cf_model_spec_close(struct cf_model_spec *m)
     }
 }
 
+/* obj, or NULL (and obj freed) where a value could not be made. */
+static json_t *with(json_t *obj, const char *key, json_t *value)
+{
+    if (obj && value && json_object_set_new(obj, key, value) == 0)
+        return obj;
+    if (!obj)
+        json_decref(value);
+    json_decref(obj);
+    return NULL;
+}
+
 static json_t *file_json(const struct cf_model_spec_file *f)
 {
     json_t *obj = json_pack("{s:s, s:s}", "file", f->file, "sha256", f->sha256);
 
     if (f->bytes >= 0)
-        json_object_set_new(obj, "bytes", json_integer(f->bytes));
+        obj = with(obj, "bytes", json_integer(f->bytes));
     if (f->sample[0])
-        json_object_set_new(obj, "sample", json_string(f->sample));
+        obj = with(obj, "sample", json_string(f->sample));
     return obj;
 }
 
 static json_t *part_json(const struct cf_model_spec_part *part)
 {
-    json_t *files;
+    json_t *files = json_array(), *obj;
 
-    if (!part->dir)
+    if (!part->dir) {
+        json_decref(files);
         return file_json(&part->file[0]);
-    files = json_array();
-    for (size_t i = 0; i < part->n; i++)
-        json_array_append_new(files, file_json(&part->file[i]));
-    return json_pack("{s:s, s:o}", "dir", part->dir, "files", files);
+    }
+    for (size_t i = 0; files && i < part->n; i++)
+        if (json_array_append_new(files, file_json(&part->file[i])) != 0) {
+            json_decref(files);
+            files = NULL;
+        }
+    obj = json_pack("{s:s}", "dir", part->dir);
+    return with(obj, "files", files);
+}
+
+static json_t *parts_json(const struct cf_model_spec *m)
+{
+    static const char *const key[CF_NPART] = {
+        [CF_PART_TRANSFORMER] = "transformer",
+        [CF_PART_VAE] = "vae",
+        [CF_PART_TEXT] = "text_encoder",
+        [CF_PART_VOCAB] = "tokenizer",
+    };
+    json_t *parts = json_object();
+
+    for (int p = 0; p < CF_NPART; p++)
+        parts = with(parts, key[p], part_json(&m->part[p]));
+    return parts;
 }
 
 json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err)
 {
-    json_t *root, *parts;
+    json_t *root;
 
     for (int p = 0; p < CF_NPART; p++)
         if (m->part[p].n < 1 || (!m->part[p].dir && m->part[p].n > 1)) {
             cf_fail(err, CF_EBUG, "model.json: part %d has %zu files", p, m->part[p].n);
             return NULL;
         }
-    parts = json_pack("{s:o, s:o, s:o, s:o}", "transformer",
-                      part_json(&m->part[CF_PART_TRANSFORMER]), "vae",
-                      part_json(&m->part[CF_PART_VAE]), "text_encoder",
-                      part_json(&m->part[CF_PART_TEXT]), "tokenizer",
-                      part_json(&m->part[CF_PART_VOCAB]));
-    root = json_pack("{s:s, s:i, s:s, s:s, s:o}", "format", "cfgen-model", "version", 1,
-                     "name", m->name, "generator", m->generator, "parts", parts);
+    root = json_pack("{s:s, s:i, s:s, s:s}", "format", "cfgen-model", "version", 1,
+                     "name", m->name, "generator", m->generator);
+    root = with(root, "parts", parts_json(m));
     if (m->map)
-        json_object_set_new(root, "hold", json_string("map"));
+        root = with(root, "hold", json_string("map"));
     if (m->source)
-        json_object_set(root, "source", m->source);
-    if (json_object_set(root, "infinity", m->infinity) != 0 ||
-        json_object_set(root, "vae", m->vae) != 0 ||
-        json_object_set(root, "sizes", m->sizes) != 0 ||
-        json_object_set(root, "text", m->text) != 0 ||
-        json_object_set(root, "sampling", m->sampling) != 0) {
+        root = with(root, "source", json_incref(m->source));
+    root = with(root, "infinity", json_incref(m->infinity));
+    root = with(root, "vae", json_incref(m->vae));
+    root = with(root, "sizes", json_incref(m->sizes));
+    root = with(root, "text", json_incref(m->text));
+    root = with(root, "sampling", json_incref(m->sampling));
+    if (!root)
         cf_fail(err, CF_ENOMEM, "model.json");
-        json_decref(root);
-        return NULL;
-    }
     return root;
 }
 
@@ -168,20 +193,24 @@ static enum cf_status put(const char *dir, const char *text, struct cf_error *er
 }
 
 enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *dir,
-                                 struct cf_error *err)
+                                   struct cf_error *err)
 {
-    json_t *root = cf_model_spec_json(m, err);
-    enum cf_status status;
-    char *text, *lines;
-
-    if (!root)
-        return err->status;
     /* 15 digits: what people wrote comes back as they wrote it. */
-    text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+    const size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(15);
+    json_t *root = cf_model_spec_json(m, err);
+    enum cf_status status = CF_ENOMEM;
+    size_t n = root ? json_dumpb(root, NULL, 0, flags) : 0;
+    char *text = NULL;
+
+    if (root && n == 0)
+        cf_fail(err, CF_ENOMEM, "model.json");
+    if (n > 0)
+        text = cf_alloc(n + 2, 1, err);
+    if (text && json_dumpb(root, text, n, flags) == n) {
+        memcpy(text + n, "\n", 2);
+        status = put(dir, text, err);
+    }
+    cf_free(text);
     json_decref(root);
-    lines = text ? cf_format(err, "%s\n", text) : NULL;
-    free(text);
-    status = lines ? put(dir, lines, err) : cf_fail(err, CF_ENOMEM, "model.json");
-    cf_free(lines);
-    return status;
+    return status == CF_ENOMEM ? cf_fail(err, CF_ENOMEM, "model.json") : status;
 }

@@ -32,12 +32,12 @@ struct cf_model_spec {
 
 /* Adds dir/file, hashed now, and sampled if it is large (CF_MODEL_SAMPLED). */
 enum cf_status cf_model_spec_file(struct cf_model_spec_part *part, const char *dir,
-                                const char *file, struct cf_error *err);
+                                  const char *file, struct cf_error *err);
 
 /* The same with a hash that the caller knows; the sample is still read from the file. */
 enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char *dir,
-                                  const char *file, const char *sha256,
-                                  struct cf_error *err);
+                                    const char *file, const char *sha256,
+                                    struct cf_error *err);
 
 /* Frees what was added to the parts. */
 void cf_model_spec_close(struct cf_model_spec *m);
@@ -48,6 +48,6 @@ json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err);
 /* dir/model.json, whole and on disk or as it was before: temporary file, fsync, rename,
  * fsync of the directory. CF_EBUG for a part without files. */
 enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *dir,
-                                 struct cf_error *err);
+                                   struct cf_error *err);
 
 #endif

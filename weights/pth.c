@@ -269,9 +269,33 @@ static enum cf_status read_pickle(struct cf_pth *t, struct cf_error *err)
     return cf_flatten(&t->list, t->tree, t->path, err);
 }
 
-/* Each tensor's storage is there and as long as the pickle says. */
-static enum cf_status bind_storages(struct cf_pth *t, struct cf_error *err)
+/* From the element of storage at which the tensor starts, to the one behind its last. */
+static int64_t span(const struct cf_pickle_tensor *x)
 {
+    int64_t n = 1;
+
+    for (int i = 0; i < x->view.ndim; i++)
+        n += (x->view.dim[i] - 1) * x->stride[i];
+    return n;
+}
+
+/* Bytes that must be read of the storage to have the tensor. */
+static uint64_t cost(const struct cf_pickle_tensor *x, const zip_stat_t *s)
+{
+    uint64_t size = cf_dtype_size(x->view.dtype);
+
+    if (cf_view_count(&x->view) == 0)
+        return 0;
+    return size * (uint64_t)(span(x) + (s->comp_method == ZIP_CM_STORE ? 0 : x->offset));
+}
+
+/* Each tensor's storage is there and as long as the pickle says. Together they take no
+ * more reading than unpacking the largest honest file would, or a small one could keep us
+ * busy for days: 100000 tensors, each at the end of one packed storage. */
+static enum cf_status bind_storages(struct cf_pth *t, size_t file, struct cf_error *err)
+{
+    uint64_t sum = 0;
+
     t->entry = cf_alloc(t->list.count, sizeof *t->entry, err);
     if (!t->entry)
         return CF_ENOMEM;
@@ -297,6 +321,12 @@ static enum cf_status bind_storages(struct cf_pth *t, struct cf_error *err)
                            t->path, name, t->top, (int)x->key_len, x->key,
                            (unsigned long long)s.size, (long long)x->bytes);
         t->entry[i] = s.index;
+        sum += cost(x, &s); /* no more than the storage, which check_stat bounds */
+        if (sum > (uint64_t)file * MAX_RATIO)
+            return cf_fail(err, CF_EUNSUP,
+                           "%.200s: %.150s: the tensors share their storages so often "
+                           "that %llu bytes must be read of a file of %zu",
+                           t->path, name, (unsigned long long)sum, file);
     }
     return CF_OK;
 }
@@ -316,7 +346,7 @@ static enum cf_status open_path(struct cf_pth *t, struct cf_error *err)
     CF_TRY(check_entries(t, size, err));
     CF_TRY(check_byteorder(t, err));
     CF_TRY(read_pickle(t, err));
-    return bind_storages(t, err);
+    return bind_storages(t, size, err);
 }
 
 enum cf_status cf_pth_open(struct cf_pth **out, const char *path, struct cf_error *err)
@@ -383,16 +413,6 @@ static bool is_dense(const struct cf_pickle_tensor *x)
         step *= x->view.dim[i];
     }
     return true;
-}
-
-/* From the element of storage at which the tensor starts, to the one behind its last. */
-static int64_t span(const struct cf_pickle_tensor *x)
-{
-    int64_t n = 1;
-
-    for (int i = 0; i < x->view.ndim; i++)
-        n += (x->view.dim[i] - 1) * x->stride[i];
-    return n;
 }
 
 /* dst[i] = src[index of i times stride], like the wheels of an odometer. */

@@ -283,6 +283,9 @@ def bad_files():
     yield "pickle_bomb", archive(b"\x80\x02" + b"N0" * (40 << 20), {}, zipfile.ZIP_DEFLATED), "data.pkl of"
     yield "overlapping", overlapping(), "overlap"
     yield "many_entries", many_entries(), "zip directory of 2147483648 entries"
+    yield "shared_too_often", archive(
+        b"\x80\x02](" + b"".join(tensor(storage(count=20000), size=(20000,), stride=(1,)) for _ in range(600)) + b"e.",
+        {"data/0": bytes(80000)}, zipfile.ZIP_DEFLATED), "so often"
     yield "cut_short", good[:-30], "cut short"
     yield "cut_to_head", good[:100], "cut short"
     yield "empty", b"", "begins as no zip"
