@@ -292,6 +292,7 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
             return cf_fail(err, CF_EFORMAT, "%.200s: tensor %.200s comes twice", w->path,
                            w->entry[i].name);
     CF_TRY(place(w, &size, err));
+    cf_free(w->place);
     w->place = cf_alloc(w->count, sizeof *w->place, err);
     if (!w->place)
         return CF_ENOMEM;
