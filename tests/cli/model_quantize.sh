@@ -100,6 +100,11 @@ itself() { # replaced by its own other form
 }
 case_ "a model can be replaced by itself" itself
 
+too_large() { # as ulimit says
+    (ulimit -f 1000 && says 'large|space' 74 quantize --dtype=f32 "$p32" x) && none x
+}
+case_ "a file that may not grow is told, and nothing is left" too_large
+
 usage() {
     says 'dtype is missing' 64 quantize "$p32" x && says 'two directories' 64 quantize --dtype=int8 "$p32" &&
         says '32 or 64' 64 quantize --dtype=4bit --group=33 "$p32" x && says 'expected f32' 64 quantize --dtype=q4 "$p32" x && none x
