@@ -48,6 +48,7 @@ void cf_batch_default(struct cf_batch_options *o)
     memset(o, 0, sizeof *o);
     cf_retry_default(&o->retry);
     o->fail_fast = 5;
+    o->kv_type = -1;
     o->grace = 30;
     o->stop_status = 75;
     o->per_tar = 10000;
@@ -169,6 +170,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     if (!b->root)
         return CF_ENOMEM;
     b->shift.root = b->root;
+    b->shift.dir = b->source.dir;
     CF_TRY(cf_arrange_layout(b->queue, o->layout, b->source.planned, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
     CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));

@@ -27,6 +27,7 @@ struct cf_batch_options {
     const char *results;    /* of the shard; NULL: beside the plan */
     const char *model;      /* name or directory; NULL: the default model */
     const char *model_path; /* colon-separated places to look for models; NULL: none */
+    int kv_type;            /* for jobs that name none (models/gen.h), default -1 */
     const char *output;     /* root of the images; NULL: "images" beside the database */
     enum cf_layout layout;
     int per_tar; /* samples in a full tar, 1 .. 10000, default 10000 */

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "models/schedule.h"
 
 struct cf_engine {
     struct cf_dnn *dnn; /* borrowed */
@@ -13,6 +14,7 @@ struct cf_engine {
     const struct cf_gen_ops *ops;
     struct cf_gen *gen;
     struct cf_arena arena;
+    struct cf_sizes sizes;
 };
 
 /* A plan with the model's own settings: what does not fit together in the manifest is
@@ -33,12 +35,15 @@ static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
     struct cf_gen_files files;
+    json_t *sizes;
 
     CF_TRY(cf_model_open(&e->model, dir, true, err));
     e->ops = cf_gen_find(e->model->generator);
     if (!e->ops)
         return cf_fail(err, CF_EUNSUP, "generator '%s' is not one this program knows",
                        e->model->generator);
+    CF_TRY(cf_json_obj(e->model->json, "sizes", &sizes, "model.json", err));
+    CF_TRY(cf_sizes_parse(&e->sizes, sizes, err));
     files = (struct cf_gen_files){
         .json = e->model->json,
         .transformer = e->model->path[CF_PART_TRANSFORMER],
@@ -78,6 +83,11 @@ void cf_engine_close(struct cf_engine *e)
 const struct cf_model *cf_engine_model(const struct cf_engine *e)
 {
     return e->model;
+}
+
+const char *cf_engine_untrained(const struct cf_engine *e, const struct cf_plan *plan)
+{
+    return cf_sizes_untrained(&e->sizes, plan->n_step);
 }
 
 int cf_engine_text_dim(const struct cf_engine *e)
@@ -142,23 +152,49 @@ static enum cf_status force(struct cf_engine *e, const struct cf_plan *plan,
     return CF_OK;
 }
 
-static enum cf_status pixels(struct cf_engine *e, struct cf_gen_state *state,
-                             const struct cf_plan *plan, int i, struct cf_result *out,
+/* Image i of the group as it stands, into fresh pixels. */
+static enum cf_status decode(struct cf_engine *e, struct cf_gen_state *state,
+                             const struct cf_plan *plan, int i, struct cf_image *image,
                              struct cf_error *err)
 {
     size_t stride = 3 * (size_t)plan->width;
 
-    out->image = (struct cf_image){
+    *image = (struct cf_image){
         .rgb = cf_alloc((size_t)plan->height, stride, err),
         .w = plan->width,
         .h = plan->height,
         .stride = stride,
     };
-    if (!out->image.rgb)
-        return CF_ENOMEM;
-    CF_TRY(e->ops->decode(state, i, &out->image, err));
-    return cf_digest_mem(out->image.rgb, stride * (size_t)plan->height, out->pixel_sha256,
-                         err);
+    return image->rgb ? e->ops->decode(state, i, image, err) : CF_ENOMEM;
+}
+
+static enum cf_status pixels(struct cf_engine *e, struct cf_gen_state *state,
+                             const struct cf_plan *plan, int i, struct cf_result *out,
+                             struct cf_error *err)
+{
+    CF_TRY(decode(e, state, plan, i, &out->image, err));
+    return cf_digest_mem(out->image.rgb, out->image.stride * (size_t)plan->height,
+                         out->pixel_sha256, err);
+}
+
+/* After step k, to those who asked; the last one is shown when it is finished. */
+static enum cf_status preview(struct cf_engine *e, struct cf_gen_state *state,
+                              const struct cf_plan *plan, const struct cf_request *req,
+                              int k, struct cf_error *err)
+{
+    enum cf_status st = CF_OK;
+
+    for (int i = 0; i < plan->batch && st == CF_OK && k + 1 < plan->n_step; i++) {
+        struct cf_image image = {0};
+
+        if (!req[i].preview)
+            continue;
+        st = decode(e, state, plan, i, &image, err);
+        if (st == CF_OK)
+            st = req[i].preview->show(req[i].preview->ctx, k, &image, err);
+        cf_free(image.rgb);
+    }
+    return st;
 }
 
 enum cf_status cf_engine_plan(struct cf_engine *e, const struct cf_gen_params *params,
@@ -198,6 +234,8 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         cf_fault_point("scale", k);
         if ((st = cf_cancel_check(cancel, err)) == CF_OK)
             st = e->ops->step(state, k, err);
+        if (st == CF_OK)
+            st = preview(e, state, plan, req, k, err);
     }
     t1 = 1e3 * cf_clock();
     cf_fault_point("decode", 0);
@@ -205,6 +243,9 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
             out[i].truncated = item[i].cond->truncated;
             st = pixels(e, state, plan, i, &out[i], err);
+            if (st == CF_OK && req[i].preview)
+                st = req[i].preview->show(req[i].preview->ctx, plan->n_step - 1,
+                                          &out[i].image, err);
         }
 out:
     if (st != CF_OK)

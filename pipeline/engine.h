@@ -21,6 +21,10 @@ void cf_engine_close(struct cf_engine *engine);
 
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
 
+/* The class of the plan's size where the model was not trained for it, else NULL. */
+const char *cf_engine_untrained(const struct cf_engine *engine,
+                                const struct cf_plan *plan);
+
 int cf_engine_text_dim(const struct cf_engine *engine);
 
 /* One image to make; all borrowed for the call. The words are for the record, the
@@ -31,8 +35,19 @@ struct cf_request {
     const struct cf_text *cond, *avoid; /* of prompt and negative; avoid NULL: the learned
                                            null condition */
     uint64_t seed;
-    const struct cf_image *init; /* NULL, or an image of the plan's size ... */
-    int keep;                    /* ... whose first keep scales are kept */
+    const struct cf_image *init;      /* NULL, or an image of the plan's size ... */
+    int keep;                         /* ... whose first keep scales are kept */
+    const char *init_sha256;          /* of the file it came from */
+    bool positive;                    /* cond is of the prompt with pipeline/positive.h */
+    const struct cf_preview *preview; /* NULL: none */
+};
+
+/* Told of the image as it is after each step, coarse to fine, the finished one last;
+ * pixels are borrowed for the call. What it returns ends the run unless it is CF_OK. */
+struct cf_preview {
+    enum cf_status (*show)(void *ctx, int step, const struct cf_image *image,
+                           struct cf_error *err);
+    void *ctx;
 };
 
 struct cf_result {

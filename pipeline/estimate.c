@@ -227,11 +227,14 @@ static enum cf_status try_out(struct work *w, struct cf_lot *lot, struct cf_erro
 
 static enum cf_status measure(struct work *w, struct cf_lot *lot, struct cf_error *err)
 {
+    const struct cf_model *m = cf_engine_model(cf_pool_engine(cf_loaded_pool(w->loaded)));
+
     for (int i = 0; i < lot->jobs.n; i++) {
         struct cf_slot *s = &lot->slot[i];
         struct cf_error why = {0};
 
-        if (cf_slot_read(s, &why) != CF_OK) {
+        if (cf_slot_read(s, w->o->kv_type, &why) != CF_OK ||
+            (!s->recipe.model && cf_settings_size(&s->recipe, m, &why) != CF_OK)) {
             cf_log(w->log, CF_LOG_WARN, "job would fail", "job=%lld code=%s error=\"%s\"",
                    (long long)s->job->id, cf_status_name(why.status), why.msg);
             s->open = false;

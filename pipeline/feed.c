@@ -123,7 +123,7 @@ static void open_slots(struct cf_feed *f, struct cf_lot *lot)
     for (int i = 0; i < lot->jobs.n; i++) {
         struct cf_error why = {0};
 
-        if (cf_slot_read(&lot->slot[i], &why) == CF_OK)
+        if (cf_slot_read(&lot->slot[i], f->shift->o->kv_type, &why) == CF_OK)
             continue;
         lot->slot[i].open = false;
         cf_ledger_charge(&f->shift->ledger, f->queue, lot->slot[i].job, &why, false);

@@ -17,6 +17,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/positive.c %D%/positive.h \
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
@@ -28,7 +29,8 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \
-	%D%/texts.c %D%/texts.h
+	%D%/texts.c %D%/texts.h \
+	%D%/variation.c %D%/variation.h
 
 CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)
 

@@ -1,14 +1,18 @@
 #include "pipeline/single.h"
 
+#include <string.h>
+
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "pipeline/positive.h"
 
 enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *engine,
                                 struct cf_dnn *dnn, struct cf_cancel *cancel,
                                 struct cf_encoded *text[2], double *ms,
                                 struct cf_error *err)
 {
-    const struct cf_prompt p[] = {{req->prompt, req->prompt_len},
-                                  {req->negative, req->negative_len}};
+    struct cf_prompt p[] = {{req->prompt, req->prompt_len},
+                            {req->negative, req->negative_len}};
     const struct cf_texts_options o = {
         .dnn = dnn,
         .model = cf_engine_model(engine),
@@ -16,15 +20,25 @@ enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *
         .cancel = cancel,
     };
     struct cf_texts *texts;
+    char *longer = NULL;
     enum cf_status st;
     double t0;
 
     text[0] = text[1] = NULL;
-    CF_TRY(cf_texts_open(&texts, &o, err));
+    if (req->positive)
+        CF_TRY(cf_positive(&longer, req->prompt, req->prompt_len, err));
+    if (longer)
+        p[0] = (struct cf_prompt){longer, strlen(longer)};
+    st = cf_texts_open(&texts, &o, err);
+    if (st != CF_OK) {
+        cf_free(longer);
+        return st;
+    }
     t0 = 1e3 * cf_clock();
     st = cf_texts_get(texts, p, req->negative ? 2 : 1, false, text, err);
     *ms = 1e3 * cf_clock() - t0;
     cf_texts_close(texts);
+    cf_free(longer);
     if (st == CF_OK) {
         req->cond = cf_encoded_text(text[0]);
         req->avoid = text[1] ? cf_encoded_text(text[1]) : NULL;

@@ -5,7 +5,8 @@
 #include "pipeline/engine.h"
 #include "pipeline/texts.h"
 
-/* Fills in req->cond and req->avoid from its prompt and negative; they are borrowed from
+/* Fills in req->cond and req->avoid from its prompt (with req->positive as
+ * pipeline/positive.h makes it) and its negative; they are borrowed from
  * text, whose members the caller drops (cf_encoded_drop) when the image is made, also on
  * failure. *ms: how long it took, without the loading of the encoder. */
 enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *engine,
