@@ -117,7 +117,7 @@ static void add_attn(int heads, int hd, int nq, int nk)
     struct bench *b = &cases[n_cases++];
 
     *b = (struct bench){.run = run_attn, .m = nq, .n = nk, .best = INFINITY};
-    b->attn = (struct cf_attn){heads, heads, hd, 0.1f};
+    b->attn = (struct cf_attn){heads, heads, hd, 0.1f, CF_F32};
     b->work = 4.0 * heads * hd * nq * nk;
     snprintf(b->name, sizeof b->name, "attention %d x %d, %d queries, %d keys", heads, hd,
              nq, nk);

@@ -47,21 +47,23 @@ static int64_t tiles_of(const struct cf_attn *a, const struct cf_attn_seq *s)
 }
 
 /* n values from row v on as panels of channels [n, panel], zeros behind channel hd and
- * where ok (of these n keys, or NULL) is 0. Four channels at a time: hd is a multiple. */
-static void pack_values(float *dst, const float *v, int64_t stride, const uint8_t *ok,
-                        int n, int hd, int panel)
+ * where ok (of these n keys, or NULL) is 0. */
+static void pack_values(const struct work *w, float *dst, const char *v, int64_t stride,
+                        const uint8_t *ok, int n)
 {
-    for (int d0 = 0; d0 < hd; d0 += panel) {
-        int width = hd - d0 < panel ? hd - d0 : panel;
+    size_t hd = (size_t)w->a->hd, panel = w->dnn->kern.panel;
+    size_t size = cf_dtype_size(w->a->kv);
 
+    for (size_t d = 0; d < hd; d += panel, v += panel * size) {
         for (int j = 0; j < n; j++, dst += panel) {
-            const float *row = v + j * stride + d0;
-            int take = !ok || ok[j] ? width : 0, d = 0;
+            size_t take = ok && !ok[j] ? 0 : hd - d < panel ? hd - d : panel;
+            const char *row = v + j * stride;
 
-            for (; d < take; d += 4)
-                memcpy(dst + d, row + d, 4 * sizeof *dst);
-            for (; d < panel; d++)
-                dst[d] = 0.0f;
+            if (size == sizeof *dst)
+                memcpy(dst, row, take * sizeof *dst);
+            else
+                w->dnn->kern.widen_bf16(dst, row, take);
+            memset(dst + take, 0, (panel - take) * sizeof *dst);
         }
     }
 }
@@ -90,8 +92,10 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
     int hd = w->a->hd, g = h / (w->a->heads / w->a->kv_heads), panel = (int)kern->panel;
     int width = (hd + panel - 1) / panel * panel;
     const float *q = s->q + q0 * s->q_stride + (int64_t)h * hd;
-    const float *k = (const float *)s->k + g * s->k_head,
-                *v = (const float *)s->v + g * s->v_head;
+    int64_t size = (int64_t)cf_dtype_size(w->a->kv);
+    const char *k = (const char *)s->k + g * s->k_head * size;
+    const char *v = (const char *)s->v + g * s->v_head * size;
+    cf_pack_fn *pack_keys = w->a->kv == CF_BF16 ? kern->pack_bf16 : kern->pack_f32;
     int end = s->causal ? q0 + m + s->nk - s->nq : s->nk;
     const float *bias = s->bias ? s->bias + h * s->bias_head - q0 : NULL;
 
@@ -105,8 +109,9 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
         int padded = (n + panel - 1) / panel * panel;
 
         for (int j = 0; j < padded; j += panel) {
-            kern->pack_panel(t->pack, k + (at + j) * s->k_stride, (size_t)s->k_stride,
-                             (size_t)(n - j < panel ? n - j : panel), (size_t)hd);
+            pack_keys(t->pack, k + (at + j) * s->k_stride * size,
+                      (size_t)(s->k_stride * size),
+                      (size_t)(n - j < panel ? n - j : panel), (size_t)hd);
             kern->panel_mul(t->score + j, KT, q, (size_t)s->q_stride, t->pack, (size_t)m,
                             (size_t)hd, 0);
         }
@@ -122,8 +127,8 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
             if (f != 1.0f)
                 kern->scale(t->acc + i * width, f, (size_t)width);
         }
-        pack_values(t->pack, v + at * s->v_stride, s->v_stride,
-                    s->key_ok ? s->key_ok + at : NULL, n, hd, panel);
+        pack_values(w, t->pack, v + at * s->v_stride * size, s->v_stride * size,
+                    s->key_ok ? s->key_ok + at : NULL, n);
         for (int d = 0; d < width; d += panel)
             kern->panel_mul(t->acc + d, (size_t)width, t->score, KT, t->pack + d * n,
                             (size_t)m, (size_t)n, 1);
@@ -170,7 +175,7 @@ enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
         return cf_fail(err, CF_ERANGE,
                        "attention: %d heads over %d of %d channels, scale %g", a->heads,
                        a->kv_heads, a->hd, (double)a->scale);
-    if (a->kv != CF_F32)
+    if (a->kv != CF_F32 && a->kv != CF_BF16)
         return cf_fail(err, CF_EUNSUP, "attention: keys and values of type %s",
                        cf_dtype_name(a->kv));
     for (int i = 0; i < n_seq; i++) {

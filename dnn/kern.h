@@ -17,6 +17,8 @@
 
 enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
 
+typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k);
+
 struct cf_kern {
     /* -- elementwise; 1e-6 */
 
@@ -61,7 +63,7 @@ struct cf_kern {
     /* pairs (j, j + n/2) */
     void (*rope_halves)(float *x, const float *cs, const float *sn, size_t n);
 
-    /* -- attention */
+    /* -- products */
 
     /* Width of a panel: 16 or 32 columns. */
     size_t panel;
@@ -70,8 +72,23 @@ struct cf_kern {
      * sum of |a b|. A row's value does not depend on m. */
     void (*panel_mul)(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
                       size_t m, size_t k, int add);
-    /* dst [k, panel]: dst[l, j] = src[j * stride + l] for j < n, 0 for n <= j < panel. */
-    void (*pack_panel)(float *dst, const float *src, size_t stride, size_t n, size_t k);
+    /* A panel of n <= panel rows of k numbers, each stride bytes behind the one before:
+     * dst [k, panel], dst[l, j] = number l of row j for j < n, 0 for n <= j < panel.
+     * Exact. src may lie at any address. The first for F32, and so on. */
+    cf_pack_fn *pack_f32, *pack_f16, *pack_bf16, *pack_i8;
+    /* Likewise of 4 bits as in base/weight.h: (q - 8) * scale[l / group, j], scale
+     * [k / group, panel]; k a multiple of 32. Rounded once. */
+    void (*pack_q4)(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                    const float *scale, size_t group);
+
+    /* -- bfloat16, at any address; exact, and to nearest with ties to even (a NaN stays
+     * one: its upper half with the quiet bit) */
+
+    void (*widen_bf16)(float *dst, const void *src, size_t n);
+    void (*narrow_bf16)(void *dst, const float *src, size_t n);
+
+    /* -- attention */
+
     /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max), scale >
      * 0; the running maximum and sum are brought up to date: m' = max(m, max(scale s)),
      * f = exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key

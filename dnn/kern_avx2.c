@@ -124,7 +124,89 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+/* -- numbers of other types */
+
+typedef __m256i veci;
+
+#define vi_load(p) _mm256_loadu_si256((const void *)(p))
+#define vi_set1 _mm256_set1_epi32
+#define vi_and _mm256_and_si256
+#define vi_or _mm256_or_si256
+#define vi_add _mm256_add_epi32
+#define vi_shl _mm256_slli_epi32
+#define vi_shr _mm256_srli_epi32
+#define vi_sar _mm256_srai_epi32
+#define vi_float _mm256_cvtepi32_ps
+#define v_bits _mm256_castps_si256
+#define vi_cast _mm256_castsi256_ps
+
+/* The lower halves of all lanes, in order. */
+static inline __m128i low_halves(veci v)
+{
+    v = vi_and(v, vi_set1(0xffff));
+    return _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+}
+
+static inline vec vi_half(veci v)
+{
+    return _mm256_cvtph_ps(low_halves(v));
+}
+
+static inline veci vi_words(const void *p)
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+}
+
+static inline void vi_store_low(void *p, veci v)
+{
+    _mm_storeu_si128(p, low_halves(v));
+}
+
+static inline veci v_nan_or(vec x, veci nan, veci other)
+{
+    return _mm256_blendv_epi8(other, nan,
+                              _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q)));
+}
+
+static inline vec vi_nibble(veci v, int i)
+{
+    veci q = vi_and(vi_shr(v, 4 * i), vi_set1(15));
+
+    return vi_float(_mm256_sub_epi32(q, vi_set1(8)));
+}
+
+/* Lanes and rows change places: by pairs, by fours, and the fours are loaded to where
+ * they belong. */
+static inline void load_turned(veci v[W], const char *row, size_t stride)
+{
+    __m256 a[W], b[W];
+
+#pragma GCC unroll 8
+    for (size_t i = 0; i < W; i++) { /* a[i]: columns 4 (i / 4) .. of rows i % 4, + 4 */
+        const char *p = row + i % 4 * stride + i / 4 * 16;
+
+        a[i] = _mm256_castsi256_ps(_mm256_inserti128_si256(
+            _mm256_castsi128_si256(_mm_loadu_si128((const void *)p)),
+            _mm_loadu_si128((const void *)(p + 4 * stride)), 1));
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < W; i += 2) {
+        b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 2
+    for (size_t i = 0; i < W; i += 4) {
+        v[i] = v_bits(_mm256_shuffle_ps(b[i], b[i + 2], 0x44));
+        v[i + 1] = v_bits(_mm256_shuffle_ps(b[i], b[i + 2], 0xee));
+        v[i + 2] = v_bits(_mm256_shuffle_ps(b[i + 1], b[i + 3], 0x44));
+        v[i + 3] = v_bits(_mm256_shuffle_ps(b[i + 1], b[i + 3], 0xee));
+    }
+}
+
+#include "dnn/kern_pack.h"
+
 void cf_kern_init_avx2(struct cf_kern *k)
 {
     fill_table(k);
+    fill_packing(k);
 }

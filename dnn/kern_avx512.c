@@ -116,7 +116,88 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+/* -- numbers of other types */
+
+typedef __m512i veci;
+
+#define vi_load _mm512_loadu_si512
+#define vi_set1 _mm512_set1_epi32
+#define vi_and _mm512_and_si512
+#define vi_or _mm512_or_si512
+#define vi_add _mm512_add_epi32
+#define vi_shl _mm512_slli_epi32
+#define vi_shr _mm512_srli_epi32
+#define vi_sar _mm512_srai_epi32
+#define vi_float _mm512_cvtepi32_ps
+#define v_bits _mm512_castps_si512
+#define vi_cast _mm512_castsi512_ps
+
+static inline vec vi_half(veci v)
+{
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v));
+}
+
+static inline veci vi_words(const void *p)
+{
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+}
+
+static inline void vi_store_low(void *p, veci v)
+{
+    _mm256_storeu_si256(p, _mm512_cvtepi32_epi16(v));
+}
+
+static inline veci v_nan_or(vec x, veci nan, veci other)
+{
+    return _mm512_mask_mov_epi32(other, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), nan);
+}
+
+/* The permutation looks at four bits of a lane. */
+static inline vec vi_nibble(veci v, int i)
+{
+    const vec value =
+        _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+
+    return _mm512_permutexvar_ps(vi_shr(v, (unsigned)(4 * i)), value);
+}
+
+/* Lanes and rows change places: by pairs, by fours, and the fours are loaded to where
+ * they belong. */
+static inline void load_turned(veci v[W], const char *row, size_t stride)
+{
+    veci a[W], b[W];
+
+#pragma GCC unroll 16
+    for (size_t i = 0; i < W;
+         i++) { /* a[i]: columns 4 (i / 4) .. of rows i % 4, + 4 .. */
+        const char *p = row + i % 4 * stride + i / 4 * 16;
+
+        a[i] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)p));
+        a[i] = _mm512_mask_broadcast_i32x4(
+            a[i], 0x00f0, _mm_loadu_si128((const void *)(p + 4 * stride)));
+        a[i] = _mm512_mask_broadcast_i32x4(
+            a[i], 0x0f00, _mm_loadu_si128((const void *)(p + 8 * stride)));
+        a[i] = _mm512_mask_broadcast_i32x4(
+            a[i], 0xf000, _mm_loadu_si128((const void *)(p + 12 * stride)));
+    }
+#pragma GCC unroll 8
+    for (size_t i = 0; i < W; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+#pragma GCC unroll 4
+    for (size_t i = 0; i < W; i += 4) {
+        v[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        v[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        v[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+        v[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+}
+
+#include "dnn/kern_pack.h"
+
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
+    fill_packing(k);
 }

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/tensor.h"
+
 /* exp(x) = 2^n exp(r), n = round(x / ln 2), |r| <= ln(2)/2. ln 2 is split in two so that
  * n * LN2_HI is exact; the polynomial is the Taylor series to r^7, whose remainder is
  * 5e-9. 2^n is applied in two factors because n reaches 128. */
@@ -210,11 +212,75 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
     }
 }
 
-static void k_pack_panel(float *dst, const float *src, size_t stride, size_t n, size_t k)
+/* Reads row by row with the definition of each type, a piece at a time. */
+static void pack(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                 enum cf_dtype type)
 {
-    for (size_t l = 0; l < k; l++)
-        for (size_t j = 0; j < PANEL; j++)
-            dst[l * PANEL + j] = j < n ? src[j * stride + l] : 0.0f;
+    enum { PIECE = 64 };
+
+    memset(dst, 0, k * PANEL * sizeof *dst);
+    for (size_t j = 0; j < n; j++) {
+        const struct cf_view row = {
+            (const char *)src + j * stride, type, 1, {(int64_t)k}};
+        float x[PIECE];
+
+        for (size_t at = 0; at < k; at += PIECE) {
+            size_t count = k - at < PIECE ? k - at : PIECE;
+
+            (void)cf_view_floats(x, &row, (int64_t)at, (int64_t)count,
+                                 NULL); /* numbers */
+            for (size_t l = 0; l < count; l++)
+                dst[(at + l) * PANEL + j] = x[l];
+        }
+    }
+}
+
+static void k_pack_f32(float *dst, const void *src, size_t stride, size_t n, size_t k)
+{
+    pack(dst, src, stride, n, k, CF_F32);
+}
+
+static void k_pack_f16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+{
+    pack(dst, src, stride, n, k, CF_F16);
+}
+
+static void k_pack_bf16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+{
+    pack(dst, src, stride, n, k, CF_BF16);
+}
+
+static void k_pack_i8(float *dst, const void *src, size_t stride, size_t n, size_t k)
+{
+    pack(dst, src, stride, n, k, CF_I8);
+}
+
+static void k_pack_q4(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                      const float *scale, size_t group)
+{
+    for (size_t l = 0; l < k; l++) {
+        size_t byte = l / 32 * 16 + l % 16, shift = l % 32 < 16 ? 0 : 4;
+
+        for (size_t j = 0; j < PANEL; j++) {
+            const unsigned char *row = (const unsigned char *)src + j * stride;
+
+            dst[l * PANEL + j] = j < n ? (float)((row[byte] >> shift & 15) - 8) *
+                                             scale[l / group * PANEL + j]
+                                       : 0.0f;
+        }
+    }
+}
+
+static void k_widen_bf16(float *dst, const void *src, size_t n)
+{
+    const struct cf_view v = {src, CF_BF16, 1, {(int64_t)n}};
+
+    (void)cf_view_floats(dst, &v, 0, (int64_t)n, NULL); /* numbers, all in range */
+}
+
+static void k_narrow_bf16(void *dst, const float *src, size_t n)
+{
+    (void)cf_floats_store(dst, CF_BF16, src, (int64_t)n, NULL); /* a type it knows */
 }
 
 static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
@@ -264,7 +330,13 @@ void cf_kern_init_c(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
-        .pack_panel = k_pack_panel,
+        .pack_f32 = k_pack_f32,
+        .pack_f16 = k_pack_f16,
+        .pack_bf16 = k_pack_bf16,
+        .pack_i8 = k_pack_i8,
+        .pack_q4 = k_pack_q4,
+        .widen_bf16 = k_widen_bf16,
+        .narrow_bf16 = k_narrow_bf16,
         .softmax = k_softmax,
         .scale = k_scale,
     };

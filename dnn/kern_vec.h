@@ -18,7 +18,6 @@
  * an element does not depend on its place. */
 #include <math.h>
 #include <string.h>
-#include <xmmintrin.h>
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -413,34 +412,6 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
         panel_block(dst, ldd, a, lda, b, k, add, 1);
 }
 
-static void k_pack_panel(float *dst, const float *src, size_t stride, size_t n, size_t k)
-{
-    size_t j = 0;
-
-    for (; j + 4 <= n; j += 4) {
-        const float *row = src + j * stride;
-        size_t l = 0;
-
-        for (; l + 4 <= k; l += 4) {
-            __m128 a = _mm_loadu_ps(row + l), b = _mm_loadu_ps(row + stride + l);
-            __m128 c = _mm_loadu_ps(row + 2 * stride + l);
-            __m128 d = _mm_loadu_ps(row + 3 * stride + l);
-
-            _MM_TRANSPOSE4_PS(a, b, c, d);
-            _mm_storeu_ps(dst + l * PANEL + j, a);
-            _mm_storeu_ps(dst + (l + 1) * PANEL + j, b);
-            _mm_storeu_ps(dst + (l + 2) * PANEL + j, c);
-            _mm_storeu_ps(dst + (l + 3) * PANEL + j, d);
-        }
-        for (; l < k; l++)
-            for (size_t i = 0; i < 4; i++)
-                dst[l * PANEL + j + i] = row[i * stride + l];
-    }
-    for (; j < PANEL; j++)
-        for (size_t l = 0; l < k; l++)
-            dst[l * PANEL + j] = j < n ? src[j * stride + l] : 0.0f;
-}
-
 /* scale > 0, so the largest product is that of the largest score; and it is subtracted
  * from the exact product. */
 static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
@@ -484,7 +455,6 @@ static void fill_table(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
-        .pack_panel = k_pack_panel,
         .softmax = k_softmax,
         .scale = k_scale,
     };

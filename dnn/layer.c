@@ -1,4 +1,5 @@
-/* layer.c - linear and convolution: sizes are checked here, oneDNN does the products.
+/* layer.c - linear and convolution: sizes are checked here, oneDNN does the products, or
+ * mapped.c for weights that are not packed.
  *
  * oneDNN's generated kernels want channels in whole vectors (always at SSE4.1, for 1x1 at
  * every level). Where the counts are odd, weights are packed with zero channels around
@@ -11,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "dnn/machine.h"
+#include "dnn/mapped.h"
 
 enum {
     BLOCK = 16,         /* channels are rounded up to this */
@@ -30,8 +32,11 @@ struct product {
     size_t src_cap, dst_cap;
 };
 
+/* Packed in p, or mapped. */
 struct cf_linear {
     struct cf_dnn *dnn; /* borrowed */
+    int k, n;
+    struct cf_mapped *map; /* owned; NULL: packed */
     struct product p;
 };
 
@@ -181,32 +186,38 @@ static enum cf_status product_run(struct product *p, float *dst, const float *sr
     return CF_OK;
 }
 
+static enum cf_status pack_linear(struct cf_linear *lin, const struct cf_weight *w,
+                                  const float *bias, struct cf_error *err)
+{
+    static const enum cf_dtype dtype[] = {
+        [CF_W_F32] = CF_F32, [CF_W_F16] = CF_F16, [CF_W_BF16] = CF_BF16};
+    struct cf_view view = {w->w, dtype[w->type], 2, {w->n, w->k}};
+    struct cf_one_geom geom = {.kh = 1, .kw = 1, .stride = 1, .oc = lin->n, .ic = lin->k};
+
+    return product_open(&lin->p, lin->dnn, &geom, &view, bias, 1, TYPICAL_ROWS, 1, err);
+}
+
 enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
                               const struct cf_weight *w, const float *bias,
                               enum cf_hold hold, struct cf_error *err)
 {
-    static const enum cf_dtype dtype[] = {
-        [CF_W_F32] = CF_F32, [CF_W_F16] = CF_F16, [CF_W_BF16] = CF_BF16};
-    struct cf_one_geom geom = {.kh = 1, .kw = 1, .stride = 1};
     struct cf_linear *lin;
-    struct cf_view view;
     enum cf_status st;
 
     *out = NULL;
     if (w->n < 1 || w->k < 1 || w->n > CHANNELS_MAX || w->k > CHANNELS_MAX)
         return cf_fail(err, CF_ESHAPE, "linear: weights [%lld, %lld], expected [n, k]",
                        (long long)w->n, (long long)w->k);
-    if (cf_linear_maps(w, hold))
-        return cf_fail(err, CF_EUNSUP, "linear: %s weights are not read where they lie",
-                       cf_wtype_name(w->type));
-    view = (struct cf_view){w->w, dtype[w->type], 2, {w->n, w->k}};
     lin = cf_calloc(1, sizeof *lin, err);
     if (!lin)
         return CF_ENOMEM;
     lin->dnn = dnn;
-    geom.oc = (int)w->n;
-    geom.ic = (int)w->k;
-    st = product_open(&lin->p, dnn, &geom, &view, bias, 1, TYPICAL_ROWS, 1, err);
+    lin->n = (int)w->n;
+    lin->k = (int)w->k;
+    if (hold == CF_HOLD_MAP || w->type > CF_W_BF16)
+        st = cf_mapped_open(&lin->map, w, bias, err);
+    else
+        st = pack_linear(lin, w, bias, err);
     if (st != CF_OK) {
         cf_linear_close(lin);
         return st;
@@ -219,26 +230,38 @@ void cf_linear_close(struct cf_linear *lin)
 {
     if (!lin)
         return;
+    cf_mapped_close(lin->map);
     product_close(&lin->p);
     cf_free(lin);
 }
 
 int cf_linear_in(const struct cf_linear *lin)
 {
-    return lin->p.i;
+    return lin->k;
 }
 
 int cf_linear_out(const struct cf_linear *lin)
 {
-    return lin->p.o;
+    return lin->n;
+}
+
+static enum cf_status run_packed(struct product *p, float *dst, const float *src, int m,
+                                 struct cf_error *err)
+{
+    int padded = p->ip != p->i || p->op != p->o;
+    int step = padded && m > PAD_ROWS ? PAD_ROWS : m;
+
+    for (int64_t at = 0; at < m; at += step) {
+        int64_t rows = m - at < step ? m - at : step;
+
+        CF_TRY(product_run(p, dst + at * p->o, src + at * p->i, 1, rows, rows, err));
+    }
+    return CF_OK;
 }
 
 enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
                              struct cf_error *err)
 {
-    struct product *p = &lin->p;
-    int padded = p->ip != p->i || p->op != p->o;
-    int step = padded && m > PAD_ROWS ? PAD_ROWS : m;
     enum cf_status st = CF_OK;
     struct cf_call call;
 
@@ -247,11 +270,11 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
     if (m == 0)
         return CF_OK;
     cf_call_begin(&call, lin->dnn, &lin->dnn->times.linear);
-    cf_team_flush(lin->dnn);
-    for (int64_t at = 0; at < m && st == CF_OK; at += step) {
-        int64_t rows = m - at < step ? m - at : step;
-
-        st = product_run(p, dst + at * p->o, src + at * p->i, 1, rows, rows, err);
+    if (lin->map) {
+        cf_mapped_run(lin->map, lin->dnn, dst, src, m);
+    } else {
+        cf_team_flush(lin->dnn);
+        st = run_packed(&lin->p, dst, src, m, err);
     }
     cf_call_end(&call, lin->dnn);
     return st;

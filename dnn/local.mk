@@ -4,9 +4,10 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
-	%D%/kern.h %D%/kern_c.c %D%/kern_vec.h \
+	%D%/kern.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
 	%D%/layer.c %D%/layer.h \
 	%D%/machine.h \
+	%D%/mapped.c %D%/mapped.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \

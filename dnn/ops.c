@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#include "base/tensor.h"
 #include "dnn/machine.h"
 
 /* Floats below which a second thread costs more than it brings. */
@@ -293,6 +292,7 @@ int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n)
 /* ---- storing ---- */
 
 struct store {
+    const struct cf_kern *kern;
     uint16_t *dst;
     const float *src;
     int64_t dstride, sstride;
@@ -305,17 +305,18 @@ static void store_part(void *arg, int64_t first, int64_t last, int thread)
 
     (void)thread;
     for (int64_t r = first; r < last; r++)
-        (void)cf_floats_store(s->dst + r * s->dstride, CF_BF16, s->src + r * s->sstride,
-                              s->c, NULL); /* BF16 is a type it knows */
+        s->kern->narrow_bf16(s->dst + r * s->dstride, s->src + r * s->sstride,
+                             (size_t)s->c);
 }
 
 void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
                    int64_t sstride, int64_t rows, int c)
 {
-    struct store s = {dst, src, dstride, sstride, c};
+    struct store s = {&dnn->kern, dst, src, dstride, sstride, c};
+    int64_t grain = c > 0 && c < GRAIN ? GRAIN / c : 1;
     struct cf_call call;
 
     cf_call_begin(&call, dnn, &dnn->times.other);
-    cf_split(dnn, rows, 1, store_part, &s);
+    cf_split(dnn, rows, grain, store_part, &s);
     cf_call_end(&call, dnn);
 }

@@ -172,7 +172,7 @@ static void a_bias_by_distance_is_added_to_each_score(void **state)
 static void a_bias_table_of_any_length_gives_the_same_bits(void **state)
 {
     enum { N = 70, WIDE = 2 * 300 - 1, TIGHT = 2 * N - 1 };
-    struct problem p = {{3, 3, 16, 1}, N, N, 0, 0, 1};
+    struct problem p = {{3, 3, 16, 1, CF_F32}, N, N, 0, 0, 1};
     float *wide = randoms(3 * WIDE), *tight = floats(3 * TIGHT), *first;
     struct data d;
 
@@ -196,7 +196,7 @@ static void a_bias_table_of_any_length_gives_the_same_bits(void **state)
 
 static void a_query_without_a_key_gives_zeros(void **state)
 {
-    struct problem p = {{2, 2, 16, 1}, 3, 20, 0, 0, 1};
+    struct problem p = {{2, 2, 16, 1, CF_F32}, 3, 20, 0, 0, 1};
     struct data d;
 
     (void)state;
@@ -244,7 +244,7 @@ static void a_query_has_the_same_bits_alone_and_in_company(void **state)
 
 static void sequences_of_a_batch_do_not_touch_each_other(void **state)
 {
-    struct problem p = {{4, 2, 32, 0.2f}, 70, 150, 0, 3, 1};
+    struct problem p = {{4, 2, 32, 0.2f, CF_F32}, 70, 150, 0, 3, 1};
     struct data d[5];
     struct cf_attn_seq seq[5];
     float *alone[5];
@@ -273,7 +273,7 @@ static void sequences_of_a_batch_do_not_touch_each_other(void **state)
 
 static void scores_of_a_hundred_neither_overflow_nor_blur(void **state)
 {
-    struct problem p = {{1, 1, 64, 1}, 40, 200, 0, 0, 25};
+    struct problem p = {{1, 1, 64, 1, CF_F32}, 40, 200, 0, 0, 25};
     struct data d;
 
     (void)state;
@@ -286,10 +286,11 @@ static void scores_of_a_hundred_neither_overflow_nor_blur(void **state)
 
 static void impossible_heads_and_sizes_are_refused(void **state)
 {
-    static const struct cf_attn bad[] = {{1, 1, 0, 1}, {1, 1, 6, 1}, {1, 1, 260, 1},
-                                         {3, 2, 8, 1}, {0, 1, 8, 1}, {1, 0, 8, 1},
-                                         {1, 1, 8, 0}};
-    struct problem p = {{1, 1, 8, 1}, 4, 3, 1, 0, 1};
+    static const struct cf_attn bad[] = {{1, 1, 0, 1, CF_F32},   {1, 1, 6, 1, CF_F32},
+                                         {1, 1, 260, 1, CF_F32}, {3, 2, 8, 1, CF_F32},
+                                         {0, 1, 8, 1, CF_F32},   {1, 0, 8, 1, CF_F32},
+                                         {1, 1, 8, 0, CF_F32}};
+    struct problem p = {{1, 1, 8, 1, CF_F32}, 4, 3, 1, 0, 1};
     struct cf_error err = {0};
     struct data d;
 

@@ -1,5 +1,5 @@
 # tests of dnn/: the kernels against C, then everything once per instruction set
-check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/ops_test %D%/attn_test \
+check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/mapped_test %D%/ops_test %D%/attn_test \
 	%D%/resample_test
 TESTS += %D%/checkkern %D%/dnn_levels.sh %D%/isa.sh
 dist_noinst_SCRIPTS += %D%/dnn_levels.sh %D%/isa.sh
@@ -14,6 +14,9 @@ CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 %C%_layer_test_SOURCES = %D%/layer_test.c %D%/dnn_tools.h
 %C%_layer_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_layer_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_mapped_test_SOURCES = %D%/mapped_test.c %D%/dnn_tools.h
+%C%_mapped_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_mapped_test_LDADD = $(CF_DNN_TEST_LIBS)
 %C%_ops_test_SOURCES = %D%/ops_test.c %D%/dnn_tools.h
 %C%_ops_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_ops_test_LDADD = $(CF_DNN_TEST_LIBS)

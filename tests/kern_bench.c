@@ -105,9 +105,47 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
     k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
 }
 
-static void bench_pack_panel(const struct cf_kern *k, float **p, size_t n)
+static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
+                       size_t n)
 {
-    k->pack_panel(p[0], p[1], n / k->panel, k->panel, n / k->panel);
+    pack(p[0], p[1], n / k->panel * size, k->panel, n / k->panel);
+}
+
+static void bench_pack_f32(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_pack(k->pack_f32, 4, k, p, n);
+}
+
+static void bench_pack_f16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_pack(k->pack_f16, 2, k, p, n);
+}
+
+static void bench_pack_bf16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_pack(k->pack_bf16, 2, k, p, n);
+}
+
+static void bench_pack_i8(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_pack(k->pack_i8, 1, k, p, n);
+}
+
+static void bench_pack_q4(const struct cf_kern *k, float **p, size_t n)
+{
+    size_t cols = n / k->panel;
+
+    k->pack_q4(p[0], p[1], cols / 2, k->panel, cols, p[2], 64);
+}
+
+static void bench_widen_bf16(const struct cf_kern *k, float **p, size_t n)
+{
+    k->widen_bf16(p[0], p[1], n);
+}
+
+static void bench_narrow_bf16(const struct cf_kern *k, float **p, size_t n)
+{
+    k->narrow_bf16(p[0], p[1], n);
 }
 
 static void bench_softmax(const struct cf_kern *k, float **p, size_t n)
@@ -142,7 +180,13 @@ static const struct {
     {"rope_pairs", bench_rope_pairs},
     {"rope_halves", bench_rope_halves},
     {"panel_mul", bench_panel_mul},
-    {"pack_panel", bench_pack_panel},
+    {"pack_f32", bench_pack_f32},
+    {"pack_f16", bench_pack_f16},
+    {"pack_bf16", bench_pack_bf16},
+    {"pack_i8", bench_pack_i8},
+    {"pack_q4", bench_pack_q4},
+    {"widen_bf16", bench_widen_bf16},
+    {"narrow_bf16", bench_narrow_bf16},
     {"softmax", bench_softmax},
     {"scale", bench_scale},
 };

@@ -151,6 +151,13 @@ static void same_bits(struct check *t, const float *a, const float *b, size_t n)
         fail(t, "cut in two, an array of %zu has other bits", n);
 }
 
+/* The same bits, or NaN both: which NaN, the instruction sets may disagree on. */
+static void same_value(struct check *t, float want, float got)
+{
+    if (memcmp(&want, &got, sizeof want) != 0 && !(isnan(want) && isnan(got)))
+        fail(t, "%.9g, expected %.9g", got, want);
+}
+
 /* Largest finite magnitude, for tolerances that are stated of a row. */
 static float largest(const float *x, size_t n)
 {
@@ -405,20 +412,110 @@ static void check_panel_mul(struct check *t, size_t n)
         fail(t, "[%zu %zu]: a row alone has other bits", m, k);
 }
 
-static void check_pack_panel(struct check *t, size_t n)
+/* Random bytes at any address, with every special value of every type among them. */
+static void *bytes(struct check *t, size_t n)
 {
-    size_t w = t->k->panel, rows = n % (w + 1), k = n % 71, stride = k + n % 3;
-    float *src = input(t, rows * stride), *dst = array(t, k * w);
+    unsigned char *p = (unsigned char *)array(t, n / 4 + 2) + draw(t) % 4;
 
-    t->k->pack_panel(dst, src, stride, rows, k);
-    for (size_t l = 0; l < k; l++) {
-        for (size_t j = 0; j < w; j++) {
-            float want = j < rows ? src[j * stride + l] : 0.0f;
+    for (size_t i = 0; i < n; i++)
+        p[i] = (unsigned char)(draw(t) % 8 ? draw(t) : draw(t) % 2 ? 0x7f : 0x80);
+    return p;
+}
 
-            if (memcmp(&dst[l * w + j], &want, sizeof want))
-                fail(t, "%zu rows of %zu: wrong at [%zu, %zu]", rows, k, l, j);
+/* Panels of the two tables differ in width: column j of one against column j mod 16 of
+ * a narrow one. size of a number in bytes times two; 4 bits are 1. */
+static void check_pack(struct check *t, size_t n, size_t size, cf_pack_fn *c,
+                       cf_pack_fn *k)
+{
+    size_t w = t->k->panel, cw = t->c->panel, rows = n % (w + 1), cols = (7 * n) % 141;
+    size_t stride = cols * size + draw(t) % 5;
+    const char *src = bytes(t, rows * stride);
+    float *got = array(t, cols * w), *want = array(t, cols * cw);
+
+    k(got, src, stride, rows, cols);
+    for (size_t h = 0; h < w; h += cw) {
+        size_t in = rows < h ? 0 : rows - h < cw ? rows - h : cw;
+
+        c(want, src + h * stride, stride, in, cols);
+        for (size_t i = 0; i < cols * cw; i++)
+            same_value(t, want[i], got[i / cw * w + h + i % cw]);
+    }
+}
+
+static void check_pack_f32(struct check *t, size_t n)
+{
+    check_pack(t, n, 4, t->c->pack_f32, t->k->pack_f32);
+}
+
+static void check_pack_f16(struct check *t, size_t n)
+{
+    check_pack(t, n, 2, t->c->pack_f16, t->k->pack_f16);
+}
+
+static void check_pack_bf16(struct check *t, size_t n)
+{
+    check_pack(t, n, 2, t->c->pack_bf16, t->k->pack_bf16);
+}
+
+static void check_pack_i8(struct check *t, size_t n)
+{
+    check_pack(t, n, 1, t->c->pack_i8, t->k->pack_i8);
+}
+
+static void check_pack_q4(struct check *t, size_t n)
+{
+    size_t w = t->k->panel, cw = t->c->panel, group = n % 2 ? 32 : 64;
+    size_t rows = n % (w + 1), cols = n % 5 * group, groups = cols / group;
+    size_t stride = cols / 2 + draw(t) % 5;
+    const char *src = bytes(t, rows * stride);
+    float *got = array(t, cols * w), *want = array(t, cols * cw);
+    float *scale = input(t, groups * w), *part = array(t, groups * cw);
+
+    t->k->pack_q4(got, src, stride, rows, cols, scale, group);
+    for (size_t h = 0; h < w; h += cw) {
+        size_t in = rows < h ? 0 : rows - h < cw ? rows - h : cw;
+
+        for (size_t i = 0; i < groups * cw; i++)
+            part[i] = scale[i / cw * w + h + i % cw];
+        t->c->pack_q4(want, src + h * stride, stride, in, cols, part, group);
+        for (size_t i = 0; i < cols * cw; i++) {
+            size_t j = i % cw;
+
+            if (j < in) /* nothing is said of a row that is not there times its scale */
+                same_value(t, want[i], got[i / cw * w + h + j]);
         }
     }
+}
+
+static void check_widen_bf16(struct check *t, size_t n)
+{
+    const void *src = bytes(t, 2 * n);
+    float *want = array(t, n), *got = array(t, n);
+
+    t->c->widen_bf16(want, src, n);
+    t->k->widen_bf16(got, src, n);
+    for (size_t i = 0; i < n; i++)
+        same_value(t, want[i], got[i]);
+}
+
+static void check_narrow_bf16(struct check *t, size_t n)
+{
+    float *x = n % 2 ? input(t, n) : NULL;
+    char *want = bytes(t, 2 * n + 2), *got = bytes(t, 2 * n + 2);
+
+    if (!x) { /* any bits, ties above all */
+        x = array(t, n);
+        for (size_t i = 0; i < n; i++) {
+            uint32_t u = draw(t) & (draw(t) % 2 ? 0xffffffffu : 0xffff8000u);
+
+            memcpy(&x[i], &u, sizeof u);
+        }
+    }
+    memcpy(got, want, 2 * n + 2);
+    t->c->narrow_bf16(want, x, n);
+    t->k->narrow_bf16(got, x, n);
+    if (memcmp(want, got, 2 * n + 2))
+        fail(t, "kind %d: %zu numbers have other bits", (int)t->kind, n);
 }
 
 static void check_softmax(struct check *t, size_t n)
@@ -478,7 +575,13 @@ static const struct {
     {"rope_pairs", check_rope_pairs},
     {"rope_halves", check_rope_halves},
     {"panel_mul", check_panel_mul},
-    {"pack_panel", check_pack_panel},
+    {"pack_f32", check_pack_f32},
+    {"pack_f16", check_pack_f16},
+    {"pack_bf16", check_pack_bf16},
+    {"pack_i8", check_pack_i8},
+    {"pack_q4", check_pack_q4},
+    {"widen_bf16", check_widen_bf16},
+    {"narrow_bf16", check_narrow_bf16},
     {"softmax", check_softmax},
     {"scale", check_scale},
 };
