@@ -78,8 +78,11 @@ static void run_gelu(const struct bench *b, struct cf_error *err)
 
 static void run_groupnorm(const struct bench *b, struct cf_error *err)
 {
+    float *mul = dst + (int64_t)b->m * b->n, *add = mul + b->n;
+
     (void)err;
-    cf_groupnorm(dnn, dst, src, b->m, b->n, 32, 1e-6f, src, src, 1);
+    cf_groupnorm_stats(dnn, mul, add, src, b->m, b->n, 32, 1e-6f, src, src);
+    cf_groupnorm_apply(dnn, dst, src, b->m, b->n, mul, add, 1);
 }
 
 static void add_linear(int k, int n, struct cf_error *err)

@@ -14,12 +14,18 @@ enum { CHUNKS = 64 };
 
 struct norm {
     const struct cf_kern *kern;
-    float *dst;
     const float *src;
     int64_t pixels, chunk; /* pixels of a chunk */
-    int c, silu;
+    int c;
     double *sum;      /* [chunks, 2, c]: sums, then squares */
     float *mul, *add; /* [c] */
+};
+
+struct apply {
+    const struct cf_kern *kern;
+    float *dst;
+    const float *src, *mul, *add;
+    int c, silu;
 };
 
 static void moments_part(void *arg, int64_t first, int64_t last, int thread)
@@ -42,12 +48,12 @@ static void moments_part(void *arg, int64_t first, int64_t last, int thread)
 
 static void apply_part(void *arg, int64_t first, int64_t last, int thread)
 {
-    const struct norm *g = arg;
+    const struct apply *a = arg;
 
     (void)thread;
     for (int64_t p = first; p < last; p++)
-        g->kern->affine(g->dst + p * g->c, g->src + p * g->c, g->mul, g->add, g->silu,
-                        (size_t)g->c);
+        a->kern->affine(a->dst + p * a->c, a->src + p * a->c, a->mul, a->add, a->silu,
+                        (size_t)a->c);
 }
 
 /* mul and add of every channel from the sums of chunk 0, into which all were added. */
@@ -74,15 +80,12 @@ static void finish(struct norm *g, int groups, float eps, const float *gamma,
     }
 }
 
-void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels, int c,
-                  int groups, float eps, const float *gamma, const float *beta, int silu)
+void cf_groupnorm_stats(struct cf_dnn *dnn, float *mul, float *add, const float *src,
+                        int64_t pixels, int c, int groups, float eps, const float *gamma,
+                        const float *beta)
 {
-    struct norm g = {.kern = &dnn->kern,
-                     .dst = dst,
-                     .src = src,
-                     .pixels = pixels,
-                     .c = c,
-                     .silu = silu};
+    struct norm g = {
+        .kern = &dnn->kern, .src = src, .pixels = pixels, .c = c, .mul = mul, .add = add};
     int64_t chunks = (CF_SHARED_SCRATCH - 8 * (int64_t)c) / (16 * (int64_t)c);
     struct cf_call call;
 
@@ -94,13 +97,21 @@ void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixe
         chunks = CHUNKS;
     g.chunk = (pixels + chunks - 1) / chunks;
     g.sum = (double *)(void *)dnn->shared;
-    g.mul = (float *)(g.sum + chunks * 2 * c);
-    g.add = g.mul + c;
     cf_split(dnn, chunks, g.chunk * c < 4096 ? chunks : 1, moments_part, &g);
     for (int64_t i = 1; i < chunks; i++)
         for (int k = 0; k < 2 * c; k++)
             g.sum[k] += g.sum[i * 2 * c + k];
     finish(&g, groups, eps, gamma, beta);
-    cf_split(dnn, pixels, c < 8192 ? 8192 / c : 1, apply_part, &g);
+    cf_call_end(&call, dnn);
+}
+
+void cf_groupnorm_apply(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels,
+                        int c, const float *mul, const float *add, int silu)
+{
+    struct apply a = {&dnn->kern, dst, src, mul, add, c, silu};
+    struct cf_call call;
+
+    cf_call_begin(&call, dnn, &dnn->times.other);
+    cf_split(dnn, pixels, c < 8192 ? 8192 / c : 1, apply_part, &a);
     cf_call_end(&call, dnn);
 }

@@ -26,11 +26,18 @@ void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int6
 void cf_rmsnorm(struct cf_dnn *dnn, float *dst, int64_t dstride, const float *src,
                 int64_t sstride, int64_t rows, int c, float eps, const float *w);
 
-/* GroupNorm over [pixels, c] in `groups` groups, affine, then x * sigmoid(x) if silu.
- * Statistics in double, summed in a fixed order. c is at most CF_GROUPNORM_MAX. */
+/* GroupNorm over [pixels, c] in `groups` groups, in two parts, so that what is normalised
+ * may be taken a piece at a time. First the statistics of the whole image and the affine
+ * part as one factor and one term per channel, mul and add [c]; sums in double, in an
+ * order that (pixels, c) alone decides. c is at most CF_GROUPNORM_MAX; no pixels leave
+ * mul and add as they are. */
 enum { CF_GROUPNORM_MAX = 16384 };
-void cf_groupnorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels, int c,
-                  int groups, float eps, const float *gamma, const float *beta, int silu);
+void cf_groupnorm_stats(struct cf_dnn *dnn, float *mul, float *add, const float *src,
+                        int64_t pixels, int c, int groups, float eps, const float *gamma,
+                        const float *beta);
+/* Then y = x * mul + add for some pixels, then y * sigmoid(y) if silu. */
+void cf_groupnorm_apply(struct cf_dnn *dnn, float *dst, const float *src, int64_t pixels,
+                        int c, const float *mul, const float *add, int silu);
 
 /* 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) */
 void cf_gelu_tanh(struct cf_dnn *dnn, float *dst, const float *src, int64_t n);

@@ -1,16 +1,23 @@
 noinst_LIBRARIES += %D%/libmodels.a
 %C%_libmodels_a_SOURCES = \
 	%D%/bsq.c %D%/bsq.h \
+	%D%/detect.c %D%/detect.h \
 	%D%/gen.c %D%/gen.h \
+	%D%/geometry.c %D%/geometry.h \
 	%D%/infinity.c %D%/infinity.h \
 	%D%/infinity_block.c \
+	%D%/infinity_keys.c %D%/infinity_keys.h \
 	%D%/infinity_plan.c \
 	%D%/infinity_text.c \
 	%D%/infinity_weights.c \
 	%D%/params.c %D%/params.h \
 	%D%/sampler.c %D%/sampler.h \
 	%D%/schedule.c %D%/schedule.h %D%/schedule_table.c \
-	%D%/vae.c %D%/vae.h
+	%D%/sections.c %D%/sections.h \
+	%D%/vae.c %D%/vae.h \
+	%D%/vae_keys.c %D%/vae_keys.h \
+	%D%/vae_part.h \
+	%D%/vae_run.c
 EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.

@@ -12,6 +12,25 @@ enum { MAX_SIDE = 1024, PIXELS = 16 /* of a token of a template */ };
 static const char *const class_name[CF_CLASSES] = {"0.06M", "0.25M", "0.60M", "1M"};
 static const int class_scales[CF_CLASSES] = {7, 10, 12, 13};
 
+const char *cf_class_name(int class)
+{
+    return class_name[class];
+}
+
+enum cf_status cf_class_parse(int *class, const char *name, struct cf_error *err)
+{
+    for (*class = 0; *class < CF_CLASSES; ++*class)
+        if (strcmp(class_name[*class], name) == 0)
+            return CF_OK;
+    return cf_fail(err, CF_EUSAGE,
+                   "size class \"%.40s\": expected 0.06M, 0.25M, 0.60M or 1M", name);
+}
+
+int cf_class_scales(int class)
+{
+    return class_scales[class];
+}
+
 static enum cf_status parse_grid(struct cf_scale *s, const json_t *pair,
                                  const char *where, struct cf_error *err)
 {

@@ -76,6 +76,13 @@ enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
 /* The class of a schedule of n scales if the model was not trained for it, else NULL. */
 const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n);
 
+/* "0.06M", "0.25M", "0.60M", "1M". */
+const char *cf_class_name(int class);
+/* CF_EUSAGE lists the names. */
+enum cf_status cf_class_parse(int *class, const char *name, struct cf_error *err);
+/* Scales of a template that a class takes. */
+int cf_class_scales(int class);
+
 /* Index of the template nearest to a ratio h/w. */
 int cf_template_nearest(double ratio);
 

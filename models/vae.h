@@ -7,7 +7,9 @@
  *
  *     x + conv(swish(GN(conv(swish(GN(x))))))
  *
- * with GroupNorm over the whole image: a picture cannot simply be decoded in tiles.
+ * with GroupNorm over the whole image: a picture cannot simply be decoded in tiles. It is
+ * walked in bands of rows instead, with the statistics of the whole, so that two pictures
+ * and one band are all the memory there is; the height of a band changes no value.
  *
  * Details that bite: groups are 32, or 24 where the channels are a multiple of 24 and not
  * of 32; the encoder pads right and bottom only before its stride-2 convolutions; pixels
@@ -49,8 +51,9 @@ struct cf_vae;
 
 /* Binds decoder and, where the file has one, encoder; every tensor that is missing or
  * does not fit is told at once. The decoder is packed now, the encoder only while it
- * runs; the file stays mapped. Errors of cf_ckpt_open and cf_bind_end; CF_EMISMATCH when
- * the file's decoder reads another number of bits. */
+ * runs; the file stays mapped. path NULL: nothing is read, and decode and encode may be
+ * asked for sizes alone, on a measuring arena. Errors of cf_ckpt_open and cf_bind_end;
+ * CF_EMISMATCH when the file's decoder reads another number of bits. */
 enum cf_status cf_vae_open(struct cf_vae **vae, const struct cf_vae_shape *shape,
                            const char *path, struct cf_dnn *dnn, struct cf_error *err);
 void cf_vae_close(struct cf_vae *vae); /* NULL is fine */

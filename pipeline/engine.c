@@ -37,7 +37,7 @@ static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error
     struct cf_gen_files files;
     json_t *sizes;
 
-    CF_TRY(cf_model_open(&e->model, dir, true, err));
+    CF_TRY(cf_model_open(&e->model, dir, CF_MODEL_QUICK, err));
     e->ops = cf_gen_find(e->model->generator);
     if (!e->ops)
         return cf_fail(err, CF_EUNSUP, "generator '%s' is not one this program knows",

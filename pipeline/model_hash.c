@@ -14,7 +14,7 @@ static enum cf_status hash_model(const char *dir, struct cf_error *err)
 {
     struct cf_model *m;
 
-    CF_TRY(cf_model_open(&m, dir, false, err));
+    CF_TRY(cf_model_open(&m, dir, CF_MODEL_TRUST, err));
     printf("%s  %s\n", m->hash, dir);
     cf_model_close(m);
     return CF_OK;

@@ -129,7 +129,8 @@ enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, struct cf_error 
     int64_t bytes;
 
     close_groups(p);
-    if (cf_model_open(&model, dir, false, err) != CF_OK) /* engines compare the hashes */
+    if (cf_model_open(&model, dir, CF_MODEL_TRUST, err) !=
+        CF_OK) /* engines compare the hashes */
         return cf_wrap(err, "model %s", dir);
     bytes = weight_bytes(model);
     cf_model_close(model);

@@ -145,7 +145,7 @@ static int each(void *ctx, const char *dir, const char *base, json_t *json)
     cf_fixture_open(&f, dir, base, json, g->threads);
     snprintf(path, sizeof(path), "%s/models/%s", top ? top : CF_GOLDEN_SRCDIR,
              name ? name : "?");
-    if (f.why[0] == '\0' && cf_model_open(&r.model, path, true, &f.err) != CF_OK)
+    if (f.why[0] == '\0' && cf_model_open(&r.model, path, CF_MODEL_FULL, &f.err) != CF_OK)
         cf_fixture_fail(&f, "%s", f.err.msg);
     if (f.why[0] == '\0')
         encode(&r);

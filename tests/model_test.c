@@ -50,14 +50,14 @@ static int drop_model(void **state)
     return 0;
 }
 
-static void refused(const char *json, bool verify, enum cf_status status,
+static void refused(const char *json, enum cf_model_check check, enum cf_status status,
                     const char *part)
 {
     struct cf_error err = {0};
     struct cf_model *m;
 
     util_write_text(util_path(dir, "model.json"), json);
-    if (cf_model_open(&m, dir, verify, &err) != status)
+    if (cf_model_open(&m, dir, check, &err) != status)
         fail_msg("%s: \"%s\", expected %s", json, err.msg, cf_status_name(status));
     assert_null(m);
     if (!strstr(err.msg, part) || !strstr(err.msg, dir))
@@ -71,7 +71,7 @@ static void refused_part(const char *part_json, enum cf_status status, const cha
 
     snprintf(json, sizeof json, "{" HEAD PARTS("%s", ONE("v"), TEXT, ONE("k")) TAIL "}",
              part_json);
-    refused(json, false, status, part);
+    refused(json, CF_MODEL_TRUST, status, part);
 }
 
 static void the_shipped_model_is_whole(void **state)
@@ -82,7 +82,7 @@ static void the_shipped_model_is_whole(void **state)
     char *real = realpath(src, NULL), hex[CF_DIGEST_HEX];
 
     (void)state;
-    if (cf_model_open(&m, src, true, &err) != CF_OK)
+    if (cf_model_open(&m, src, CF_MODEL_FULL, &err) != CF_OK)
         fail_msg("%s", err.msg);
     assert_string_equal(m->name, CF_DEFAULT_MODEL);
     assert_string_equal(m->generator, "infinity");
@@ -107,7 +107,7 @@ static void the_hash_of_a_directory_covers_names_and_order(void **state)
 
     (void)state;
     util_write_text(util_path(dir, "model.json"), "{" HEAD GOOD_PARTS TAIL "}");
-    if (cf_model_open(&m, dir, true, &err) != CF_OK)
+    if (cf_model_open(&m, dir, CF_MODEL_FULL, &err) != CF_OK)
         fail_msg("%s", err.msg);
     assert_int_equal(cf_digest_mem(lines, strlen(lines), hex, &err), CF_OK);
     assert_string_equal(m->sha256[CF_PART_TEXT], hex);
@@ -118,12 +118,13 @@ static void a_changed_part_is_named_with_both_hashes(void **state)
 {
     (void)state;
     util_write_text(util_path(dir, "v"), "abd");
-    refused("{" HEAD GOOD_PARTS TAIL "}", true, CF_EMISMATCH,
+    refused("{" HEAD GOOD_PARTS TAIL "}", CF_MODEL_FULL, CF_EMISMATCH,
             "v: sha256 is a52d159f262b");
-    refused("{" HEAD GOOD_PARTS TAIL "}", true, CF_EMISMATCH, "model.json expects " ABC);
+    refused("{" HEAD GOOD_PARTS TAIL "}", CF_MODEL_FULL, CF_EMISMATCH,
+            "model.json expects " ABC);
     util_write_text(util_path(dir, "v"), "abc");
     util_write_text(util_path(dir, "te/b"), "");
-    refused("{" HEAD GOOD_PARTS TAIL "}", true, CF_EMISMATCH, "te/b: sha256 is");
+    refused("{" HEAD GOOD_PARTS TAIL "}", CF_MODEL_FULL, CF_EMISMATCH, "te/b: sha256 is");
     util_write_text(util_path(dir, "te/b"), "abc");
 }
 
@@ -131,10 +132,10 @@ static void a_missing_or_unlisted_file_is_found_without_hashing(void **state)
 {
     (void)state;
     unlink(util_path(dir, "k"));
-    refused("{" HEAD GOOD_PARTS TAIL "}", false, CF_ENOENT, "k: No such file");
+    refused("{" HEAD GOOD_PARTS TAIL "}", CF_MODEL_TRUST, CF_ENOENT, "k: No such file");
     util_write_text(util_path(dir, "k"), "abc");
     util_write_text(util_path(dir, "te/model.safetensors"), "abc");
-    refused("{" HEAD GOOD_PARTS TAIL "}", false, CF_EMISMATCH,
+    refused("{" HEAD GOOD_PARTS TAIL "}", CF_MODEL_TRUST, CF_EMISMATCH,
             "te/model.safetensors: is not listed");
     unlink(util_path(dir, "te/model.safetensors"));
 }
@@ -182,13 +183,14 @@ static void a_part_of_another_form_is_refused(void **state)
 static void keys_that_this_version_does_not_know_are_named(void **state)
 {
     (void)state;
-    refused("{" HEAD GOOD_PARTS TAIL ",\"smapling\":{}}", false, CF_EFORMAT,
+    refused("{" HEAD GOOD_PARTS TAIL ",\"smapling\":{}}", CF_MODEL_TRUST, CF_EFORMAT,
             "unknown key \"smapling\"");
-    refused("{" HEAD "\"parts\":{\"vea\":{}}" TAIL "}", false, CF_EFORMAT,
+    refused("{" HEAD "\"parts\":{\"vea\":{}}" TAIL "}", CF_MODEL_TRUST, CF_EFORMAT,
             "parts: unknown key \"vea\"");
-    refused("{" HEAD "\"parts\":{}" TAIL "}", false, CF_EFORMAT,
+    refused("{" HEAD "\"parts\":{}" TAIL "}", CF_MODEL_TRUST, CF_EFORMAT,
             "transformer: found nothing");
-    refused("{" HEAD GOOD_PARTS "}", false, CF_EFORMAT, "infinity: found nothing");
+    refused("{" HEAD GOOD_PARTS "}", CF_MODEL_TRUST, CF_EFORMAT,
+            "infinity: found nothing");
     refused("{" HEAD GOOD_PARTS
             ",\"infinity\":{},\"vae\":{},\"sizes\":[],\"text\":{},\"sampling\":{}}",
             false, CF_EFORMAT, "sizes: found an array, expected an object");
@@ -197,11 +199,11 @@ static void keys_that_this_version_does_not_know_are_named(void **state)
 static void another_format_version_or_generator_is_told_apart(void **state)
 {
     (void)state;
-    refused("", false, CF_EFORMAT, "model.json: line 1");
-    refused("[]", false, CF_EFORMAT, "model.json: not an object");
-    refused("{\"format\":\"gguf\"}", false, CF_EFORMAT, "format is \"gguf\"");
-    refused("{\"format\":\"cfgen-model\",\"version\":2,\"new\":1}", false, CF_EUNSUP,
-            "version is 2, this program reads 1");
+    refused("", CF_MODEL_TRUST, CF_EFORMAT, "model.json: line 1");
+    refused("[]", CF_MODEL_TRUST, CF_EFORMAT, "model.json: not an object");
+    refused("{\"format\":\"gguf\"}", CF_MODEL_TRUST, CF_EFORMAT, "format is \"gguf\"");
+    refused("{\"format\":\"cfgen-model\",\"version\":2,\"new\":1}", CF_MODEL_TRUST,
+            CF_EUNSUP, "version is 2, this program reads 1");
     refused("{\"format\":\"cfgen-model\",\"version\":1,\"name\":\"\","
             "\"generator\":\"infinity\"}",
             false, CF_EFORMAT, "name has 0 bytes");
@@ -219,11 +221,11 @@ static void a_manifest_without_end_is_not_read_to_the_end(void **state)
     (void)state;
     memset(p, ' ', 2000000);
     util_write(util_path(dir, "model.json"), p, 2000000);
-    assert_int_equal(cf_model_open(&m, dir, false, &big), CF_EFORMAT);
+    assert_int_equal(cf_model_open(&m, dir, CF_MODEL_TRUST, &big), CF_EFORMAT);
     assert_non_null(strstr(big.msg, "more than 1000000 bytes"));
     memset(p, '[', 50000);
     util_write(util_path(dir, "model.json"), p, 50000);
-    assert_int_equal(cf_model_open(&m, dir, false, &deep), CF_EFORMAT);
+    assert_int_equal(cf_model_open(&m, dir, CF_MODEL_TRUST, &deep), CF_EFORMAT);
     free(p);
 }
 
@@ -234,9 +236,10 @@ static void a_directory_without_a_manifest_is_no_model(void **state)
     struct cf_model *m;
 
     (void)state;
-    assert_int_equal(cf_model_open(&m, empty, false, &a), CF_ENOENT);
+    assert_int_equal(cf_model_open(&m, empty, CF_MODEL_TRUST, &a), CF_ENOENT);
     assert_non_null(strstr(a.msg, "model.json"));
-    assert_int_equal(cf_model_open(&m, util_path(empty, "no"), false, &b), CF_ENOENT);
+    assert_int_equal(cf_model_open(&m, util_path(empty, "no"), CF_MODEL_TRUST, &b),
+                     CF_ENOENT);
     util_rmdir(empty);
 }
 

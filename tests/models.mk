@@ -61,3 +61,12 @@ TESTS += %D%/infinity_nomem_test
 %C%_infinity_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 %C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)
+
+# Key lists, geometries and detection, of models/ and textenc/.
+check_PROGRAMS += %D%/keys_test
+TESTS += %D%/keys_test
+%C%_keys_test_SOURCES = %D%/keys_test.c %D%/golden_tap.c
+nodist_EXTRA_%C%_keys_test_SOURCES = dummy.cxx
+%C%_keys_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_keys_test_LDADD = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweightsutil.a $(CF_ENGINE_LIBS) \
+	$(CMOCKA_LIBS)

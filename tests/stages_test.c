@@ -117,7 +117,7 @@ static int open_fixture(void **state)
     snprintf(f->dir, sizeof f->dir, "/tmp/cfgen-texts.XXXXXX");
     *state = f;
     return !mkdtemp(f->dir) || cf_dnn_open(&f->dnn, CF_CPU_AUTO, 1, NULL) != CF_OK ||
-           cf_model_open(&f->model, path, false, NULL) != CF_OK ||
+           cf_model_open(&f->model, path, CF_MODEL_TRUST, NULL) != CF_OK ||
            cf_textenc_open(&f->plain, f->dnn, json_object_get(f->model->json, "text"),
                            f->model->path[CF_PART_TEXT], f->model->path[CF_PART_VOCAB],
                            CF_HOLD_PACK, NULL) != CF_OK;

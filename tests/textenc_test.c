@@ -60,8 +60,9 @@ static struct cf_textenc *open_pilot(struct cf_dnn *dnn)
     struct cf_model *model;
     char path[TEST_PATH];
 
-    assert_int_equal(cf_model_open(&model, in_tree(path, "models/pilot32"), false, &err),
-                     CF_OK);
+    assert_int_equal(
+        cf_model_open(&model, in_tree(path, "models/pilot32"), CF_MODEL_TRUST, &err),
+        CF_OK);
     if (cf_textenc_open(&te, dnn, json_object_get(model->json, "text"),
                         model->path[CF_PART_TEXT], model->path[CF_PART_VOCAB],
                         CF_HOLD_PACK, &err) != CF_OK)

@@ -1,6 +1,7 @@
 # tests of weights/
 check_LIBRARIES += %D%/libweightsutil.a
-%C%_libweightsutil_a_SOURCES = %D%/weights_util.c %D%/weights_util.h
+%C%_libweightsutil_a_SOURCES = %D%/retype.c %D%/retype.h %D%/weights_util.c \
+	%D%/weights_util.h
 %C%_libweightsutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 
 CF_WEIGHTS_TEST_LIBS = %D%/libweightsutil.a weights/libweights.a $(CF_BASE_LIBS) \
@@ -29,6 +30,12 @@ TESTS += %D%/model_test
 %C%_model_test_SOURCES = %D%/model_test.c
 %C%_model_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_model_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/st_write_test
+TESTS += %D%/st_write_test
+%C%_st_write_test_SOURCES = %D%/st_write_test.c
+%C%_st_write_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_st_write_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test

@@ -84,7 +84,7 @@ static enum cf_status find_and_open_model(struct cf_error *err)
     char *dir;
 
     if (cf_model_find(&dir, NULL, util_src("models"), err) == CF_OK)
-        cf_model_open(&m, dir, false, err);
+        cf_model_open(&m, dir, CF_MODEL_TRUST, err);
     cf_free(dir);
     cf_model_close(m);
     return err->status;

@@ -4,13 +4,16 @@ noinst_LIBRARIES += %D%/libtextenc.a
 	%D%/bpe_files.c %D%/bpe_files.h \
 	%D%/enc.c %D%/enc.h \
 	%D%/encoder.c %D%/encoder.h \
+	%D%/known.c %D%/known.h \
 	%D%/pretok.c %D%/pretok.h \
 	%D%/qwen2.c %D%/qwen2.h \
 	%D%/qwen2_config.c %D%/qwen2_config.h \
+	%D%/qwen2_keys.c %D%/qwen2_keys.h \
 	%D%/qwen2_weights.c %D%/qwen2_weights.h \
 	%D%/spm.cc %D%/spm.h \
 	%D%/t5.c %D%/t5.h \
 	%D%/t5_config.c %D%/t5_config.h \
+	%D%/t5_keys.c %D%/t5_keys.h \
 	%D%/t5_weights.c %D%/t5_weights.h \
 	%D%/textenc.c %D%/textenc.h \
 	%D%/tokenizer.c %D%/tokenizer.h \

@@ -57,21 +57,21 @@ static enum cf_status read_path(const json_t *obj, const char *key, const char *
     return CF_OK;
 }
 
-static enum cf_status read_hash(const json_t *obj, const char **out, const char *where,
-                                struct cf_error *err)
+static enum cf_status read_hash(const json_t *obj, const char *key, const char **out,
+                                const char *where, struct cf_error *err)
 {
-    CF_TRY(cf_json_str(obj, "sha256", out, where, err));
+    CF_TRY(cf_json_str(obj, key, out, where, err));
     if (strlen(*out) != CF_DIGEST_HEX - 1 ||
         strspn(*out, "0123456789abcdef") != CF_DIGEST_HEX - 1)
         return cf_fail(err, CF_EFORMAT,
-                       "%s: sha256 is \"%.70s\", expected 64 lower-case hex digits",
-                       where, *out);
+                       "%s: %s is \"%.70s\", expected 64 lower-case hex digits", where,
+                       key, *out);
     return CF_OK;
 }
 
 /* path is there and of the right kind; name is how the manifest calls it. */
 static enum cf_status check_kind(const char *path, const char *name, bool dir,
-                                 struct cf_error *err)
+                                 int64_t *bytes, struct cf_error *err)
 {
     struct stat info;
 
@@ -80,30 +80,61 @@ static enum cf_status check_kind(const char *path, const char *name, bool dir,
     if (dir ? !S_ISDIR(info.st_mode) : !S_ISREG(info.st_mode))
         return cf_fail(err, CF_EFORMAT, "%.200s: not a %s", name,
                        dir ? "directory" : "regular file");
+    *bytes = info.st_size;
     return CF_OK;
 }
 
-/* One { file, sha256 }: the file is there and, with verify, is that file. */
-static enum cf_status check_file(const struct cf_model *m, const json_t *obj, bool verify,
-                                 const char **file, const char **hash, const char *where,
-                                 struct cf_error *err)
+/* The bytes of a file are those of its entry, as far as check wants to know. */
+static enum cf_status compare(const char *path, const char *file,
+                              enum cf_model_check check, const char *hash,
+                              const char *sample, struct cf_error *err)
 {
     char found[CF_DIGEST_HEX];
+
+    if (sample && check >= CF_MODEL_QUICK) {
+        CF_TRY(cf_model_sample(path, found, err));
+        if (strcmp(found, sample) != 0)
+            return cf_fail(err, CF_EMISMATCH,
+                           "%.100s: sample is %s, model.json expects %s", file, found,
+                           sample);
+    }
+    if (check == CF_MODEL_FULL || (check == CF_MODEL_QUICK && !sample)) {
+        CF_TRY(cf_digest_file(path, found, err));
+        if (strcmp(found, hash) != 0)
+            return cf_fail(err, CF_EMISMATCH,
+                           "%.100s: sha256 is %s, model.json expects %s", file, found,
+                           hash);
+    }
+    return CF_OK;
+}
+
+/* One { file, sha256, bytes, sample }: the file is there and is that file. */
+static enum cf_status check_file(const struct cf_model *m, const json_t *obj,
+                                 enum cf_model_check check, const char **file,
+                                 const char **hash, const char *where,
+                                 struct cf_error *err)
+{
+    const char *sample = NULL;
+    int64_t bytes, found = 0;
     enum cf_status status;
     char *path;
 
-    CF_TRY(cf_config_only(obj, where, err, "file", "sha256", NULL));
+    CF_TRY(cf_config_only(obj, where, err, "file", "sha256", "bytes", "sample", NULL));
     CF_TRY(read_path(obj, "file", file, where, err));
-    CF_TRY(read_hash(obj, hash, where, err));
+    CF_TRY(read_hash(obj, "sha256", hash, where, err));
+    if (json_object_get(obj, "bytes"))
+        CF_TRY(cf_json_int(obj, "bytes", 0, INT64_MAX, &bytes, where, err));
+    if (json_object_get(obj, "sample"))
+        CF_TRY(read_hash(obj, "sample", &sample, where, err));
     path = cf_format(err, "%s/%s", m->dir, *file);
     if (!path)
         return CF_ENOMEM;
-    status = check_kind(path, *file, false, err);
-    if (status == CF_OK && verify)
-        status = cf_digest_file(path, found, err);
-    if (status == CF_OK && verify && strcmp(found, *hash) != 0)
-        status = cf_fail(err, CF_EMISMATCH, "%.100s: sha256 is %s, model.json expects %s",
-                         *file, found, *hash);
+    status = check_kind(path, *file, false, &found, err);
+    if (status == CF_OK && json_object_get(obj, "bytes") && found != bytes)
+        status = cf_fail(err, CF_EMISMATCH, "%.100s: %lld bytes, model.json expects %lld",
+                         *file, (long long)found, (long long)bytes);
+    if (status == CF_OK)
+        status = compare(path, *file, check, *hash, sample, err);
     cf_free(path);
     return status;
 }
@@ -149,14 +180,14 @@ static enum cf_status check_no_others(const char *path, const char *dir,
 /* File i of a directory part: directly in the directory, once, and the right one. Adds
  * its line to the digest of the part. */
 static enum cf_status check_listed(const struct cf_model *m, const char *dir,
-                                   const json_t *files, size_t i, bool verify,
-                                   struct cf_digest *digest, const char *where,
-                                   struct cf_error *err)
+                                   const json_t *files, size_t i,
+                                   enum cf_model_check check, struct cf_digest *digest,
+                                   const char *where, struct cf_error *err)
 {
     size_t len = strlen(dir);
     const char *file, *hash;
 
-    CF_TRY(check_file(m, json_array_get(files, i), verify, &file, &hash, where, err));
+    CF_TRY(check_file(m, json_array_get(files, i), check, &file, &hash, where, err));
     if (strncmp(file, dir, len) != 0 || file[len] != '/' || strchr(file + len + 1, '/'))
         return cf_fail(err, CF_EFORMAT, "%s: file \"%.100s\" does not lie in \"%.100s\"",
                        where, file, dir);
@@ -174,14 +205,14 @@ static enum cf_status check_listed(const struct cf_model *m, const char *dir,
 }
 
 static enum cf_status check_list(struct cf_model *m, enum cf_part part, const char *dir,
-                                 const json_t *files, bool verify, const char *where,
-                                 struct cf_error *err)
+                                 const json_t *files, enum cf_model_check check,
+                                 const char *where, struct cf_error *err)
 {
     struct cf_digest *digest = cf_digest_open(err);
     enum cf_status status = digest ? CF_OK : CF_ENOMEM, closed;
 
     for (size_t i = 0; status == CF_OK && i < json_array_size(files); i++)
-        status = check_listed(m, dir, files, i, verify, digest, where, err);
+        status = check_listed(m, dir, files, i, check, digest, where, err);
     if (digest) {
         closed = cf_digest_close(digest, m->sha256[part], err);
         status = status == CF_OK ? closed : status;
@@ -190,11 +221,12 @@ static enum cf_status check_list(struct cf_model *m, enum cf_part part, const ch
 }
 
 static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
-                                    const json_t *obj, bool verify, const char *where,
-                                    struct cf_error *err)
+                                    const json_t *obj, enum cf_model_check check,
+                                    const char *where, struct cf_error *err)
 {
     const char *dir;
     json_t *files;
+    int64_t bytes;
 
     CF_TRY(cf_config_only(obj, where, err, "dir", "files", NULL));
     CF_TRY(read_path(obj, "dir", &dir, where, err));
@@ -205,12 +237,13 @@ static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
     m->path[part] = cf_format(err, "%s/%s", m->dir, dir);
     if (!m->path[part])
         return CF_ENOMEM;
-    CF_TRY(check_kind(m->path[part], dir, true, err));
-    return check_list(m, part, dir, files, verify, where, err);
+    CF_TRY(check_kind(m->path[part], dir, true, &bytes, err));
+    return check_list(m, part, dir, files, check, where, err);
 }
 
 static enum cf_status read_part(struct cf_model *m, enum cf_part part,
-                                const json_t *parts, bool verify, struct cf_error *err)
+                                const json_t *parts, enum cf_model_check check,
+                                struct cf_error *err)
 {
     const char *file, *hash;
     char where[64];
@@ -219,14 +252,29 @@ static enum cf_status read_part(struct cf_model *m, enum cf_part part,
     CF_TRY(cf_json_obj(parts, part_key[part], &obj, "model.json: parts", err));
     snprintf(where, sizeof where, "model.json: parts: %s", part_key[part]);
     if (json_object_get(obj, "dir"))
-        return read_dir_part(m, part, obj, verify, where, err);
-    CF_TRY(check_file(m, obj, verify, &file, &hash, where, err));
+        return read_dir_part(m, part, obj, check, where, err);
+    CF_TRY(check_file(m, obj, check, &file, &hash, where, err));
     memcpy(m->sha256[part], hash, CF_DIGEST_HEX);
     m->path[part] = cf_format(err, "%s/%s", m->dir, file);
     return m->path[part] ? CF_OK : CF_ENOMEM;
 }
 
-static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_error *err)
+static enum cf_status read_hold(struct cf_model *m, struct cf_error *err)
+{
+    static const char *const hold[] = {"pack", "map"};
+    json_t *source;
+    int i = 0;
+
+    if (json_object_get(m->json, "hold"))
+        CF_TRY(cf_config_choice(m->json, "hold", hold, 2, &i, "model.json", err));
+    m->map = i == 1;
+    if (json_object_get(m->json, "source"))
+        CF_TRY(cf_json_obj(m->json, "source", &source, "model.json", err));
+    return CF_OK;
+}
+
+static enum cf_status read_manifest(struct cf_model *m, enum cf_model_check check,
+                                    struct cf_error *err)
 {
     static const char *const section[] = {"infinity", "vae", "sizes", "text", "sampling"};
     const char *where = "model.json", *format;
@@ -252,7 +300,9 @@ static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_e
             "model.json: generator is \"%.100s\", this program has \"infinity\"",
             m->generator);
     CF_TRY(cf_config_only(m->json, where, err, "format", "version", "name", "generator",
-                          "parts", "infinity", "vae", "sizes", "text", "sampling", NULL));
+                          "parts", "hold", "source", "infinity", "vae", "sizes", "text",
+                          "sampling", NULL));
+    CF_TRY(read_hold(m, err));
     CF_TRY(cf_json_str(m->json, "name", &m->name, where, err));
     if (!m->name[0] || strlen(m->name) > MAX_NAME)
         return cf_fail(err, CF_EFORMAT, "model.json: name has %zu bytes, expected 1..%d",
@@ -266,7 +316,7 @@ static enum cf_status read_manifest(struct cf_model *m, bool verify, struct cf_e
     CF_TRY(cf_config_only(parts, "model.json: parts", err, "transformer", "vae",
                           "text_encoder", "tokenizer", NULL));
     for (int part = 0; part < CF_NPART; part++)
-        CF_TRY(read_part(m, (enum cf_part)part, parts, verify, err));
+        CF_TRY(read_part(m, (enum cf_part)part, parts, check, err));
     return CF_OK;
 }
 
@@ -295,15 +345,15 @@ static enum cf_status absolute(char **out, const char *path, struct cf_error *er
     return *out ? CF_OK : CF_ENOMEM;
 }
 
-enum cf_status cf_model_open(struct cf_model **model, const char *dir, bool verify,
-                             struct cf_error *err)
+enum cf_status cf_model_open(struct cf_model **model, const char *dir,
+                             enum cf_model_check check, struct cf_error *err)
 {
     struct cf_error own = {0};
     struct cf_model *m = cf_calloc(1, sizeof *m, &own);
 
     *model = NULL;
     if (m && absolute(&m->dir, dir, &own) == CF_OK && load_manifest(m, &own) == CF_OK &&
-        read_manifest(m, verify, &own) == CF_OK) {
+        read_manifest(m, check, &own) == CF_OK) {
         *model = m;
         return CF_OK;
     }
@@ -322,6 +372,72 @@ void cf_model_close(struct cf_model *m)
     json_decref(m->json);
     cf_free(m->dir);
     cf_free(m);
+}
+
+/* All n bytes at that place of the file. */
+static enum cf_status read_at(int fd, unsigned char *dst, size_t n, off_t at,
+                              const char *path, struct cf_error *err)
+{
+    while (n > 0) {
+        ssize_t got = pread(fd, dst, n, at);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return cf_fail_errno(err, errno, "%.300s: read", path);
+        if (got == 0)
+            return cf_fail(err, CF_EIO, "%.300s: became shorter while it was read", path);
+        dst += got;
+        n -= (size_t)got;
+        at += got;
+    }
+    return CF_OK;
+}
+
+static enum cf_status sample(int fd, size_t size, struct cf_digest *digest,
+                             unsigned char *block, const char *path, struct cf_error *err)
+{
+    uint64_t rest = size - CF_MODEL_BLOCK;
+
+    for (int i = 0; i < 8; i++)
+        block[i] = (unsigned char)((uint64_t)size >> 8 * i);
+    CF_TRY(cf_digest_add(digest, block, 8, err));
+    for (uint64_t i = 0; i < CF_MODEL_BLOCKS; i++) {
+        const uint64_t n = CF_MODEL_BLOCKS - 1;
+        /* floor(i * rest / n) without a product that might not fit */
+        uint64_t at = rest / n * i + rest % n * i / n;
+
+        CF_TRY(read_at(fd, block, CF_MODEL_BLOCK, (off_t)at, path, err));
+        CF_TRY(cf_digest_add(digest, block, CF_MODEL_BLOCK, err));
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_model_sample(const char *path, char hex[CF_DIGEST_HEX],
+                               struct cf_error *err)
+{
+    unsigned char *block;
+    struct cf_digest *digest;
+    enum cf_status status = CF_ENOMEM, closed;
+    size_t size;
+    int fd = cf_file_open(path, &size, err);
+
+    if (fd < 0)
+        return err->status;
+    block = cf_alloc(CF_MODEL_BLOCK, 1, err);
+    digest = cf_digest_open(err);
+    if (size < CF_MODEL_BLOCK)
+        status = cf_fail(err, CF_ERANGE, "%.300s: %zu bytes, a sample needs %d", path,
+                         size, CF_MODEL_BLOCK);
+    else if (block && digest)
+        status = sample(fd, size, digest, block, path, err);
+    if (digest) {
+        closed = cf_digest_close(digest, hex, err);
+        status = status == CF_OK ? closed : status;
+    }
+    cf_free(block);
+    close(fd);
+    return status;
 }
 
 /* *holds: dir/model.json exists. */

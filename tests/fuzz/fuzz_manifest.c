@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     if (!ready)
         prepare();
     fuzz_write(in_dir("model.json"), bytes, n);
-    if ((cf_model_open(&m, dir, true, &err) == CF_OK) != (m != NULL))
+    if ((cf_model_open(&m, dir, CF_MODEL_FULL, &err) == CF_OK) != (m != NULL))
         abort();
     for (int i = 0; m && i < CF_NPART; i++) /* nothing outside the directory */
         if (strncmp(m->path[i], m->dir, strlen(m->dir)) != 0 || strstr(m->path[i], ".."))

@@ -1,0 +1,328 @@
+/* vae_run.c - a picture through a list of operations, in bands of rows.
+ *
+ * At high resolution a picture of many channels is a gigabyte, so there are only two: the
+ * one there is and the one that is made of it. What a 3x3 convolution reads is never
+ * whole: a band of rows with one more above and one below is normalised, doubled or
+ * copied into a buffer of some megabytes, convolved, and the rows that come out are put
+ * where they belong. Above and below the picture the band holds zeros. A band's values do
+ * not depend on its height: each row of output is the same sum in the same order, and
+ * GroupNorm takes its statistics from the whole picture beforehand.
+ *
+ * A residual block
+ *
+ *     y = conv1(swish(GN(x))),   x = skip(x) + conv2(swish(GN(y)))
+ *
+ * overwrites x as it goes: rows of skip and conv2 are added where x's rows were. Where
+ * the block changes the channels, rows of the new x begin elsewhere than those of the
+ * old: a narrower picture is written front to back, a wider one back to front, so that no
+ * row is lost before its skip was taken. */
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+#include "dnn/ops.h"
+#include "dnn/resample.h"
+#include "models/vae_part.h"
+#include "weights/checkpoint.h"
+
+enum {
+    BAND_FLOATS = 4 << 20, /* of a band, about: 16 MiB stay in a cache shared by cores */
+    BAND_ROWS = 8,         /* at least; fewer waste halo rows */
+};
+
+/* Pieces of scratch; a walk without them finds out how large each becomes, so that a plan
+ * and a run are the same code. */
+enum buffer {
+    ONE, /* the pictures */
+    OTHER,
+    BAND, /* rows to be convolved */
+    MADE, /* rows that are added to others */
+    NORM, /* [2, c]: factor and term of each channel */
+    NBUF
+};
+
+struct walk {
+    const struct cf_vae *vae;
+    int dry; /* only find the sizes */
+    float *buf[NBUF];
+    size_t need[NBUF]; /* floats */
+    enum buffer x, y;  /* the picture there is, the one being made */
+    int h, w, c;       /* of x */
+};
+
+/* A 3x3 convolution over a whole picture. */
+struct pass {
+    struct cf_conv *conv;
+    const float *src;
+    int h, w;         /* of what is convolved and what comes out */
+    int in, out;      /* channels */
+    int twice, norm;  /* what happens to src's rows on the way */
+    int band, nbands; /* rows of a band but for the last; number of bands */
+};
+
+static void need(struct walk *k, enum buffer buf, int h, int w, int c)
+{
+    size_t n = (size_t)h * (size_t)w * (size_t)c;
+
+    if (n > k->need[buf])
+        k->need[buf] = n;
+}
+
+/* y becomes the picture. */
+static void turn(struct walk *k, int h, int w)
+{
+    enum buffer x = k->x;
+
+    k->x = k->y;
+    k->y = x;
+    k->h = h;
+    k->w = w;
+}
+
+/* ---- a band ---- */
+
+/* As even as possible: each height is a kernel of its own that is made and kept. */
+static void choose_band(struct pass *p, int band)
+{
+    int64_t line = (int64_t)p->w * (p->in > p->out ? p->in : p->out);
+    int64_t most = BAND_FLOATS / line > BAND_ROWS ? BAND_FLOATS / line : BAND_ROWS;
+
+    p->band = band;
+    if (band == 0) {
+        int n = (int)((p->h + most - 1) / most);
+
+        p->band = (p->h + n - 1) / n;
+    }
+    p->nbands = (p->h + p->band - 1) / p->band;
+}
+
+/* Over buf, of the walk's size and in channels; gain NULL for no norm. */
+static struct pass begin(struct walk *k, struct cf_conv *conv, enum buffer buf, int in,
+                         int out, int twice, const float *gain, const float *shift,
+                         int norm)
+{
+    int step = twice ? 2 : 1;
+    struct pass p = {.conv = conv,
+                     .src = k->buf[buf],
+                     .h = k->h * step,
+                     .w = k->w * step,
+                     .in = in,
+                     .out = out,
+                     .twice = twice,
+                     .norm = norm};
+
+    choose_band(&p, k->vae->band);
+    need(k, BAND, p.band + 2 * step, p.w, in);
+    if (norm)
+        need(k, NORM, 2, 1, in);
+    if (norm && !k->dry)
+        cf_groupnorm_stats(k->vae->dnn, k->buf[NORM], k->buf[NORM] + in, p.src,
+                           (int64_t)p.h * p.w, in, cf_vae_groups(in), 1e-6f, gain, shift);
+    return p;
+}
+
+/* Rows y-1 .. y+rows of what is convolved, zero outside the picture. */
+static const float *fill(const struct walk *k, const struct pass *p, int y, int rows)
+{
+    int step = p->twice ? 2 : 1, sh = p->h / step, sw = p->w / step;
+    int from = y > 0 ? (y - 1) / step : -1, to = (y + rows) / step; /* rows of src */
+    int first = from < 0 ? 0 : from, n = (to < sh ? to + 1 : sh) - first;
+    size_t line = (size_t)p->w * (size_t)p->in, lines = (size_t)step * line;
+    const float *src = p->src + (size_t)first * (size_t)sw * (size_t)p->in;
+    float *at = k->buf[BAND];
+
+    if (from < 0) {
+        memset(at, 0, lines * sizeof(*at));
+        at += lines;
+    }
+    if (p->norm)
+        cf_groupnorm_apply(k->vae->dnn, at, src, (int64_t)n * sw, p->in, k->buf[NORM],
+                           k->buf[NORM] + p->in, 1);
+    else if (p->twice)
+        cf_upsample_nearest2(k->vae->dnn, at, src, n, sw, p->in);
+    else
+        memcpy(at, src, (size_t)n * line * sizeof(*at));
+    if (to == sh)
+        memset(at + (size_t)n * lines, 0, lines * sizeof(*at));
+    return k->buf[BAND] + (size_t)(y - 1 - step * from) * line;
+}
+
+static enum cf_status convolve_rows(const struct walk *k, const struct pass *p,
+                                    float *dst, int y, int rows, struct cf_error *err)
+{
+    return cf_conv_run(p->conv, dst, fill(k, p, y, rows), rows + 2, p->w, err);
+}
+
+/* ---- operations ---- */
+
+/* All of a pass into y. */
+static enum cf_status convolve(struct walk *k, const struct pass *p, struct cf_error *err)
+{
+    size_t line = (size_t)p->w * (size_t)p->out;
+
+    need(k, k->y, p->h, p->w, p->out);
+    for (int y = 0; !k->dry && y < p->h; y += p->band) {
+        int rows = p->h - y < p->band ? p->h - y : p->band;
+
+        CF_TRY(convolve_rows(k, p, k->buf[k->y] + (size_t)y * line, y, rows, err));
+    }
+    return CF_OK;
+}
+
+/* The same rows of x become skip + convolution. */
+static enum cf_status add_rows(struct walk *k, const struct pass *p, int in,
+                               struct cf_conv *shortcut, int y, int rows,
+                               struct cf_error *err)
+{
+    size_t at = (size_t)y * (size_t)p->w;
+    float *x = k->buf[k->x], *made = k->buf[MADE], *to = x + at * (size_t)p->out;
+
+    if (in == p->out) {
+        CF_TRY(convolve_rows(k, p, made, y, rows, err));
+    } else {
+        CF_TRY(cf_conv_run(shortcut, made, x + at * (size_t)in, rows, p->w, err));
+        CF_TRY(convolve_rows(k, p, to, y, rows, err));
+    }
+    cf_add(k->vae->dnn, to, made, (int64_t)rows * p->w * p->out);
+    return CF_OK;
+}
+
+static enum cf_status run_res(struct walk *k, const struct cf_vae_op *op,
+                              const struct cf_vae_layer *l, struct cf_error *err)
+{
+    struct pass p =
+        begin(k, l->conv[0], k->x, op->in, op->out, 0, l->gain[0], l->shift[0], 1);
+
+    CF_TRY(convolve(k, &p, err));
+    p = begin(k, l->conv[1], k->y, op->out, op->out, 0, l->gain[1], l->shift[1], 1);
+    need(k, k->x, k->h, k->w, op->out);
+    need(k, MADE, p.band, k->w, op->out);
+    for (int i = 0; !k->dry && i < p.nbands; i++) {
+        int y = (op->out > op->in ? p.nbands - 1 - i : i) * p.band;
+        int rows = p.h - y < p.band ? p.h - y : p.band;
+
+        CF_TRY(add_rows(k, &p, op->in, l->conv[2], y, rows, err));
+    }
+    return CF_OK;
+}
+
+static enum cf_status run_op(struct walk *k, const struct cf_vae_op *op,
+                             const struct cf_vae_layer *l, struct cf_error *err)
+{
+    struct pass p;
+
+    switch (op->kind) {
+    case CF_VAE_CONV:
+    case CF_VAE_UP:
+    case CF_VAE_OUT:
+        p = begin(k, l->conv[0], k->x, op->in, op->out, op->kind == CF_VAE_UP, l->gain[0],
+                  l->shift[0], op->kind == CF_VAE_OUT);
+        CF_TRY(convolve(k, &p, err));
+        turn(k, p.h, p.w);
+        break;
+    case CF_VAE_RES:
+        CF_TRY(run_res(k, op, l, err));
+        break;
+    case CF_VAE_DOWN:
+        need(k, k->y, k->h / 2, k->w / 2, op->out);
+        if (!k->dry)
+            CF_TRY(cf_conv_run(l->conv[0], k->buf[k->y], k->buf[k->x], k->h, k->w, err));
+        turn(k, k->h / 2, k->w / 2);
+        break;
+    }
+    k->c = op->out;
+    return CF_OK;
+}
+
+/* layer NULL: each op is packed before it runs and freed after it. */
+static enum cf_status run_list(struct walk *k, const struct cf_vae_list *l,
+                               const struct cf_vae_layer *layer, struct cf_cancel *cancel,
+                               struct cf_error *err)
+{
+    enum cf_status status = CF_OK;
+
+    for (int i = 0; i < l->n && status == CF_OK; i++) {
+        struct cf_vae_layer own = {0};
+        struct cf_params params = {0};
+
+        if (k->dry || layer != NULL) {
+            status = k->dry ? CF_OK : cf_cancel_check(cancel, err);
+            if (status == CF_OK)
+                status = run_op(k, &l->op[i], k->dry ? &own : &layer[i], err);
+            continue;
+        }
+        if ((status = cf_cancel_check(cancel, err)) == CF_OK &&
+            (status = cf_vae_layer_open(&own, &l->op[i], &params, k->vae->dnn, err)) ==
+                CF_OK)
+            status = run_op(k, &l->op[i], &own, err);
+        cf_vae_layer_close(&own);
+        cf_params_close(&params);
+    }
+    return status;
+}
+
+/* src [h, w, c] through a list; *dst lies in the arena. */
+static enum cf_status run(const struct cf_vae *vae, float **dst, const float *src, int h,
+                          int w, int c, const struct cf_vae_list *l,
+                          const struct cf_vae_layer *layer, struct cf_arena *arena,
+                          struct cf_cancel *cancel, struct cf_error *err)
+{
+    struct walk dry = {
+        .vae = vae, .dry = 1, .x = ONE, .y = OTHER, .h = h, .w = w, .c = c};
+    struct walk wet = dry;
+    size_t mark = cf_arena_mark(arena);
+    enum cf_status status = CF_OK;
+
+    assert(arena->measuring || vae->ckpt != NULL);
+    *dst = NULL;
+    need(&dry, dry.x, h, w, c);
+    CF_TRY(run_list(&dry, l, NULL, NULL, err));
+    for (int i = 0; i < NBUF && status == CF_OK; i++)
+        status = cf_arena_get(arena, &wet.buf[i], dry.need[i], sizeof(float), err);
+    if (status == CF_OK && !arena->measuring) {
+        wet.dry = 0;
+        memcpy(wet.buf[wet.x], src, (size_t)h * (size_t)w * (size_t)c * sizeof(float));
+        status = run_list(&wet, l, layer, cancel, err);
+        *dst = wet.buf[wet.x];
+        if (status == CF_OK &&
+            !cf_all_finite(vae->dnn, *dst, (int64_t)wet.h * wet.w * wet.c))
+            status = cf_fail(err, CF_ENUMERIC, "%s: a value is not finite",
+                             layer ? "decoder" : "encoder");
+    }
+    cf_arena_rewind(arena, mark);
+    return status;
+}
+
+enum cf_status cf_vae_decode(const struct cf_vae *vae, const float **pixels,
+                             const float *latent, int h, int w, struct cf_arena *arena,
+                             struct cf_cancel *cancel, struct cf_error *err)
+{
+    int patch = vae->shape.patch;
+    float *p;
+
+    CF_TRY(run(vae, &p, latent, h, w, vae->shape.bits, &vae->decoder, vae->layer, arena,
+               cancel, err));
+    for (int64_t i = 0; p != NULL && i < (int64_t)h * w * patch * patch * 3; i++)
+        p[i] = fminf(fmaxf(p[i], -1.0f), 1.0f);
+    *pixels = p;
+    return CF_OK;
+}
+
+enum cf_status cf_vae_encode(const struct cf_vae *vae, const float **latent,
+                             const float *pixels, int h, int w, struct cf_arena *arena,
+                             struct cf_cancel *cancel, struct cf_error *err)
+{
+    int patch = vae->shape.patch;
+    float *p;
+
+    *latent = NULL;
+    if (vae->encoder.n == 0)
+        return cf_fail(err, CF_EUNSUP, "%s: the file has no encoder",
+                       cf_ckpt_path(vae->ckpt));
+    if (h < patch || w < patch || h % patch != 0 || w % patch != 0)
+        return cf_fail(err, CF_ERANGE, "image %d x %d: expected multiples of %d", w, h,
+                       patch);
+    CF_TRY(run(vae, &p, pixels, h, w, 3, &vae->encoder, NULL, arena, cancel, err));
+    *latent = p;
+    return CF_OK;
+}
