@@ -15,6 +15,7 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/json.c %D%/json.h \
 	%D%/lanczos.c %D%/lanczos.h \
 	%D%/log.c %D%/log.h \
+	%D%/memory.c %D%/memory.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/rng.c %D%/rng.h \
 	%D%/team.c %D%/team.h \

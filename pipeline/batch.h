@@ -12,6 +12,7 @@
 #include "jobs/queue.h"
 #include "pipeline/arrange.h"
 #include "pipeline/progress.h"
+#include "pipeline/room.h"
 #include "store/meta.h"
 
 struct cf_crew_share;
@@ -41,6 +42,8 @@ struct cf_batch_options {
     int side;          /* images side by side, 0: by memory, at most 8 */
     const char *cache; /* directory of the cache of text features, NULL: none */
     int64_t cache_bytes; /* its bound, default 1 GiB */
+    int64_t memory;      /* bytes that the process may take, 0: find out */
+    enum cf_encoder_mode encoder;
     struct cf_retry retry;
     int workers;             /* processes that share one loaded model, default 1 */
     int64_t time_limit;      /* seconds from time_start on, default CF_UNLIMITED */

@@ -13,6 +13,7 @@
 #include "config.h"
 #include "pipeline/finish.h"
 #include "pipeline/rerun.h"
+#include "pipeline/room.h"
 #include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "pipeline/variation.h"
@@ -30,6 +31,7 @@ enum {
     METHOD,
     STRICT,
     KV_TYPE,
+    MEMORY,
     POSITIVE,
     PREVIEWS,
     META,
@@ -65,6 +67,9 @@ static const struct cf_option options[] = {
     {INIT, "init-image", "FILE", "WebP image of any size ..."},
     {KEEP, "keep-scales", "N", "... whose first N scales are kept"},
     {KV_TYPE, "kv-type", "f32|bf16", "of kept keys and values; default the model's own"},
+    {MEMORY, "memory", "BYTES[K|M|G]|auto",
+     "what this process may take; auto: physical memory,\n"
+     "cgroup or Slurm, less a sixteenth"},
     {POSITIVE, "positive-prompt", NULL,
      "where the prompt names people, add the reference's\n"
      "sentence about good-looking faces"},
@@ -99,6 +104,7 @@ struct args {
     const char *model, *output, *init, *meta;
     enum cf_meta_level level;
     enum cf_cpu cpu;
+    int64_t memory; /* 0: find out */
     int threads;
     bool check, previews, verbose, help, version;
 };
@@ -182,6 +188,8 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case POSITIVE:
         a->req.positive = true;
         return CF_OK;
+    case MEMORY:
+        return cf_room_parse(v, &a->memory, err);
     case PREVIEWS:
         a->previews = true;
         return CF_OK;
@@ -335,13 +343,27 @@ static enum cf_status prepare(struct args *a, struct cf_engine *engine,
                               struct cf_error *err)
 {
     CF_TRY(cf_settings_size(&a->recipe, cf_engine_model(engine), err));
-    CF_TRY(cf_engine_plan(engine, &a->recipe.params, 1, plan, err));
+    CF_TRY(cf_single_fit(engine, &a->recipe.params, NULL, a->memory, err));
     if (!a->init)
         return CF_OK;
+    CF_TRY(cf_engine_plan(engine, &a->recipe.params, 1, plan, err));
     CF_TRY(cf_variation_read(init, NULL, a->init, "", plan->width, plan->height, err));
     a->req.init = &init->image;
     a->req.init_sha256 = init->sha256;
     return CF_OK;
+}
+
+static void say(const struct args *a, const struct cf_plan *plan,
+                const struct cf_story *story, double encode_ms,
+                const struct cf_engine_times *times, size_t bytes)
+{
+    char peak[CF_BYTES_TEXT];
+
+    fprintf(stderr,
+            "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
+            "ms; %s; peak memory %s\n",
+            a->output, plan->width, plan->height, bytes, encode_ms, times->generate,
+            times->decode, story->weights, cf_bytes_text(peak, (double)cf_memory_peak()));
 }
 
 static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_dnn *dnn,
@@ -367,6 +389,8 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
     if (st == CF_OK)
         st = cf_single_encode(&a->req, engine, dnn, &stop->cancel, text, &encode_ms, err);
     if (st == CF_OK)
+        st = cf_single_fit(engine, &a->recipe.params, &a->req, a->memory, err);
+    if (st == CF_OK)
         st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
                            &result, &times, err);
     if (st == CF_OK)
@@ -380,12 +404,7 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
     if (st == CF_OK && story.note)
         fprintf(stderr, "cfgen: note: %s\n", story.note);
     if (st == CF_OK && a->verbose)
-        fprintf(
-            stderr,
-            "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
-            "ms\n",
-            a->output, plan->width, plan->height, blob.size, encode_ms, times.generate,
-            times.decode);
+        say(a, plan, &story, encode_ms, &times, blob.size);
     for (int i = 0; i < 2; i++)
         cf_encoded_drop(text[i]);
     cf_blob_free(&blob);
@@ -461,6 +480,7 @@ static int again(struct args *a, struct cf_error *err)
     a->rerun.model_path = getenv("CFGEN_MODEL_PATH");
     a->rerun.init = a->init;
     a->rerun.kv_type = a->recipe.params.kv_type;
+    a->rerun.memory = a->memory;
     a->rerun.cpu = a->cpu;
     a->rerun.threads = a->threads;
     if (cf_rerun(&a->rerun, &same, err) == CF_OK)

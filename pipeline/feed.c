@@ -62,6 +62,8 @@ static int claim_size(const struct cf_feed *f)
     long long us = atomic_load(&f->shift->image_us);
     long long k = o->claim;
 
+    if (!k && cf_loaded_turns(f->shift->loaded))
+        k = AUTO_CLAIM; /* each claim costs one more turn of the encoder */
     if (!k)
         k = us ? 5000000 / us : 1; /* the first image tells how long one takes */
     if (!o->claim && k > AUTO_CLAIM)

@@ -59,6 +59,7 @@ enum cf_status cf_story_make(struct cf_story *s, const struct cf_engine *engine,
     if (req->positive)
         cf_positive(&s->encoded, req->prompt, req->prompt_len, &failed);
     s->model_name = cf_strdup(m->name, &failed);
+    s->weights = cf_strdup(cf_engine_holding(engine)->weights, &failed);
     s->recipe = cf_settings_resolved(plan, webp, m->generator, req, &failed);
     s->guidance = cf_plan_list(plan, CF_STEP_GUIDANCE, &failed);
     s->temperature = cf_plan_list(plan, CF_STEP_TEMPERATURE, &failed);
@@ -89,6 +90,7 @@ void cf_story_free(struct cf_story *s)
     cf_free(s->negative);
     cf_free(s->encoded);
     cf_free(s->model_name);
+    cf_free(s->weights);
     cf_free(s->recipe);
     cf_free(s->guidance);
     cf_free(s->temperature);
@@ -136,6 +138,7 @@ static struct cf_record record_of(const struct cf_story *s, char date[CF_CLOCK_U
         .width = s->width,
         .height = s->height,
         .steps = s->steps,
+        .weights = s->weights,
         .model_name = s->model_name,
         .model_sha256 = s->model_sha256,
         .transformer_sha256 = s->part_sha256[CF_PART_TRANSFORMER],

@@ -118,6 +118,25 @@ static void warn_untrained(struct generator *g, const struct cf_plan *plan)
     }
 }
 
+/* Where encoder and generator take turns, the encoder's is the whole lot: all slots for
+ * the model in memory. What fails here is found out again by the group it belongs to. */
+static void encode_lot(struct generator *g, const struct cf_slot *first)
+{
+    struct cf_lot *lot = g->lot;
+    struct cf_slot *slot[CF_LOT_MAX];
+    struct cf_error why = {0};
+    double t0 = 1e3 * cf_clock();
+    int n = 0;
+
+    for (int i = 0; i < lot->jobs.n; i++)
+        if (lot->slot[i].open &&
+            cf_settings_same_model(&first->recipe, &lot->slot[i].recipe))
+            slot[n++] = &lot->slot[i];
+    if (cf_slots_need(slot, n))
+        cf_loaded_encode(g->shift->loaded, slot, n, &why);
+    lot->encode_ms += (1e3 * cf_clock() - t0) / lot->jobs.n;
+}
+
 /* Texts that the feed did not encode, then all of the group; times: of one image. */
 static enum cf_status work(struct generator *g, struct cf_slot *const *s, int n,
                            struct cf_request *req, struct cf_plan *plan,
@@ -125,13 +144,17 @@ static enum cf_status work(struct generator *g, struct cf_slot *const *s, int n,
                            struct cf_error *err)
 {
     struct cf_shift *shift = g->shift;
-    double t0 = 1e3 * cf_clock(), encode;
+    double t0, encode;
 
+    if (cf_loaded_turns(shift->loaded))
+        encode_lot(g, s[0]);
+    t0 = 1e3 * cf_clock();
     CF_TRY(cf_loaded_encode(shift->loaded, s, n, err));
     encode = g->lot->encode_ms + (1e3 * cf_clock() - t0) / n;
     for (int i = 0; i < n; i++)
         req[i] = cf_slot_request(s[i]);
     t0 = 1e3 * cf_clock();
+    CF_TRY(cf_loaded_fit(shift->loaded, &s[0]->recipe.params, req, n, err));
     CF_TRY(cf_pool_run(cf_loaded_pool(shift->loaded), &s[0]->recipe.params, req, n,
                        &shift->stop.cancel, plan, result, times, err));
     *times = (struct cf_engine_times){encode, times->generate / n, times->decode / n};
@@ -230,8 +253,9 @@ static int gather(struct generator *g, int first, struct cf_slot **group)
     struct cf_slot *slot = g->lot->slot;
     const bool in_order = g->shift->in_tars;
     int n = g->lot->jobs.n, m = 0;
-    int side = cf_pool_side(cf_loaded_pool(g->shift->loaded), &slot[first].recipe.params,
-                            g->shift->o->side, n - first);
+    int side =
+        cf_pool_side(cf_loaded_pool(g->shift->loaded), &slot[first].recipe.params,
+                     g->shift->o->side, n - first, cf_loaded_space(g->shift->loaded));
 
     for (int j = first; j < n && m < side; j++) {
         if (!slot[j].open)

@@ -12,6 +12,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/holding.c %D%/holding.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
@@ -21,6 +22,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
+	%D%/room.c %D%/room.h \
 	%D%/single.c %D%/single.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \

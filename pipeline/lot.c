@@ -61,6 +61,14 @@ static bool needs(const struct cf_slot *s)
     return s->open && (!s->cond || (s->job->negative && !s->avoid));
 }
 
+bool cf_slots_need(struct cf_slot *const *slot, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (needs(slot[i]))
+            return true;
+    return false;
+}
+
 static void forget(struct cf_slot *s)
 {
     cf_encoded_drop(s->cond);

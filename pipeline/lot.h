@@ -37,6 +37,9 @@ void cf_lot_free(struct cf_lot *lot); /* NULL is fine; ends no job */
  */
 enum cf_status cf_slot_read(struct cf_slot *slot, int kv_type, struct cf_error *err);
 
+/* True where an open slot has texts that are not encoded. */
+bool cf_slots_need(struct cf_slot *const *slot, int n);
+
 /* References for the open slots [n] that have none, encoding what texts does not know
  * (unless remembered_only). On failure these slots have none. */
 enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_texts *texts,

@@ -237,6 +237,7 @@ static enum cf_status prepare(struct original *o, const struct cf_rerun *how,
     if (s->params.kv_type == -1)
         s->params.kv_type = how->kv_type;
     CF_TRY(cf_settings_size(s, cf_engine_model(engine), err));
+    CF_TRY(cf_single_fit(engine, &s->params, NULL, how->memory, err));
     if (!s->keep)
         return CF_OK;
     if (!path)

@@ -24,7 +24,8 @@ struct cf_rerun {
     int kv_type;                    /* for a job that names none; -1: the model's */
     const char *init; /* the image that `from` was made from; NULL: not given */
     enum cf_cpu cpu;
-    int threads; /* 0: auto */
+    int threads;    /* 0: auto */
+    int64_t memory; /* bytes, 0: auto */
 };
 
 /* The report goes to stdout. *same: pixels and bytes are. CF_ENOENT for no such job or

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "pipeline/positive.h"
+#include "pipeline/room.h"
 
 enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *engine,
                                 struct cf_dnn *dnn, struct cf_cancel *cancel,
@@ -43,5 +44,29 @@ enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *
         req->cond = cf_encoded_text(text[0]);
         req->avoid = text[1] ? cf_encoded_text(text[1]) : NULL;
     }
+    return st;
+}
+
+enum cf_status cf_single_fit(struct cf_engine *engine, const struct cf_gen_params *params,
+                             const struct cf_request *req, int64_t memory,
+                             struct cf_error *err)
+{
+    struct cf_room room = {
+        .encoder = CF_ENCODER_RELEASE,
+        .workers = 1,
+        .groups = 1,
+        .held = *cf_engine_holding(engine),
+    };
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    enum cf_status st;
+
+    if (!plan)
+        return CF_ENOMEM;
+    cf_memory_find(&room.memory, memory);
+    st = req ? cf_engine_plan_for(engine, params, req, 1, 1, plan, err)
+             : cf_engine_plan(engine, params, 1, plan, err);
+    if (st == CF_OK)
+        st = cf_room_decide(&room, plan, 1, err);
+    cf_free(plan);
     return st;
 }
