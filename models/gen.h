@@ -86,8 +86,8 @@ struct cf_gen;       /* a loaded generator; read-only after open but for layer s
 struct cf_gen_state; /* a running group; lives in the arena */
 
 /* Files of one model. json is the manifest (weights/model.h); path the parts. Both paths
- * NULL: nothing is read, and of what open gives only plan, text_dim and close may be
- * called, by those who want to know sizes and memory. */
+ * NULL: nothing is read, and of what open gives only plan, text_dim, held, rest and close
+ * may be called, by those who want to know sizes and memory. */
 struct cf_gen_files {
     const json_t *json;
     const char *transformer, *vae;

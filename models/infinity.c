@@ -98,8 +98,7 @@ static enum cf_status check_pairing(const struct cf_gen *gen,
         return cf_fail(err, CF_EMISMATCH,
                        "the transformer predicts %d bits per position, the VAE reads %d",
                        s->bits, vae->bits);
-    if (word != NULL && word->ndim == 2 && word->dtype != CF_U8 &&
-        word->dim[1] != s->dv)
+    if (word != NULL && word->ndim == 2 && word->dtype != CF_U8 && word->dim[1] != s->dv)
         return cf_fail(
             err, CF_EMISMATCH,
             "%s: a transformer of %lld bits per token, expected %d (%d per position "
@@ -153,6 +152,10 @@ static enum cf_status open_shape(struct cf_gen *gen, const struct cf_vae_shape *
 static enum cf_status open_files(struct cf_gen *gen, const struct cf_vae_shape *vae,
                                  const struct cf_gen_files *files, struct cf_error *err)
 {
+    if (files->transformer == NULL || files->vae == NULL)
+        return cf_fail(err, CF_EUSAGE, "%s without %s: a model is both files",
+                       files->vae ? "a VAE" : "a transformer",
+                       files->vae ? "a transformer" : "a VAE");
     CF_TRY(cf_ckpt_open(&gen->ckpt, files->transformer, err));
     CF_TRY(check_pairing(gen, vae, gen->ckpt, err));
     CF_TRY(cf_vae_open(&gen->vae, vae, files->vae, gen->dnn, err));
@@ -190,7 +193,10 @@ static enum cf_status inf_open(struct cf_gen **out, const struct cf_gen_files *f
 
 static struct cf_held inf_held(const struct cf_gen *gen)
 {
-    return gen->w.held;
+    struct cf_held held = gen->w.held, vae = cf_vae_held(gen->vae);
+
+    held.own += vae.own;
+    return held;
 }
 
 static void inf_rest(const struct cf_gen *gen)

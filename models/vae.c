@@ -205,7 +205,7 @@ enum cf_status cf_vae_layer_open(struct cf_vae_layer *layer, const struct cf_vae
                                  struct cf_params *params, struct cf_dnn *dnn,
                                  struct cf_error *err)
 {
-    static const struct cf_conv_shape rows = {1, 0, 1, 0, 1}, point = {1, 0, 0, 0, 0},
+    static const struct cf_conv_shape same = {1, 1, 1, 1, 1}, point = {1, 0, 0, 0, 0},
                                       half = {2, 0, 0, 1, 1};
 
     for (int i = 0; i < 2; i++) {
@@ -219,7 +219,7 @@ enum cf_status cf_vae_layer_open(struct cf_vae_layer *layer, const struct cf_vae
         CF_TRY(cf_conv_open(&layer->conv[i], dnn, &op->conv[i][0], layer->bias[i],
                             i == 2                    ? point
                             : op->kind == CF_VAE_DOWN ? half
-                                                      : rows,
+                                                      : same,
                             err));
     }
     return CF_OK;
@@ -250,6 +250,7 @@ static enum cf_status open_file(struct cf_vae *vae, const char *path,
             return status;
         }
     }
+    cf_ckpt_rest(vae->ckpt); /* what was packed is not read again */
     return CF_OK;
 }
 
@@ -272,6 +273,17 @@ enum cf_status cf_vae_open(struct cf_vae **out, const struct cf_vae_shape *shape
     }
     *out = vae;
     return CF_OK;
+}
+
+struct cf_held cf_vae_held(const struct cf_vae *vae)
+{
+    size_t floats = vae->params.count;
+
+    for (int i = 0; vae->ckpt != NULL && i < vae->decoder.n; i++)
+        for (int c = 0; c < 3; c++)
+            if (vae->layer[i].conv[c] != NULL)
+                floats += (size_t)cf_view_count(&vae->decoder.op[i].conv[c][0]);
+    return (struct cf_held){.own = floats * sizeof(float)};
 }
 
 void cf_vae_close(struct cf_vae *vae)

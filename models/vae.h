@@ -28,6 +28,7 @@
 #include "base/error.h"
 #include "base/image.h"
 #include "base/json.h"
+#include "base/weight.h"
 #include "dnn/dnn.h"
 
 enum { CF_VAE_MAX_LEVELS = 8 };
@@ -60,6 +61,9 @@ void cf_vae_close(struct cf_vae *vae); /* NULL is fine */
 
 const struct cf_vae_shape *cf_vae_shape(const struct cf_vae *vae);
 int cf_vae_has_encoder(const struct cf_vae *vae);
+
+/* Memory of the decoder's weights; the encoder has some only while it runs. */
+struct cf_held cf_vae_held(const struct cf_vae *vae);
 
 /* Latent to pixels. Scratch comes from the arena and is given back; on a measuring arena
  * nothing is computed, latent and image may be NULL and vae's layers are not touched.

@@ -193,6 +193,21 @@ static void note(struct cf_fixture *f, const char *name, double error, double to
     snprintf(f->worst, sizeof(f->worst), "%s", name);
 }
 
+void cf_fixture_floats_are_near(struct cf_fixture *f, const char *name, const float *got,
+                                const struct cf_view *want, double tolerance)
+{
+    float *w = cf_fixture_floats(f, want);
+    double off = 0.0, all = 0.0;
+
+    for (int64_t i = 0; w != NULL && i < cf_view_count(want); i++) {
+        off += ((double)got[i] - w[i]) * ((double)got[i] - w[i]);
+        all += (double)w[i] * w[i];
+    }
+    if (w != NULL)
+        note(f, name, sqrt(off / all), tolerance);
+    cf_free(w);
+}
+
 void cf_fixture_floats_are(struct cf_fixture *f, const char *name, const float *got,
                            const struct cf_view *want, int64_t start, int64_t n,
                            double tolerance)

@@ -21,6 +21,7 @@ struct cf_fixture {
     struct cf_ckpt *file;
     uint8_t *checked; /* per tensor of file */
     struct cf_dnn *dnn;
+    struct cf_golden_form form; /* of generate fixtures */
     struct cf_error err;
     /* the tensor that came nearest to its tolerance, or went furthest beyond */
     char worst[160];
@@ -58,6 +59,9 @@ float *cf_fixture_floats(struct cf_fixture *f, const struct cf_view *v);
 void cf_fixture_floats_are(struct cf_fixture *f, const char *name, const float *got,
                            const struct cf_view *want, int64_t start, int64_t n,
                            double tolerance);
+/* Compares by |got - want|_2 / |want|_2. */
+void cf_fixture_floats_are_near(struct cf_fixture *f, const char *name, const float *got,
+                                const struct cf_view *want, double tolerance);
 /* Exact bytes. */
 void cf_fixture_bytes_are(struct cf_fixture *f, const char *name, const uint8_t *got,
                           const struct cf_view *want, int64_t start, int64_t n);

@@ -20,10 +20,11 @@ static json_t *json;
 static char model[UTIL_PATH], vae[UTIL_PATH];
 static struct cf_text text;
 static const struct cf_gen_ops *ops;
+static enum cf_hold hold;
 
 static enum cf_status open_close(struct cf_error *err)
 {
-    struct cf_gen_files files = {json, model, vae, CF_HOLD_PACK};
+    struct cf_gen_files files = {json, model, vae, hold};
     struct cf_gen *gen;
     enum cf_status status = ops->open(&gen, &files, dnn, err);
 
@@ -35,7 +36,7 @@ static enum cf_status open_close(struct cf_error *err)
 static enum cf_status all_calls(struct cf_error *err)
 {
     static uint8_t rgb[SIDE * SIDE * 3];
-    struct cf_gen_files files = {json, model, vae, CF_HOLD_PACK};
+    struct cf_gen_files files = {json, model, vae, hold};
     struct cf_image image = {rgb, SIDE, SIDE, 3 * SIDE};
     struct cf_gen_item item = {.cond = &text};
     struct cf_gen_state *st;
@@ -68,30 +69,33 @@ static enum cf_status all_calls(struct cf_error *err)
 static void opening_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(open_close, 3);
+    for (hold = CF_HOLD_PACK; hold <= CF_HOLD_MAP; hold++)
+        each_allocation_fails(open_close, 3);
 }
 
 static void running_fails_cleanly_at_many_allocations(void **state)
 {
     (void)state;
-    each_allocation_fails(all_calls, 17);
+    for (hold = CF_HOLD_PACK; hold <= CF_HOLD_MAP; hold++)
+        each_allocation_fails(all_calls, 17);
 }
 
 /* The plan's promise: after begin, steps and pixels come out of the arena alone. */
-static void a_second_image_asks_for_no_memory(void **state)
+static void second_image(int kv)
 {
     static uint8_t rgb[SIDE * SIDE * 3];
     struct cf_image image = {rgb, SIDE, SIDE, 3 * SIDE};
     struct cf_gen_item item = {.cond = &text};
-    struct cf_gen *gen = util_open(json, model, vae, dnn);
     struct cf_error err = {0};
     struct cf_gen_state *st;
     struct cf_gen_params p;
     struct cf_arena arena;
     struct cf_plan plan;
+    struct cf_gen *gen;
 
-    (void)state;
+    gen = util_open_held(json, model, vae, hold, dnn);
     cf_gen_params_default(&p);
+    p.kv_type = kv;
     assert_int_equal(ops->plan(gen, &p, 1, text.n, &plan, &err), CF_OK);
     assert_int_equal(cf_arena_open(&arena, plan.arena_bytes, &err), CF_OK);
     for (int image_no = 0; image_no < 2; image_no++) {
@@ -106,6 +110,15 @@ static void a_second_image_asks_for_no_memory(void **state)
     assert_int_equal(nomem_count, 0);
     cf_arena_close(&arena);
     ops->close(gen);
+}
+
+static void a_second_image_asks_for_no_memory(void **state)
+{
+    (void)state;
+    for (hold = CF_HOLD_PACK; hold <= CF_HOLD_MAP; hold++) {
+        second_image(CF_F32);
+        second_image(CF_BF16);
+    }
 }
 
 static int setup(void **state)

@@ -30,9 +30,11 @@ CF_MODELS_TEST_LIBS = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweights
 	$(CF_MODELS_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
-	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test
+	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test \
+	%D%/infinity_hold_test
 TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
-	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test
+	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test \
+	%D%/infinity_hold_test
 %C%_schedule_test_SOURCES = %D%/schedule_test.c
 %C%_schedule_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_schedule_test_LDADD = $(CF_MODELS_LIBS) $(CMOCKA_LIBS)
@@ -54,6 +56,11 @@ TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 %C%_infinity_files_test_SOURCES = %D%/infinity_files_test.c %D%/golden_tap.c
 %C%_infinity_files_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_files_test_LDADD = $(CF_MODELS_TEST_LIBS)
+
+%C%_infinity_hold_test_SOURCES = %D%/infinity_hold_test.c %D%/infinity_util.h \
+	%D%/golden_tap.c
+%C%_infinity_hold_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_infinity_hold_test_LDADD = $(CF_MODELS_TEST_LIBS)
 
 check_PROGRAMS += %D%/infinity_nomem_test
 TESTS += %D%/infinity_nomem_test

@@ -115,7 +115,13 @@ void util_rewrite(const char *to, const char *from,
 struct cf_gen *util_open(const json_t *json, const char *transformer, const char *vae,
                          struct cf_dnn *dnn)
 {
-    struct cf_gen_files files = {json, transformer, vae, CF_HOLD_PACK};
+    return util_open_held(json, transformer, vae, CF_HOLD_PACK, dnn);
+}
+
+struct cf_gen *util_open_held(const json_t *json, const char *transformer,
+                              const char *vae, enum cf_hold hold, struct cf_dnn *dnn)
+{
+    struct cf_gen_files files = {json, transformer, vae, hold};
     struct cf_error err = {0};
     struct cf_gen *gen;
 

@@ -23,6 +23,10 @@ void util_rewrite(const char *to, const char *from,
 struct cf_gen *util_open(const json_t *json, const char *transformer, const char *vae,
                          struct cf_dnn *dnn);
 
+/* The same with a choice. */
+struct cf_gen *util_open_held(const json_t *json, const char *transformer,
+                              const char *vae, enum cf_hold hold, struct cf_dnn *dnn);
+
 /* Text features [n, dim] from a seed; util_text_free. */
 struct cf_text util_text(int n, int dim, uint32_t seed);
 

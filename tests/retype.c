@@ -82,8 +82,8 @@ static void put_q4(struct file *f, const char *name, const float *x, int64_t n, 
 
         assert_int_equal(cf_floats_store(scale + 2 * i, CF_F16, &s, 1, NULL), CF_OK);
         for (int j = 0; j < 16; j++)
-            q[j] = (unsigned char)((lrintf(x[j] / s) + 8) |
-                                   (lrintf(x[j + 16] / s) + 8) << 4);
+            q[j] = (unsigned char)((lrintf(x[j] / s) + 8) | (lrintf(x[j + 16] / s) + 8)
+                                                                << 4);
     }
 }
 
@@ -109,10 +109,9 @@ static void put_matrix(struct file *f, const char *name, const struct cf_view *v
     else if (type > CF_W_BF16)
         put_int8(f, name, x, n, k);
     else
-        assert_int_equal(
-            cf_floats_store(put(f, name, dtype[type], 2, v->dim), dtype[type], x, n * k,
-                            NULL),
-            CF_OK);
+        assert_int_equal(cf_floats_store(put(f, name, dtype[type], 2, v->dim),
+                                         dtype[type], x, n * k, NULL),
+                         CF_OK);
     cf_free(x);
 }
 
