@@ -172,10 +172,34 @@ static enum cf_status set_size(struct cf_settings *r, const char *v, struct cf_e
     return r->params.width || r->size ? CF_OK : CF_ENOMEM;
 }
 
-static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
+/* How the file is written. */
+static enum cf_status set_file(struct args *a, int key, const char *v,
+                               struct cf_error *err)
 {
     double d;
 
+    switch (key) {
+    case QUALITY:
+        CF_TRY(cf_parse_num(v, 0, 100, &d, "--quality", err));
+        a->recipe.webp.quality = (float)d;
+        return CF_OK;
+    case LOSSLESS:
+        a->recipe.webp.lossless = true;
+        return CF_OK;
+    case METHOD:
+        return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
+    case METADATA:
+        return cf_meta_level_parse(v, &a->level, "--metadata", err);
+    case PREVIEWS:
+        a->previews = true;
+        return CF_OK;
+    default:
+        return set_sampling(&a->recipe.params, key, v, err);
+    }
+}
+
+static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
+{
     switch (key) {
     case 'm':
         a->model = v;
@@ -190,9 +214,6 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         return CF_OK;
     case MEMORY:
         return cf_room_parse(v, &a->memory, err);
-    case PREVIEWS:
-        a->previews = true;
-        return CF_OK;
     case 'S':
         return cf_parse_u64(v, &a->req.seed, "--seed", err);
     case 'N':
@@ -204,17 +225,6 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         return CF_OK;
     case KEEP:
         return cf_parse_int(v, 1, CF_MAX_STEPS, &a->req.keep, "--keep-scales", err);
-    case QUALITY:
-        CF_TRY(cf_parse_num(v, 0, 100, &d, "--quality", err));
-        a->recipe.webp.quality = (float)d;
-        return CF_OK;
-    case LOSSLESS:
-        a->recipe.webp.lossless = true;
-        return CF_OK;
-    case METHOD:
-        return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
-    case METADATA:
-        return cf_meta_level_parse(v, &a->level, "--metadata", err);
     case 't':
         return cf_parse_auto(v, CF_MAX_THREADS, &a->threads, "--threads", err);
     case META:
@@ -244,7 +254,7 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         a->version = true;
         return CF_OK;
     default:
-        return set_sampling(&a->recipe.params, key, v, err);
+        return set_file(a, key, v, err);
     }
 }
 

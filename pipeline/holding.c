@@ -16,15 +16,21 @@ static bool quantized(const struct cf_view *v)
     return v->dtype == CF_I8 || v->dtype == CF_U8;
 }
 
-static bool is_embedding(const char *name)
+static bool ends(const char *name, const char *tail)
 {
-    static const char *const tail[] = {"embed_tokens.weight", "shared.weight"};
-    size_t n = strlen(name);
+    size_t n = strlen(name), m = strlen(tail);
 
-    for (size_t i = 0; i < sizeof tail / sizeof tail[0]; i++)
-        if (n >= strlen(tail[i]) && strcmp(name + n - strlen(tail[i]), tail[i]) == 0)
-            return true;
-    return false;
+    return n >= m && strcmp(name + n - m, tail) == 0;
+}
+
+/* Not in memory for long: rows of a table are gathered from the file, and the image
+ * encoder is there only while it runs. */
+static bool stays_out(enum cf_part part, const char *name)
+{
+    if (part == CF_PART_VAE)
+        return strncmp(name, "encoder.", 8) == 0;
+    return part == CF_PART_TEXT &&
+           (ends(name, "embed_tokens.weight") || ends(name, "shared.weight"));
 }
 
 static const char *type_name(enum cf_dtype type)
@@ -45,18 +51,19 @@ static const char *type_name(enum cf_dtype type)
 
 /* Counts the tensors of a part; *type is that of most of their bytes. */
 static enum cf_status count(struct cf_held *held, int64_t *file, enum cf_dtype *type,
-                            const char *path, enum cf_hold hold, struct cf_error *err)
+                            const struct cf_model *m, enum cf_part part,
+                            enum cf_hold hold, struct cf_error *err)
 {
     size_t of_type[CF_NDTYPE] = {0};
     struct cf_ckpt *ckpt;
 
-    CF_TRY(cf_ckpt_open(&ckpt, path, err));
+    CF_TRY(cf_ckpt_open(&ckpt, m->path[part], err));
     for (int i = 0; i < cf_ckpt_count(ckpt); i++) {
         const struct cf_view *v = cf_ckpt_view(ckpt, i);
         size_t n = (size_t)cf_view_count(v), bytes = n * cf_dtype_size(v->dtype);
 
         *file += (int64_t)bytes;
-        if (is_embedding(cf_ckpt_name(ckpt, i)))
+        if (stays_out(part, cf_ckpt_name(ckpt, i)))
             continue;
         of_type[v->dtype] += bytes;
         if (v->ndim >= 2 && (hold == CF_HOLD_MAP || quantized(v)))
@@ -84,10 +91,10 @@ enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *m,
     enum cf_dtype transformer, text, vae;
 
     memset(h, 0, sizeof *h);
-    CF_TRY(count(&h->transformer, &h->file_bytes, &transformer,
-                 m->path[CF_PART_TRANSFORMER], hold, err));
-    CF_TRY(count(&h->vae, &h->file_bytes, &vae, m->path[CF_PART_VAE], CF_HOLD_PACK, err));
-    CF_TRY(count(&h->text, &h->file_bytes, &text, m->path[CF_PART_TEXT], hold, err));
+    CF_TRY(count(&h->transformer, &h->file_bytes, &transformer, m, CF_PART_TRANSFORMER,
+                 hold, err));
+    CF_TRY(count(&h->vae, &h->file_bytes, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
+    CF_TRY(count(&h->text, &h->file_bytes, &text, m, CF_PART_TEXT, hold, err));
     snprintf(h->weights, sizeof h->weights, "transformer %s %s, text encoder %s %s",
              type_name(transformer), held_name(hold, transformer), type_name(text),
              held_name(hold, text));

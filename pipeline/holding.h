@@ -2,8 +2,9 @@
  * alone: known before anything is loaded.
  *
  * A matrix that is read in place counts as it lies in the file; one that is packed counts
- * as floats, and so does all of the decoder. The encoder's table of embeddings, of which
- * a few rows are read, counts as nothing. */
+ * as floats, and so does all of the decoder. The table of embeddings, of which a few rows
+ * are read, and the image encoder, which is there only while it runs, count as nothing.
+ */
 #ifndef CF_PIPELINE_HOLDING_H
 #define CF_PIPELINE_HOLDING_H
 

@@ -43,3 +43,10 @@ TESTS += %D%/stages_test
 %C%_stages_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_stages_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_stages_test_SOURCES = dummy.cxx
+
+check_PROGRAMS += %D%/room_test
+TESTS += %D%/room_test
+%C%_room_test_SOURCES = %D%/room_test.c
+%C%_room_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_room_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_room_test_SOURCES = dummy.cxx
