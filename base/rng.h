@@ -8,14 +8,24 @@
 #ifndef CF_BASE_RNG_H
 #define CF_BASE_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* What a draw is for, so that two uses of one address never meet. */
-enum cf_rng_stream { CF_RNG_BITS = 0, CF_RNG_FLIP = 1, CF_RNG_TEST = 2 };
+enum cf_rng_stream {
+    CF_RNG_BITS = 0,
+    CF_RNG_FLIP = 1,
+    CF_RNG_TEST = 2,
+    CF_RNG_WEIGHT = 3 /* step and token: the tensor's name */
+};
 
 /* 32 random bits. */
 uint32_t cf_rng_u32(uint64_t seed, enum cf_rng_stream stream, uint32_t step,
                     uint32_t token, uint32_t bit);
+
+/* The draws bit .. bit + n - 1 of one token; bit is a multiple of 4. */
+void cf_rng_fill(uint32_t *dst, size_t n, uint64_t seed, enum cf_rng_stream stream,
+                 uint32_t step, uint32_t token, uint64_t bit);
 
 /* Uniform in [0, 1), a multiple of 2^-24. */
 float cf_rng_uniform(uint64_t seed, enum cf_rng_stream stream, uint32_t step,

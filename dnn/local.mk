@@ -11,7 +11,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \
-	%D%/quant.h \
+	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h
 CF_KERN_LIBS =
 

@@ -47,11 +47,12 @@ static enum cf_status number(const struct cf_row *row, enum cf_cell cell,
 {
     const char *text = row->cell[cell].text;
     size_t len = row->cell[cell].len;
-    struct cf_scan scan = {text, text + len};
+    struct cf_scan scan;
     int64_t n;
 
-    if (!len)
+    if (!len) /* text may be NULL */
         return CF_OK;
+    scan = (struct cf_scan){text, text + len};
     cf_scan_blanks(&scan);
     if (cf_scan_i64(&scan, &n) && (cf_scan_blanks(&scan), scan.p == scan.end) &&
         n >= lo && n <= hi) {

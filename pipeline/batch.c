@@ -20,7 +20,7 @@
 #include "pipeline/feed.h"
 #include "pipeline/generate.h"
 #include "pipeline/press.h"
-#include "pipeline/source.h"
+#include "pipeline/workdb.h"
 #include "pipeline/statusfile.h"
 #include "store/layout.h"
 
@@ -28,7 +28,7 @@ enum { LOTS = 1, IMAGES = 32, FILES = 64 };
 
 struct batch {
     struct cf_shift shift; /* first what all stages see */
-    struct cf_source source;
+    struct cf_workdb source;
     struct cf_queue *queue; /* of the calling thread */
     struct cf_self self;
     struct cf_progress progress;
@@ -162,7 +162,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     const struct cf_batch_options *o = b->shift.o;
     enum cf_layout layout;
 
-    CF_TRY(cf_source_open(&b->source, o, err));
+    CF_TRY(cf_workdb_open(&b->source, o, err));
     b->shift.db = b->source.db;
     b->shift.mode = b->source.mode;
     CF_TRY(cf_shift_queue(&b->shift, &b->queue, err));
@@ -355,7 +355,7 @@ static void tear_down(struct batch *b)
     cf_self_close(&b->self);
     cf_ledger_close(&b->shift.ledger);
     cf_budget_close(&b->shift.budget);
-    cf_source_close(&b->source);
+    cf_workdb_close(&b->source);
     cf_free(b->root);
 }
 
@@ -406,7 +406,7 @@ int cf_batch_run(const struct cf_batch_options *o, struct cf_log *log)
     bool left = false;
     int status;
 
-    cf_source_none(&b.source);
+    cf_workdb_none(&b.source);
     cf_ledger_open(&b.shift.ledger, log, &o->retry, o->fail_fast);
     cf_budget_open(&b.shift.budget, o->time_start, o->time_limit);
     cf_statusfile_start(&b.status, o->status_file, log);

@@ -17,7 +17,7 @@
 
 struct cf_crew_share;
 struct cf_loaded;
-struct cf_source;
+struct cf_workdb;
 
 enum { CF_BATCH_WHERE = 16 };
 
@@ -61,7 +61,7 @@ struct cf_batch_options {
     bool quiet;
     /* Of one of a crew (crew.h); NULL: a worker by itself. */
     struct cf_loaded *loaded;       /* held; closed by the worker */
-    const struct cf_source *source; /* held by the parent */
+    const struct cf_workdb *source; /* held by the parent */
     struct cf_crew_share *share;
     int index; /* in the crew */
 };

@@ -12,7 +12,7 @@
 #include "pipeline/exclusive.h"
 #include "pipeline/loaded.h"
 #include "pipeline/shift.h"
-#include "pipeline/source.h"
+#include "pipeline/workdb.h"
 #include "pipeline/statusfile.h"
 #include "pipeline/stop.h"
 
@@ -22,7 +22,7 @@ struct launch {
     const struct cf_batch_options *o;
     struct cf_batch_options child; /* the same, for each of the crew */
     struct cf_log *log;
-    struct cf_source source; /* held for all of a crew */
+    struct cf_workdb source; /* held for all of a crew */
     struct cf_loaded *loaded;
     struct cf_progress progress;
     struct cf_statusfile status;
@@ -223,14 +223,14 @@ static int run_crew(const struct cf_batch_options *o, struct cf_log *log)
     status_when_loading = o->stop_status;
     on_stop(leave);
     check_places(&l);
-    cf_source_none(&l.source);
-    if (cf_source_open(&l.source, o, &err) == CF_OK && count_work(&l, &err) == CF_OK)
+    cf_workdb_none(&l.source);
+    if (cf_workdb_open(&l.source, o, &err) == CF_OK && count_work(&l, &err) == CF_OK)
         load(&l, &err);
     on_stop(SIG_DFL);
     if (err.status == CF_OK)
         man(&l, &status, &err);
     cf_loaded_close(l.loaded);
-    cf_source_close(&l.source);
+    cf_workdb_close(&l.source);
     return err.status == CF_OK ? status : complain(log, &err);
 }
 

@@ -13,10 +13,12 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
 	%D%/holding.c %D%/holding.h \
+	%D%/inspect.c %D%/inspect.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \
+	%D%/needs.c %D%/needs.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/positive.c %D%/positive.h \
 	%D%/press.c %D%/press.h \
@@ -24,15 +26,16 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/rerun.c %D%/rerun.h \
 	%D%/room.c %D%/room.h \
 	%D%/single.c %D%/single.h \
+	%D%/selfcheck.c %D%/selfcheck.h \
 	%D%/settings.c %D%/settings.h \
 	%D%/shift.c %D%/shift.h \
-	%D%/source.c %D%/source.h \
 	%D%/stage.h \
 	%D%/statusfile.c %D%/statusfile.h \
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \
 	%D%/texts.c %D%/texts.h \
-	%D%/variation.c %D%/variation.h
+	%D%/variation.c %D%/variation.h \
+	%D%/workdb.c %D%/workdb.h
 
 CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)
 
@@ -61,7 +64,27 @@ cfgen_jobs_LDADD = $(CF_JOBS_LIBS) $(CF_STORE_LIBS)
 bin_PROGRAMS += cfgen-model
 cfgen_model_SOURCES = \
 	%D%/cfgen-model.c \
+	%D%/convert_args.c %D%/convert_args.h \
+	%D%/convert_choose.c %D%/convert_choose.h \
+	%D%/convert_origin.c %D%/convert_origin.h \
+	%D%/convert_out.c %D%/convert_out.h \
+	%D%/convert_pair.c %D%/convert_pair.h \
+	%D%/convert_state.c %D%/convert_state.h \
+	%D%/convert_take.c %D%/convert_take.h \
+	%D%/convert_text.c %D%/convert_text.h \
+	%D%/convert_write.c \
 	%D%/model_cmd.h \
-	%D%/model_hash.c
+	%D%/model_convert.c \
+	%D%/model_hash.c \
+	%D%/model_inspect.c \
+	%D%/model_quantize.c \
+	%D%/model_synth.c \
+	%D%/model_verify.c \
+	%D%/out_copy.c %D%/out_copy.h \
+	%D%/quant_report.c %D%/quant_report.h \
+	%D%/requant.c %D%/requant.h \
+	%D%/synth_law.c %D%/synth_law.h \
+	%D%/synth_model.c %D%/synth_model.h \
+	%D%/synth_part.c %D%/synth_part.h
 cfgen_model_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_model_SOURCES = dummy.cxx

@@ -15,6 +15,11 @@ struct cf_model_cmd {
     enum cf_status (*run)(struct cf_cli *cli, struct cf_error *err);
 };
 
+extern const struct cf_model_cmd cf_model_cmd_convert;
 extern const struct cf_model_cmd cf_model_cmd_hash;
+extern const struct cf_model_cmd cf_model_cmd_inspect;
+extern const struct cf_model_cmd cf_model_cmd_quantize;
+extern const struct cf_model_cmd cf_model_cmd_synth;
+extern const struct cf_model_cmd cf_model_cmd_verify;
 
 #endif

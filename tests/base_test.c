@@ -109,12 +109,17 @@ static void ill_formed_text_is_found_and_repaired_by_maximal_parts(void **state)
 
 static void random_numbers_follow_the_published_philox_vectors(void **state)
 {
+    uint32_t many[11];
+
     (void)state;
     /* Random123 known answer: philox4x32 10, zero key and counter. */
     assert_int_equal(cf_rng_u32(0, CF_RNG_BITS, 0, 0, 0), 0x6627e8d5);
     assert_int_equal(cf_rng_u32(0, CF_RNG_BITS, 0, 0, 1), 0xe169c58d);
     assert_int_equal(cf_rng_u32(0, CF_RNG_BITS, 0, 0, 2), 0xbc57ac4c);
     assert_int_equal(cf_rng_u32(0, CF_RNG_BITS, 0, 0, 3), 0x9b00dbd8);
+    cf_rng_fill(many, 11, 9, CF_RNG_WEIGHT, 3, 4, 40);
+    for (uint32_t i = 0; i < 11; i++)
+        assert_int_equal(many[i], cf_rng_u32(9, CF_RNG_WEIGHT, 3, 4, 40 + i));
     for (uint32_t i = 0; i < 1000; i++) {
         float u = cf_rng_uniform(7, CF_RNG_TEST, 1, 2, i);
 

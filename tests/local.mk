@@ -27,6 +27,7 @@ include tests/models.mk
 include tests/jobs.mk
 include tests/store.mk
 include tests/pipeline.mk
+include tests/fuzz.mk
 include tests/fault.mk
 include tests/slurm.mk
 include tests/pkg.mk

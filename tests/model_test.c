@@ -193,7 +193,7 @@ static void keys_that_this_version_does_not_know_are_named(void **state)
             "infinity: found nothing");
     refused("{" HEAD GOOD_PARTS
             ",\"infinity\":{},\"vae\":{},\"sizes\":[],\"text\":{},\"sampling\":{}}",
-            false, CF_EFORMAT, "sizes: found an array, expected an object");
+            CF_MODEL_TRUST, CF_EFORMAT, "sizes: found an array, expected an object");
 }
 
 static void another_format_version_or_generator_is_told_apart(void **state)
@@ -206,10 +206,10 @@ static void another_format_version_or_generator_is_told_apart(void **state)
             CF_EUNSUP, "version is 2, this program reads 1");
     refused("{\"format\":\"cfgen-model\",\"version\":1,\"name\":\"\","
             "\"generator\":\"infinity\"}",
-            false, CF_EFORMAT, "name has 0 bytes");
+            CF_MODEL_TRUST, CF_EFORMAT, "name has 0 bytes");
     refused(
         "{\"format\":\"cfgen-model\",\"version\":1,\"name\":\"n\",\"generator\":\"far\"}",
-        false, CF_EUNSUP, "generator is \"far\"");
+        CF_MODEL_TRUST, CF_EUNSUP, "generator is \"far\"");
 }
 
 static void a_manifest_without_end_is_not_read_to_the_end(void **state)

@@ -1,5 +1,5 @@
 # tests of models/
-CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) weights/libweights.a $(CF_BASE_LIBS)
+CF_MODELS_LIBS = models/libmodels.a $(CF_DNN_LIBS) $(CF_WEIGHTS_LIBS)
 
 # Fixtures of the transformer, the tokenizer and the quantizer, for check-golden and tests.
 check_LIBRARIES += %D%/libgoldeninfinity.a
@@ -70,10 +70,21 @@ TESTS += %D%/infinity_nomem_test
 %C%_infinity_nomem_test_LDADD = $(CF_MODELS_TEST_LIBS)
 
 # Key lists, geometries and detection, of models/ and textenc/.
-check_PROGRAMS += %D%/keys_test
-TESTS += %D%/keys_test
+check_PROGRAMS += %D%/keys_test %D%/detect_test
+TESTS += %D%/keys_test %D%/detect_test
 %C%_keys_test_SOURCES = %D%/keys_test.c %D%/golden_tap.c
 nodist_EXTRA_%C%_keys_test_SOURCES = dummy.cxx
 %C%_keys_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
-%C%_keys_test_LDADD = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweightsutil.a $(CF_ENGINE_LIBS) \
-	$(CMOCKA_LIBS)
+%C%_keys_test_LDADD = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweightsutil.a \
+	$(CF_ENGINE_LIBS) $(CMOCKA_LIBS)
+%C%_detect_test_SOURCES = %D%/detect_test.c
+nodist_EXTRA_%C%_detect_test_SOURCES = dummy.cxx
+%C%_detect_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_detect_test_LDADD = $(CF_ENGINE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/fuzz/replay_detect
+TESTS += %D%/fuzz/replay_detect
+%C%_fuzz_replay_detect_SOURCES = %D%/fuzz/fuzz_detect.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+nodist_EXTRA_%C%_fuzz_replay_detect_SOURCES = dummy.cxx
+%C%_fuzz_replay_detect_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"detect"'
+%C%_fuzz_replay_detect_LDADD = $(CF_ENGINE_LIBS)

@@ -19,6 +19,27 @@ nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
 %C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
 nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
 
+# what a converter gets and makes
+check_PROGRAMS += %D%/model_tool
+%C%_model_tool_SOURCES = %D%/model_tool.c
+%C%_model_tool_LDADD = $(CF_ENGINE_LIBS)
+nodist_EXTRA_%C%_model_tool_SOURCES = dummy.cxx
+%D%/cli/model_convert.log: cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) cfgen-model$(EXEEXT) \
+	%D%/model_tool$(EXEEXT) %D%/check-golden$(EXEEXT)
+TESTS += %D%/cli/model_convert.sh
+dist_noinst_SCRIPTS += %D%/cli/model_convert.sh
+# What a model is, and whether it is whole.
+TESTS += %D%/cli/model_inspect.sh
+dist_noinst_SCRIPTS += %D%/cli/model_inspect.sh
+%D%/cli/model_inspect.log: cfgen-model$(EXEEXT)
+
+check_PROGRAMS += %D%/needs_test
+TESTS += %D%/needs_test
+%C%_needs_test_SOURCES = %D%/needs_test.c
+%C%_needs_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_needs_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_needs_test_SOURCES = dummy.cxx
+
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test
 %C%_budget_test_SOURCES = %D%/budget_test.c
@@ -50,3 +71,17 @@ TESTS += %D%/room_test
 %C%_room_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_room_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_room_test_SOURCES = dummy.cxx
+
+# models made again in other types, and made up
+CF_MAKE_TESTS = %D%/cli/model_quantize.sh %D%/cli/model_synth.sh
+TESTS += $(CF_MAKE_TESTS)
+dist_noinst_SCRIPTS += $(CF_MAKE_TESTS)
+$(CF_MAKE_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-model$(EXEEXT)
+
+check_PROGRAMS += %D%/synth_test
+TESTS += %D%/synth_test
+%C%_synth_test_SOURCES = %D%/synth_test.c pipeline/convert_out.c pipeline/out_copy.c \
+	pipeline/synth_law.c pipeline/synth_model.c pipeline/synth_part.c
+%C%_synth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_synth_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_synth_test_SOURCES = dummy.cxx

@@ -81,6 +81,20 @@ static void holds(const struct cf_st *st, int i, const char *name, enum cf_dtype
         assert_int_equal(p[k], (unsigned char)(first + k));
 }
 
+/* For tests/pth_torch.sh: the file under a name that stays. */
+static void keep(const char *path)
+{
+    const char *kept = getenv("CF_ST_KEEP");
+    unsigned char *bytes;
+    size_t n;
+
+    if (!kept)
+        return;
+    bytes = util_read(path, &n);
+    util_write(kept, bytes, n);
+    free(bytes);
+}
+
 /* Entries of the test's directory. */
 static int files(void)
 {
@@ -124,6 +138,7 @@ static void what_was_put_in_any_order_reads_back(void **state)
     holds(st, 3, "scalar", CF_I64, 0, 8, 50);
     holds(st, 4, "z.weight", CF_F32, 2, 60, 1);
     cf_st_close(st);
+    keep(util_path(dir, "m.safetensors"));
 }
 
 static void tensors_of_whole_lines_start_at_a_line_and_all_at_their_element(void **state)
@@ -338,6 +353,34 @@ static void space_is_asked_for_before_any_data(void **state)
     assert_int_equal(files(), 0);
 }
 
+/* Three tensors, put by the order of the data or against it. */
+static void hash_is_that_of_the_file(bool in_order)
+{
+    char hex[CF_DIGEST_HEX], found[CF_DIGEST_HEX];
+    struct cf_st_writer *w = writer("m");
+
+    declare(w, "c", CF_U8, 1, 64, 0);
+    declare(w, "b", CF_U8, 1, 3, 0);
+    declare(w, "a", CF_F32, 2, 16, 4);
+    ok(cf_st_begin(w, NULL, &none));
+    assert_null(cf_st_place(w, 3));
+    for (size_t i = 0; i < 3; i++) {
+        const char *name = cf_st_place(w, in_order ? i : 2 - i);
+
+        put(w, name, *name == 'a' ? 256 : *name == 'b' ? 3 : 64, 7);
+    }
+    ok(cf_st_finish_hash(w, hex, &none));
+    ok(cf_digest_file(util_path(dir, "m"), found, &none));
+    assert_string_equal(hex, found);
+}
+
+static void the_hash_of_a_file_does_not_depend_on_the_order_of_writing(void **state)
+{
+    (void)state;
+    hash_is_that_of_the_file(true);
+    hash_is_that_of_the_file(false);
+}
+
 static void a_directory_that_is_not_there_is_told(void **state)
 {
     struct cf_st_writer *w;
@@ -364,6 +407,7 @@ int main(void)
         T(what_a_killed_process_left_is_taken_over),
         T(two_writers_of_one_file_do_not_mix),
         T(space_is_asked_for_before_any_data),
+        T(the_hash_of_a_file_does_not_depend_on_the_order_of_writing),
         T(a_directory_that_is_not_there_is_told),
     };
 

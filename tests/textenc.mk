@@ -3,8 +3,7 @@
 check_LIBRARIES += %D%/libgoldentext.a
 %C%_libgoldentext_a_SOURCES = %D%/golden.h %D%/golden_textenc.c %D%/golden_textenc.h \
 	%D%/golden_tok.c %D%/golden_t5_tok.c %D%/golden_encoder.c
-CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) weights/libweights.a \
-	$(CF_BASE_LIBS)
+CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) $(CF_WEIGHTS_LIBS)
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
 
 cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/qwen2_naive_test \
@@ -63,7 +62,7 @@ cf_textenc_fuzz = %D%/fuzz/replay_tokenizer %D%/fuzz/replay_text %D%/fuzz/replay
 check_PROGRAMS += $(cf_textenc_fuzz)
 TESTS += $(cf_textenc_fuzz)
 EXTRA_DIST += %D%/fuzz/seed_textenc.py
-CF_FUZZ_TEXTENC_LIBS = textenc/libtextenc.a weights/libweights.a $(CF_BASE_LIBS)
+CF_FUZZ_TEXTENC_LIBS = textenc/libtextenc.a $(CF_WEIGHTS_LIBS)
 %C%_fuzz_replay_tokenizer_SOURCES = %D%/fuzz/fuzz_tokenizer.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
 %C%_fuzz_replay_tokenizer_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"tokenizer"'
 %C%_fuzz_replay_tokenizer_LDADD = $(CF_FUZZ_TEXTENC_LIBS)

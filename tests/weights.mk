@@ -4,8 +4,7 @@ check_LIBRARIES += %D%/libweightsutil.a
 	%D%/weights_util.h
 %C%_libweightsutil_a_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 
-CF_WEIGHTS_TEST_LIBS = %D%/libweightsutil.a weights/libweights.a $(CF_BASE_LIBS) \
-	$(CMOCKA_LIBS)
+CF_WEIGHTS_TEST_LIBS = %D%/libweightsutil.a $(CF_WEIGHTS_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += %D%/safetensors_test
 TESTS += %D%/safetensors_test
@@ -37,6 +36,36 @@ TESTS += %D%/st_write_test
 %C%_st_write_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_st_write_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/pickle_test
+TESTS += %D%/pickle_test
+%C%_pickle_test_SOURCES = %D%/pickle_test.c
+%C%_pickle_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_pickle_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/pth_test
+TESTS += %D%/pth_test
+%C%_pth_test_SOURCES = %D%/pth_test.c
+%C%_pth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_pth_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+check_PROGRAMS += %D%/model_spec_test
+TESTS += %D%/model_spec_test
+%C%_model_spec_test_SOURCES = %D%/model_spec_test.c
+%C%_model_spec_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_model_spec_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
+# Fresh files of the installed torch; skipped without.
+dist_noinst_SCRIPTS += %D%/pth_torch.sh
+EXTRA_DIST += %D%/st_read.py
+TESTS += %D%/pth_torch.sh
+%D%/pth_torch.log: %D%/pth_test$(EXEEXT) %D%/st_write_test$(EXEEXT)
+
+check_PROGRAMS += %D%/source_test
+TESTS += %D%/source_test
+%C%_source_test_SOURCES = %D%/source_test.c
+%C%_source_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_source_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
 %C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h
@@ -45,7 +74,7 @@ TESTS += %D%/weights_nomem_test
 %C%_weights_nomem_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
 # Fuzz targets; each corpus is replayed, with mutations, by a small driver.
-CF_FUZZ_WEIGHTS_LIBS = weights/libweights.a $(CF_BASE_LIBS)
+CF_FUZZ_WEIGHTS_LIBS = $(CF_WEIGHTS_LIBS)
 EXTRA_DIST += %D%/fuzz/corpus %D%/fuzz/seed.py
 
 check_PROGRAMS += %D%/fuzz/replay_safetensors

@@ -20,8 +20,11 @@
 #include "tests/nomem.h"
 #include "tests/weights_util.h"
 #include "weights/bind.h"
+#include "weights/model_spec.h"
 #include "weights/model.h"
 #include "weights/safetensors.h"
+#include "weights/source.h"
+#include "weights/st_write.h"
 
 static long live; /* blocks of Jansson */
 
@@ -90,6 +93,78 @@ static enum cf_status find_and_open_model(struct cf_error *err)
     return err->status;
 }
 
+static enum cf_status make_manifest(struct cf_error *err)
+{
+    const char *src = util_src("models/" CF_DEFAULT_MODEL);
+    json_t *section = json_object();
+    struct cf_model_spec m = {.name = "n",
+                              .generator = "infinity",
+                              .infinity = section,
+                              .vae = section,
+                              .sizes = section,
+                              .text = section,
+                              .sampling = section};
+    char hex[CF_DIGEST_HEX], *dir = util_mkdir();
+
+    for (int p = 0; p < CF_NPART; p++)
+        cf_model_spec_file(&m.part[p], src, "labels.txt", err);
+    if (err->status == CF_OK)
+        cf_model_spec_write(&m, dir, err);
+    if (err->status == CF_OK)
+        cf_model_sample(util_src("models/" CF_DEFAULT_MODEL "/vae.safetensors"), hex,
+                        err);
+    cf_model_spec_close(&m);
+    json_decref(section);
+    util_rmdir(dir);
+    return err->status;
+}
+
+static enum cf_status open_pth(struct cf_error *err)
+{
+    float v[48];
+    struct cf_source *s;
+
+    if (cf_source_open(&s, util_src("tests/golden/pth/good/strided.pth"), err) == CF_OK)
+        cf_source_read(s, cf_source_index(s, "transposed"), v, err);
+    cf_source_close(s);
+    return err->status;
+}
+
+static enum cf_status open_source_index(struct cf_error *err)
+{
+    struct cf_source *s;
+
+    cf_source_open(&s, util_src("tests/golden/textenc/qwen2-tiny-sharded"), err);
+    cf_source_close(s);
+    return err->status;
+}
+
+static char *out_dir;
+
+static enum cf_status write_st(struct cf_error *err)
+{
+    struct cf_st_writer *w;
+    int64_t d[] = {3};
+
+    if (cf_st_writer_open(&w, util_path(out_dir, "w"), err) != CF_OK)
+        return err->status;
+    if (cf_st_declare(w, "b", CF_U8, 1, d, err) != CF_OK ||
+        cf_st_declare(w, "a", CF_F32, 0, NULL, err) != CF_OK ||
+        cf_st_begin(w, NULL, err) != CF_OK ||
+        cf_st_put(w, "a", "0123", 4, err) != CF_OK ||
+        cf_st_put(w, "b", "012", 3, err) != CF_OK) {
+        cf_st_abandon(w);
+        return err->status;
+    }
+    return cf_st_finish(w, err);
+}
+
+static void no_part_is_left(void)
+{
+    no_json_is_left();
+    assert_int_not_equal(access(util_path(out_dir, "w.part"), F_OK), 0);
+}
+
 static void a_file_opens_or_says_that_memory_is_out(void **state)
 {
     (void)state;
@@ -106,6 +181,27 @@ static void a_model_opens_or_says_that_memory_is_out(void **state)
 {
     (void)state;
     each_fails(find_and_open_model);
+}
+
+static void a_manifest_is_written_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_fails(make_manifest);
+}
+
+static void a_pytorch_file_opens_or_says_that_memory_is_out(void **state)
+{
+    (void)state;
+    each_fails(open_pth);
+    each_fails(open_source_index);
+}
+
+static void a_file_is_written_or_nothing_is_left_of_it(void **state)
+{
+    (void)state;
+    out_dir = util_mkdir();
+    nomem_each(write_st, 1, ": line ", no_part_is_left);
+    util_rmdir(out_dir);
 }
 
 #if !defined __SANITIZE_ADDRESS__ /* whose shadow needs all address space */
@@ -171,6 +267,9 @@ int main(void)
         cmocka_unit_test(a_file_opens_or_says_that_memory_is_out),
         cmocka_unit_test(shards_open_or_say_that_memory_is_out),
         cmocka_unit_test(a_model_opens_or_says_that_memory_is_out),
+        cmocka_unit_test(a_manifest_is_written_or_says_that_memory_is_out),
+        cmocka_unit_test(a_pytorch_file_opens_or_says_that_memory_is_out),
+        cmocka_unit_test(a_file_is_written_or_nothing_is_left_of_it),
 #if !defined __SANITIZE_ADDRESS__
         cmocka_unit_test(a_long_string_in_little_memory_is_an_error),
 #endif

@@ -6,15 +6,8 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/json.h"
+#include "weights/index.h"
 #include "weights/safetensors.h"
-
-enum {
-    MAX_INDEX = CF_ST_MAX_HEADER, /* bytes; both for the reasons given there */
-    MAX_INDEX_VALUES = CF_ST_MAX_VALUES,
-    MAX_SHARDS = 4096,
-    MAX_FILE_NAME = 255,
-};
 
 struct entry {
     const char *name; /* borrowed from its shard */
@@ -29,19 +22,6 @@ struct cf_ckpt {
     struct entry *entry; /* all tensors by name */
     int count;
 };
-
-/* One line of an index, while it is read. */
-struct mapped {
-    const char *name, *file;
-};
-
-static int by_file(const void *a, const void *b)
-{
-    const struct mapped *x = a, *y = b;
-    int order = strcmp(x->file, y->file);
-
-    return order ? order : strcmp(x->name, y->name);
-}
 
 static int by_name(const void *a, const void *b)
 {
@@ -85,70 +65,20 @@ static enum cf_status open_one(struct cf_ckpt *c, const char *file, struct cf_er
     return join(c, err);
 }
 
-/* A shard lies beside its index: a plain name, no way out of the directory. */
-static enum cf_status check_file_name(const char *index, const char *tensor,
-                                      const json_t *file, struct cf_error *err)
-{
-    const char *s = json_string_value(file);
-
-    if (!s)
-        return cf_fail(err, CF_EFORMAT, "%.200s: %.100s: the file name is no string",
-                       index, tensor);
-    if (!*s || strlen(s) != json_string_length(file) || strlen(s) > MAX_FILE_NAME ||
-        strchr(s, '/') || strcmp(s, ".") == 0 || strcmp(s, "..") == 0)
-        return cf_fail(err, CF_EFORMAT,
-                       "%.200s: %.100s: \"%.100s\" is not the plain name of a file",
-                       index, tensor, s);
-    return CF_OK;
-}
-
-static enum cf_status read_index(const char *index, json_t *tree, struct mapped **map,
-                                 size_t *n, struct cf_error *err)
-{
-    const char *name;
-    json_t *files, *file;
-    size_t at = 0;
-
-    CF_TRY(cf_json_obj(tree, "weight_map", &files, index, err));
-    *n = json_object_size(files);
-    if (*n == 0)
-        return cf_fail(err, CF_EFORMAT, "%.200s: weight_map is empty", index);
-    *map = cf_alloc(*n, sizeof **map, err);
-    if (!*map)
-        return CF_ENOMEM;
-    json_object_foreach(files, name, file)
-    {
-        CF_TRY(check_file_name(index, name, file, err));
-        (*map)[at++] = (struct mapped){name, json_string_value(file)};
-    }
-    qsort(*map, *n, sizeof **map, by_file);
-    return CF_OK;
-}
-
-/* Opens every file that the map names, in the order of their names. */
-static enum cf_status open_shards(struct cf_ckpt *c, const char *index,
-                                  const struct mapped *map, size_t n,
+/* Opens every file that the index names, in the order of their names. */
+static enum cf_status open_shards(struct cf_ckpt *c, const struct cf_index *x,
                                   struct cf_error *err)
 {
-    const char *slash = strrchr(index, '/');
-    int dir = slash ? (int)(slash - index) + 1 : 0;
-    size_t files = 1;
-
-    for (size_t i = 1; i < n; i++)
-        files += strcmp(map[i - 1].file, map[i].file) != 0;
-    if (files > MAX_SHARDS)
-        return cf_fail(err, CF_EUNSUP, "%.200s: %zu shards, at most %d are supported",
-                       index, files, MAX_SHARDS);
-    c->shard = cf_calloc(files, sizeof(struct cf_st *), err);
+    c->shard = cf_calloc((size_t)x->shards, sizeof(struct cf_st *), err);
     if (!c->shard)
         return CF_ENOMEM;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < x->count; i++) {
         enum cf_status status;
         char *path;
 
-        if (i > 0 && strcmp(map[i - 1].file, map[i].file) == 0)
+        if (x->line[i].shard < c->shards)
             continue;
-        path = cf_format(err, "%.*s%s", dir, index, map[i].file);
+        path = cf_index_file(x, &x->line[i], err);
         if (!path)
             return CF_ENOMEM;
         status = cf_st_open(&c->shard[c->shards], path, err);
@@ -161,47 +91,37 @@ static enum cf_status open_shards(struct cf_ckpt *c, const char *index,
 }
 
 /* The index and the shards hold the same tensors, each in the file that is said. */
-static enum cf_status check_index(const struct cf_ckpt *c, const char *index,
-                                  const struct mapped *map, size_t n, const json_t *files,
+static enum cf_status check_index(const struct cf_ckpt *c, const struct cf_index *x,
                                   struct cf_error *err)
 {
-    int shard = 0;
+    for (size_t i = 0; i < x->count; i++) {
+        int at = cf_ckpt_index(c, x->line[i].name);
 
-    for (size_t i = 0; i < n; i++) {
-        int at = cf_ckpt_index(c, map[i].name);
-
-        if (i > 0 && strcmp(map[i - 1].file, map[i].file) != 0)
-            shard++;
-        if (at < 0 || c->entry[at].shard != shard)
-            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", index,
-                           map[i].name, map[i].file);
+        if (at < 0 || c->entry[at].shard != x->line[i].shard)
+            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", x->path,
+                           x->line[i].name, x->line[i].file);
     }
     for (int i = 0; i < c->count; i++)
-        if (!json_object_get(files, c->entry[i].name))
+        if (!json_object_get(x->map, c->entry[i].name))
             return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in the index %.100s",
                            cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
-                           index);
+                           x->path);
     return CF_OK;
 }
 
 static enum cf_status open_index(struct cf_ckpt *c, const char *index,
                                  struct cf_error *err)
 {
-    json_t *tree = cf_json_load(index, MAX_INDEX, MAX_INDEX_VALUES, err);
-    enum cf_status status = tree ? CF_OK : CF_EFORMAT;
-    struct mapped *map = NULL;
-    size_t n = 0;
+    struct cf_index x;
+    enum cf_status status = cf_index_load(&x, index, err);
 
     if (status == CF_OK)
-        status = read_index(index, tree, &map, &n, err);
-    if (status == CF_OK)
-        status = open_shards(c, index, map, n, err);
+        status = open_shards(c, &x, err);
     if (status == CF_OK)
         status = join(c, err);
     if (status == CF_OK)
-        status = check_index(c, index, map, n, json_object_get(tree, "weight_map"), err);
-    cf_free(map);
-    json_decref(tree);
+        status = check_index(c, &x, err);
+    cf_index_free(&x);
     return status;
 }
 
@@ -249,7 +169,7 @@ static enum cf_status open_path(struct cf_ckpt *c, struct cf_error *err)
         return cf_fail_errno(err, errno, "%.300s", c->path);
     if (S_ISDIR(info.st_mode))
         return open_dir(c, err);
-    if (ends_with(c->path, ".index.json"))
+    if (ends_with(c->path, ".json"))
         return open_index(c, c->path, err);
     return open_one(c, c->path, err);
 }

@@ -1,6 +1,6 @@
 /* checkpoint.h - named tensors of one safetensors file or of a sharded directory.
  *
- * A path is a .safetensors file, a *.index.json of shards, or a directory that holds
+ * A path is a .safetensors file, a *.json index of shards, or a directory that holds
  * model.safetensors or model.safetensors.index.json. Files are mapped read-only and
  * shared by all processes of a node; nothing is copied. Everything in the headers is
  * checked before the first view exists: afterwards math may trust a view.

@@ -3,10 +3,15 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/bind.c %D%/bind.h \
 	%D%/checkpoint.c %D%/checkpoint.h \
 	%D%/config.c %D%/config.h \
+	%D%/flatten.c %D%/flatten.h \
+	%D%/index.c %D%/index.h \
 	%D%/keys.c %D%/keys.h \
-	%D%/manifest.c %D%/manifest.h \
 	%D%/model.c %D%/model.h \
+	%D%/model_spec.c %D%/model_spec.h \
+	%D%/pickle.c %D%/pickle.h %D%/pickle_torch.c %D%/pickle_value.h \
+	%D%/pth.c %D%/pth.h \
 	%D%/safetensors.c %D%/safetensors.h \
 	%D%/shapes.c %D%/shapes.h \
-	%D%/source.c %D%/source.h \
-	%D%/st_write.c %D%/st_write.h
+	%D%/source.c %D%/source.h %D%/source_pick.c %D%/source_pick.h \
+	%D%/st_write.c %D%/st_write.h \
+	%D%/zip_check.c %D%/zip_check.h

@@ -116,10 +116,13 @@ bool cf_shapes_begins(const struct cf_shapes *s, const char *start)
 
 bool cf_key_fits(const struct cf_key *key, const struct cf_view *v)
 {
+    bool halved = key->kind == CF_KEY_MATRIX && v->dtype == CF_U8; /* two to a byte */
+
     if (v->ndim != key->ndim)
         return false;
     for (int d = key->any_rows; d < key->ndim; d++)
-        if (v->dim[d] != key->dim[d])
+        if (v->dim[d] != key->dim[d] &&
+            !(halved && d == 1 && 2 * v->dim[d] == key->dim[d]))
             return false;
     return true;
 }

@@ -44,7 +44,8 @@ int64_t cf_shapes_dim(const struct cf_shapes *s, const char *name, int ndim, int
 /* Whether a tensor of any name begins so. */
 bool cf_shapes_begins(const struct cf_shapes *s, const char *start);
 
-/* Does view have the shape of key (any number of rows where it allows that)? */
+/* Does view have the shape of key (any number of rows where it allows that; 4-bit values
+ * of a matrix, two to a byte)? */
 bool cf_key_fits(const struct cf_key *key, const struct cf_view *view);
 
 #endif

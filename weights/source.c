@@ -1,32 +1,80 @@
 #include "weights/source.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/bytes.h"
 #include "base/file.h"
 #include "weights/checkpoint.h"
+#include "weights/index.h"
+#include "weights/pth.h"
+#include "weights/source_pick.h"
+
+enum kind { SAFETENSORS, PYTORCH, INDEX };
 
 struct item {
     const char *name;    /* whole; borrowed from its file */
     struct cf_view view; /* data NULL */
+    int shard, at;       /* in which file, and its place there; shard 0 of a cf_ckpt */
 };
 
 struct cf_source {
     char *path;           /* the file that was taken */
-    struct cf_ckpt *ckpt; /* item i is tensor i of it */
-    struct item *item;    /* all tensors by name */
+    struct cf_ckpt *ckpt; /* or */
+    struct cf_pth **pth;
+    int pths;
+    struct item *item; /* all tensors by name */
     int total;
     int first, count; /* those that were entered */
     size_t skip;      /* bytes of the name before the rest */
 };
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+
+    return n >= m && strcmp(s + n - m, tail) == 0;
+}
+
+/* A file by its first bytes. What begins like nothing of ours is left to the reader that
+ * its name asks for, which says what is wrong with it. */
+static enum cf_status sniff(const char *path, enum kind *kind, struct cf_error *err)
+{
+    static const char lfs[] = "version https://git-lfs";
+    char head[sizeof lfs] = "";
+    size_t size, text;
+    ssize_t n;
+    int fd = cf_file_open(path, &size, err);
+
+    if (fd < 0)
+        return err->status;
+    n = pread(fd, head, sizeof head - 1, 0);
+    if (n < 0)
+        cf_fail_errno(err, errno, "%.300s: read", path);
+    close(fd);
+    if (n < 0)
+        return err->status;
+    if (strcmp(head, lfs) == 0)
+        return cf_fail(err, CF_EFORMAT,
+                       "%.300s: a pointer of Git LFS: the file itself was not downloaded "
+                       "(git lfs pull)",
+                       path);
+    text = strspn(head, " \t\r\n");
+    if (n > 8 && head[8] == '{' && cf_load_u64(head) <= size - 8)
+        *kind = SAFETENSORS;
+    else if (head[text] == '{')
+        *kind = INDEX;
+    else if (memcmp(head, "PK", 2) != 0 && ends_with(path, ".safetensors"))
+        *kind = SAFETENSORS;
+    else
+        *kind = PYTORCH;
+    return CF_OK;
+}
 
 static enum cf_status list_ckpt(struct cf_source *s, struct cf_error *err)
 {
@@ -35,10 +83,144 @@ static enum cf_status list_ckpt(struct cf_source *s, struct cf_error *err)
     if (!s->item)
         return CF_ENOMEM;
     for (int i = 0; i < s->total; i++) {
-        s->item[i] = (struct item){cf_ckpt_name(s->ckpt, i), *cf_ckpt_view(s->ckpt, i)};
+        s->item[i] =
+            (struct item){cf_ckpt_name(s->ckpt, i), *cf_ckpt_view(s->ckpt, i), 0, i};
         s->item[i].view.data = NULL;
     }
     return CF_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct item *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order ? order : x->shard - y->shard;
+}
+
+/* One table over all PyTorch files; a name may come once. */
+static enum cf_status list_pths(struct cf_source *s, struct cf_error *err)
+{
+    size_t total = 0;
+
+    for (int f = 0; f < s->pths; f++)
+        total += (size_t)cf_pth_count(s->pth[f]);
+    if (total > INT32_MAX)
+        return cf_fail(err, CF_EUNSUP, "%.200s: %zu tensors", s->path, total);
+    s->item = cf_alloc(total, sizeof *s->item, err);
+    if (!s->item)
+        return CF_ENOMEM;
+    for (int f = 0; f < s->pths; f++)
+        for (int i = 0; i < cf_pth_count(s->pth[f]); i++)
+            s->item[s->total++] = (struct item){cf_pth_name(s->pth[f], i),
+                                                *cf_pth_shape(s->pth[f], i), f, i};
+    if (total)
+        qsort(s->item, total, sizeof *s->item, by_name);
+    for (int i = 1; i < s->total; i++)
+        if (strcmp(s->item[i - 1].name, s->item[i].name) == 0)
+            return cf_fail(err, CF_EFORMAT, "%.150s: %.150s is also in %.150s",
+                           cf_pth_path(s->pth[s->item[i].shard]), s->item[i].name,
+                           cf_pth_path(s->pth[s->item[i - 1].shard]));
+    return CF_OK;
+}
+
+static enum cf_status open_ckpt(struct cf_source *s, struct cf_error *err)
+{
+    CF_TRY(cf_ckpt_open(&s->ckpt, s->path, err));
+    return list_ckpt(s, err);
+}
+
+static enum cf_status open_pth(struct cf_source *s, struct cf_error *err)
+{
+    s->pth = cf_calloc(1, sizeof(struct cf_pth *), err);
+    if (!s->pth)
+        return CF_ENOMEM;
+    CF_TRY(cf_pth_open(&s->pth[0], s->path, err));
+    s->pths = 1;
+    return list_pths(s, err);
+}
+
+/* The index and its PyTorch files hold the same tensors, each in the file that is said.
+ */
+static enum cf_status check_index(const struct cf_source *s, const struct cf_index *x,
+                                  struct cf_error *err)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        int at = cf_source_index(s, x->line[i].name);
+
+        if (at < 0 || s->item[at].shard != x->line[i].shard)
+            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", x->path,
+                           x->line[i].name, x->line[i].file);
+    }
+    for (int i = 0; i < s->total; i++)
+        if (!json_object_get(x->map, s->item[i].name))
+            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in the index %.100s",
+                           cf_pth_path(s->pth[s->item[i].shard]), s->item[i].name,
+                           x->path);
+    return CF_OK;
+}
+
+static enum cf_status open_pth_shards(struct cf_source *s, const struct cf_index *x,
+                                      struct cf_error *err)
+{
+    s->pth = cf_calloc((size_t)x->shards, sizeof(struct cf_pth *), err);
+    if (!s->pth)
+        return CF_ENOMEM;
+    for (size_t i = 0; i < x->count; i++) {
+        enum cf_status status;
+        char *path;
+
+        if (x->line[i].shard < s->pths)
+            continue;
+        path = cf_index_file(x, &x->line[i], err);
+        if (!path)
+            return CF_ENOMEM;
+        status = cf_pth_open(&s->pth[s->pths], path, err);
+        cf_free(path);
+        if (status != CF_OK)
+            return status;
+        s->pths++;
+    }
+    CF_TRY(list_pths(s, err));
+    s->count = s->total;
+    return check_index(s, x, err);
+}
+
+/* An index of whatever its first shard is. */
+static enum cf_status open_index(struct cf_source *s, struct cf_error *err)
+{
+    enum kind kind = INDEX;
+    struct cf_index x;
+    enum cf_status status = cf_index_load(&x, s->path, err);
+    char *shard = status == CF_OK ? cf_index_file(&x, &x.line[0], err) : NULL;
+
+    if (shard && sniff(shard, &kind, err) == CF_OK) {
+        if (kind == PYTORCH)
+            open_pth_shards(s, &x, err);
+        else if (kind == SAFETENSORS)
+            open_ckpt(s, err);
+        else
+            cf_fail(err, CF_EFORMAT, "%.200s: %.200s is no file of weights", s->path,
+                    shard);
+    }
+    cf_free(shard);
+    cf_index_free(&x);
+    return err->status;
+}
+
+static enum cf_status open_file(struct cf_source *s, struct cf_error *err)
+{
+    enum kind kind;
+
+    CF_TRY(sniff(s->path, &kind, err));
+    switch (kind) {
+    case SAFETENSORS:
+        return open_ckpt(s, err);
+    case PYTORCH:
+        return open_pth(s, err);
+    default:
+        return open_index(s, err);
+    }
 }
 
 enum cf_status cf_source_open(struct cf_source **out, const char *path,
@@ -48,8 +230,8 @@ enum cf_status cf_source_open(struct cf_source **out, const char *path,
     struct cf_source *s = cf_calloc(1, sizeof *s, &own);
 
     *out = NULL;
-    if (s && (s->path = cf_strdup(path, &own)) != NULL &&
-        cf_ckpt_open(&s->ckpt, s->path, &own) == CF_OK && list_ckpt(s, &own) == CF_OK) {
+    if (s && (s->path = cf_source_pick(path, &own)) != NULL &&
+        open_file(s, &own) == CF_OK) {
         s->count = s->total;
         *out = s;
     } else {
@@ -63,6 +245,9 @@ void cf_source_close(struct cf_source *s)
     if (!s)
         return;
     cf_ckpt_close(s->ckpt);
+    for (int f = 0; f < s->pths; f++)
+        cf_pth_close(s->pth[f]);
+    cf_free(s->pth);
     cf_free(s->item);
     cf_free(s->path);
     cf_free(s);
@@ -159,13 +344,16 @@ static void let_go(const void *bytes, size_t n)
 
 enum cf_status cf_source_read(struct cf_source *s, int i, void *dst, struct cf_error *err)
 {
-    const struct cf_view *v = cf_ckpt_view(s->ckpt, s->first + i);
+    const struct item *item = &s->item[s->first + i];
     size_t n = cf_source_bytes(s, i);
+    const void *data;
 
-    (void)err;
-    if (n) {
-        memcpy(dst, v->data, n);
-        let_go(v->data, n);
-    }
+    if (n == 0)
+        return CF_OK;
+    if (!s->ckpt)
+        return cf_pth_read(s->pth[item->shard], item->at, dst, err);
+    data = cf_ckpt_view(s->ckpt, item->at)->data;
+    memcpy(dst, data, n);
+    let_go(data, n);
     return CF_OK;
 }

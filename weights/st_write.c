@@ -30,7 +30,11 @@ struct cf_st_writer {
     int fd;
     struct entry *entry; /* after cf_st_begin by name */
     size_t count, cap;
-    size_t data_at; /* offset of the data in the file; 0 before cf_st_begin */
+    size_t data_at;           /* offset of the data in the file; 0 before cf_st_begin */
+    size_t end;               /* bytes of the file */
+    const char **place;       /* names in the order of the data; borrowed from entry */
+    struct cf_digest *digest; /* of the first hashed bytes of the file */
+    size_t hashed;
 };
 
 /* True where fd is still what the name part leads to: whoever held the lock before may
@@ -65,10 +69,15 @@ static enum cf_status open_part(struct cf_st_writer *w, struct cf_error *err)
 
 static void free_writer(struct cf_st_writer *w)
 {
+    char hex[CF_DIGEST_HEX];
+
     if (w->fd >= 0)
         close(w->fd);
     for (size_t i = 0; i < w->count; i++)
         cf_free(w->entry[i].name);
+    if (w->digest)
+        cf_digest_close(w->digest, hex, NULL);
+    cf_free(w->place);
     cf_free(w->entry);
     cf_free(w->part);
     cf_free(w->path);
@@ -84,7 +93,8 @@ enum cf_status cf_st_writer_open(struct cf_st_writer **out, const char *path,
     if (!w)
         return CF_ENOMEM;
     w->fd = -1;
-    w->path = cf_strdup(path, err);
+    w->digest = cf_digest_open(err);
+    w->path = w->digest ? cf_strdup(path, err) : NULL;
     w->part = w->path ? cf_format(err, "%s.part", path) : NULL;
     if (!w->part || open_part(w, err) != CF_OK) {
         enum cf_status status = w->part ? cf_fail(err, CF_EIO, "%s", path) : CF_ENOMEM;
@@ -161,43 +171,40 @@ static enum cf_status place(struct cf_st_writer *w, size_t *size, struct cf_erro
     return CF_OK;
 }
 
+/* Jansson's setters take a value over, and NULL for one that failed, in any case;
+ * json_pack forgets some without memory. */
 static json_t *entry_json(const struct entry *e)
 {
-    json_t *shape = json_array();
+    json_t *entry = json_object(), *shape = json_array(), *offsets = json_array();
+    int bad = 0;
 
     for (int i = 0; i < e->ndim; i++)
-        if (json_array_append_new(shape, json_integer(e->dim[i])) != 0) {
-            json_decref(shape);
-            return NULL;
-        }
-    return json_pack("{s:s, s:o, s:[I, I]}", "dtype", cf_dtype_name(e->dtype), "shape",
-                     shape, "data_offsets", (json_int_t)e->at,
-                     (json_int_t)(e->at + e->bytes));
+        bad |= json_array_append_new(shape, json_integer(e->dim[i]));
+    bad |= json_array_append_new(offsets, json_integer((json_int_t)e->at));
+    bad |= json_array_append_new(offsets, json_integer((json_int_t)(e->at + e->bytes)));
+    bad |= json_object_set_new(entry, "dtype", json_string(cf_dtype_name(e->dtype)));
+    bad |= json_object_set_new(entry, "shape", shape);
+    bad |= json_object_set_new(entry, "data_offsets", offsets);
+    if (!bad)
+        return entry;
+    json_decref(entry);
+    return NULL;
 }
 
-/* The header's text, in the order of the data; free() of Jansson. */
-static char *header_text(const struct cf_st_writer *w, const json_t *metadata,
-                         struct cf_error *err)
+/* The header in the order of the data; NULL without memory. */
+static json_t *header_json(const struct cf_st_writer *w, const json_t *metadata)
 {
     json_t *tree = json_object();
-    char *text = NULL;
+    int bad = tree == NULL;
 
-    if (metadata && tree &&
-        json_object_set(tree, "__metadata__", (json_t *)(uintptr_t)metadata) != 0) {
-        json_decref(tree);
-        tree = NULL;
-    }
-    for (size_t i = 0; tree && i < w->count; i++)
-        if (json_object_set_new(tree, w->entry[i].name, entry_json(&w->entry[i])) != 0) {
-            json_decref(tree);
-            tree = NULL;
-        }
-    if (tree)
-        text = json_dumps(tree, JSON_COMPACT);
+    if (metadata)
+        bad |= json_object_set(tree, "__metadata__", (json_t *)(uintptr_t)metadata);
+    for (size_t i = 0; i < w->count; i++)
+        bad |= json_object_set_new(tree, w->entry[i].name, entry_json(&w->entry[i]));
+    if (!bad)
+        return tree;
     json_decref(tree);
-    if (!text)
-        cf_fail(err, CF_ENOMEM, "%.200s: memory for the header", w->path);
-    return text;
+    return NULL;
 }
 
 static enum cf_status write_all(struct cf_st_writer *w, const void *bytes, size_t n,
@@ -212,29 +219,39 @@ static enum cf_status write_all(struct cf_st_writer *w, const void *bytes, size_
             return cf_fail_errno(err, errno, "%.300s: write", w->part);
         done += got > 0 ? (size_t)got : 0;
     }
-    return CF_OK;
+    if (at != w->hashed)
+        return CF_OK;
+    w->hashed += n;
+    return cf_digest_add(w->digest, bytes, n, err);
 }
 
 /* The length, then the text, then blanks up to where the data start. */
-static enum cf_status write_header(struct cf_st_writer *w, const char *text,
+static enum cf_status write_header(struct cf_st_writer *w, const json_t *metadata,
                                    struct cf_error *err)
 {
-    size_t len = strlen(text), padded;
+    json_t *tree = header_json(w, metadata);
+    size_t len = tree ? json_dumpb(tree, NULL, 0, JSON_COMPACT) : 0;
+    unsigned char *block = NULL;
     enum cf_status status;
-    unsigned char *block;
+    size_t padded;
 
-    if (!cf_round_size(8 + len, LINE, &padded))
-        return cf_fail(err, CF_ERANGE, "%.200s: a header of %zu bytes", w->path, len);
-    block = cf_alloc(padded, 1, err);
-    if (!block)
-        return CF_ENOMEM;
-    for (int i = 0; i < 8; i++)
-        block[i] = (unsigned char)((padded - 8) >> 8 * i);
-    memcpy(block + 8, text, len);
-    memset(block + 8 + len, ' ', padded - 8 - len);
-    status = write_all(w, block, padded, 0, err);
+    if (len == 0)
+        status = cf_fail(err, CF_ENOMEM, "%.200s: no memory for the header", w->path);
+    else if (!cf_round_size(8 + len, LINE, &padded))
+        status = cf_fail(err, CF_ERANGE, "%.200s: a header of %zu bytes", w->path, len);
+    else if ((block = cf_alloc(padded, 1, err)) == NULL)
+        status = CF_ENOMEM;
+    else if (json_dumpb(tree, (char *)block + 8, len, JSON_COMPACT) != len)
+        status = cf_fail(err, CF_ENOMEM, "%.200s: no memory for the header", w->path);
+    else {
+        for (int i = 0; i < 8; i++)
+            block[i] = (unsigned char)((padded - 8) >> 8 * i);
+        memset(block + 8 + len, ' ', padded - 8 - len);
+        status = write_all(w, block, padded, 0, err);
+        w->data_at = padded;
+    }
     cf_free(block);
-    w->data_at = padded;
+    json_decref(tree);
     return status;
 }
 
@@ -265,7 +282,6 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
 {
     enum cf_status status;
     size_t size;
-    char *text;
 
     if (w->data_at)
         return cf_fail(err, CF_EBUG, "%.200s: begun twice", w->path);
@@ -276,21 +292,29 @@ enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
             return cf_fail(err, CF_EFORMAT, "%.200s: tensor %.200s comes twice", w->path,
                            w->entry[i].name);
     CF_TRY(place(w, &size, err));
-    text = header_text(w, metadata, err);
-    if (!text)
+    cf_free(w->place);
+    w->place = cf_alloc(w->count, sizeof *w->place, err);
+    if (!w->place)
         return CF_ENOMEM;
+    for (size_t i = 0; i < w->count; i++)
+        w->place[i] = w->entry[i].name;
     if (ftruncate(w->fd, 0) != 0) /* what a killed process left */
         status = cf_fail_errno(err, errno, "%.300s: truncate", w->part);
     else
-        status = write_header(w, text, err);
-    free(text);
+        status = write_header(w, metadata, err);
+    w->end = w->data_at + size;
     if (status == CF_OK)
-        status = reserve(w, w->data_at + size, err);
+        status = reserve(w, w->end, err);
     if (status == CF_OK)
         status = read_back(w, err);
     if (w->count)
         qsort(w->entry, w->count, sizeof *w->entry, by_name);
     return status;
+}
+
+const char *cf_st_place(const struct cf_st_writer *w, size_t i)
+{
+    return i < w->count ? w->place[i] : NULL;
 }
 
 enum cf_status cf_st_put(struct cf_st_writer *w, const char *name, const void *bytes,
@@ -346,6 +370,48 @@ static enum cf_status finish(struct cf_st_writer *w, struct cf_error *err)
     if (rename(w->part, w->path) != 0)
         return cf_fail_errno(err, errno, "%.300s: rename", w->path);
     return sync_dir(w->path, err);
+}
+
+/* What was not hashed on its way, read back. */
+static enum cf_status hash_rest(struct cf_st_writer *w, struct cf_error *err)
+{
+    enum { BLOCK = 1 << 20 };
+    unsigned char *block = w->hashed < w->end ? cf_alloc(BLOCK, 1, err) : NULL;
+    enum cf_status status = w->hashed < w->end && !block ? CF_ENOMEM : CF_OK;
+
+    while (status == CF_OK && w->hashed < w->end) {
+        size_t n = w->end - w->hashed < BLOCK ? w->end - w->hashed : BLOCK;
+        ssize_t got = pread(w->fd, block, n, (off_t)w->hashed);
+
+        if (got > 0) {
+            status = cf_digest_add(w->digest, block, (size_t)got, err);
+            w->hashed += (size_t)got;
+        } else if (got == 0 || errno != EINTR) {
+            status = cf_fail_errno(err, got ? errno : EIO, "%.300s: read", w->part);
+        }
+    }
+    cf_free(block);
+    return status;
+}
+
+static enum cf_status finish_hash(struct cf_st_writer *w, char *hex, struct cf_error *err)
+{
+    enum cf_status status = hash_rest(w, err), closed;
+
+    closed = cf_digest_close(w->digest, hex, err);
+    w->digest = NULL;
+    return status == CF_OK ? closed : status;
+}
+
+enum cf_status cf_st_finish_hash(struct cf_st_writer *w, char hex[CF_DIGEST_HEX],
+                                 struct cf_error *err)
+{
+    enum cf_status status = w->data_at ? finish_hash(w, hex, err) : CF_OK;
+
+    if (status == CF_OK)
+        return cf_st_finish(w, err);
+    cf_st_abandon(w);
+    return status;
 }
 
 enum cf_status cf_st_finish(struct cf_st_writer *w, struct cf_error *err)

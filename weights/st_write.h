@@ -15,6 +15,7 @@
 #ifndef CF_WEIGHTS_ST_WRITE_H
 #define CF_WEIGHTS_ST_WRITE_H
 
+#include "base/digest.h"
 #include "base/error.h"
 #include "base/json.h"
 #include "base/tensor.h"
@@ -39,12 +40,20 @@ enum cf_status cf_st_declare(struct cf_st_writer *w, const char *name,
 enum cf_status cf_st_begin(struct cf_st_writer *w, const json_t *metadata,
                            struct cf_error *err);
 
+/* Name of the tensor at place i of the data, NULL behind the last; borrowed. Tensors that
+ * are put in this order are hashed on their way. After cf_st_begin. */
+const char *cf_st_place(const struct cf_st_writer *w, size_t i);
+
 /* All bytes of one declared tensor, once. CF_EBUG for another size or name. */
 enum cf_status cf_st_put(struct cf_st_writer *w, const char *name, const void *bytes,
                          size_t n, struct cf_error *err);
 
 /* Sync, rename. CF_EBUG where a tensor was not put. Frees w in any case. */
 enum cf_status cf_st_finish(struct cf_st_writer *w, struct cf_error *err);
+/* The same, and the hash of the whole file: of what was written in the order of
+ * cf_st_place on its way, of the rest by reading it. */
+enum cf_status cf_st_finish_hash(struct cf_st_writer *w, char hex[CF_DIGEST_HEX],
+                                 struct cf_error *err);
 void cf_st_abandon(struct cf_st_writer *w); /* nothing is left; NULL is fine */
 
 #endif

@@ -31,17 +31,24 @@ offers() { claim=$1 want=$2; shift 2; tab "$@"; is "$claim" test "$want" = "$(tr
 
 # told WORD...: the long options of a --help, = behind those that take a value
 told() { "$@" --help | grep -oE '^ {2,6}(-., )?--[a-z-]+=?' | sed 's/.*--/--/' | sort; }
-for call in cfgen cfgen-batch $(cfgen-jobs --help | sed -n 's/^  \([a-z][a-z]*\) .*/cfgen-jobs:\1/p'); do
+commands() { "$1" --help | sed -n "s/^  \([a-z][a-z]*\) .*/$1:\1/p"; }
+for call in cfgen cfgen-batch $(commands cfgen-jobs) $(commands cfgen-model); do
     # shellcheck disable=SC2046
     set -- $(echo "$call" | tr : ' ')
     told "$@" >want
     tab "$@" --
-    is "$* --<Tab> offers what its --help tells" sh -c 'cmp -s want out && [ "$(wc -l <want)" -ge 3 ]'
+    case $call in cfgen-model:*) least=1 ;; *) least=3 ;; esac
+    is "$* --<Tab> offers what its --help tells" sh -c "cmp -s want out && [ \$(wc -l <want) -ge $least ]"
     is "$* without a word says nothing wrong" sh -c '! [ -s err ]'
 done
 cfgen-jobs --help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p; s/^ *\(--[a-z]*\) .*/\1/p' | sort >want
 tab cfgen-jobs ""
 is "cfgen-jobs <Tab> offers every command" cmp -s want out
+cfgen-model --help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p; s/^ *\(--[a-z]*\) .*/\1/p' | sort >want
+tab cfgen-model ""
+is "cfgen-model <Tab> offers every command" cmp -s want out
+offers "--kv-type offers its words" "bf16 f32" cfgen-model convert --kv-type=
+offers "an operand of cfgen-model is a directory" "images" cfgen-model verify im
 offers "a command from its beginning" "reap release rerun retry" cfgen-jobs re </dev/null
 cfgen-jobs init --db=q.db
 cfgen-jobs status --db=q.db --json | sed 's/.*"states":{\([^}]*\)}.*/\1/' | tr ',' '\n' | sed 's/"\([a-z]*\)".*/\1/; $a all' | sort >want

@@ -1,14 +1,7 @@
 /* fuzz.h - what every fuzz target offers: the entry that libFuzzer calls.
  *
- * make check replays tests/fuzz/corpus/NAME and mutations of it (replay.c). To search for
- * new inputs, with clang, in the root of the tree:
- *
- *   clang -g -O1 -fsanitize=fuzzer,address,undefined -I. -D_GNU_SOURCE -DCF_DATADIR='"."'
- *     -o fuzz tests/fuzz/fuzz_NAME.c weights/?*.c
- *     base/{alloc,digest,error,file,json,tensor}.c -ljansson -lcrypto
- *   ./fuzz -max_len=4096 out/new tests/fuzz/corpus/NAME
- *
- * and keep what -merge=1 finds worth keeping. */
+ * make check replays tests/fuzz/corpus/NAME and mutations of it (replay.c); make
+ * check-fuzz searches for new inputs (README.md). */
 #ifndef CF_TESTS_FUZZ_H
 #define CF_TESTS_FUZZ_H
 

@@ -1,0 +1,331 @@
+#include "config.h"
+
+#include "pipeline/convert_out.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+
+#define MARK ".converting"
+
+enum { OPEN_DIRS = 8 };
+
+struct cf_out {
+    char *path, *above, *part;
+    int lock;      /* the mark in part; -1 before cf_out_begin */
+    bool replaces; /* path holds a model that goes */
+};
+
+/* ---- looking ---- */
+
+/* Names in a directory but "." and ".."; -1 where it cannot be read. */
+static int count_names(const char *path)
+{
+    DIR *d = opendir(path);
+    int n = 0;
+
+    if (!d)
+        return -1;
+    for (struct dirent *e; (e = readdir(d)) != NULL;)
+        n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+    closedir(d);
+    return n;
+}
+
+static bool holds(const char *dir, const char *name)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static enum cf_status look(struct cf_out *o, bool force, struct cf_error *err)
+{
+    struct stat info;
+
+    if (stat(o->above, &info) != 0 || !S_ISDIR(info.st_mode))
+        return cf_fail(err, CF_ECREAT, "%.200s: %.200s is no directory", o->path,
+                       o->above);
+    if (lstat(o->path, &info) != 0)
+        return errno == ENOENT ? CF_OK : cf_fail_errno(err, errno, "%.300s", o->path);
+    if (!S_ISDIR(info.st_mode))
+        return cf_fail(err, CF_ECREAT, "%.300s: exists and is no directory", o->path);
+    if (count_names(o->path) == 0)
+        return CF_OK;
+    if (!holds(o->path, "model.json"))
+        return cf_fail(err, CF_ECREAT,
+                       "%.300s: exists, and is no model that --force could replace",
+                       o->path);
+    if (!force)
+        return cf_fail(err, CF_ECREAT, "%.300s: exists; --force replaces it", o->path);
+    o->replaces = true;
+    return CF_OK;
+}
+
+/* The name without slashes at its end, which must be a name. */
+static enum cf_status split(struct cf_out *o, const char *path, struct cf_error *err)
+{
+    size_t len = strlen(path);
+    const char *last;
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    o->path = cf_strndup(path, len, err);
+    if (!o->path)
+        return CF_ENOMEM;
+    last = strrchr(o->path, '/');
+    o->above = last ? cf_strndup(o->path, (size_t)(last - o->path) + 1, err)
+                    : cf_strdup(".", err);
+    o->part = cf_format(err, "%s.partial", o->path);
+    if (!o->above || !o->part)
+        return CF_ENOMEM;
+    last = last ? last + 1 : o->path;
+    if (!*last || strcmp(last, ".") == 0 || strcmp(last, "..") == 0)
+        return cf_fail(err, CF_EUSAGE, "\"%.200s\" is no name for a new directory", path);
+    return CF_OK;
+}
+
+enum cf_status cf_out_open(struct cf_out **out, const char *path, bool force,
+                           struct cf_error *err)
+{
+    struct cf_out *o = cf_calloc(1, sizeof *o, err);
+
+    *out = NULL;
+    if (!o)
+        return CF_ENOMEM;
+    o->lock = -1;
+    if (split(o, path, err) != CF_OK || look(o, force, err) != CF_OK) {
+        cf_out_close(o);
+        return err->status;
+    }
+    *out = o;
+    return CF_OK;
+}
+
+/* ---- making ---- */
+
+static int remove_one(const char *path, const struct stat *info, int type,
+                      struct FTW *where)
+{
+    (void)info, (void)where;
+    return type == FTW_DP || type == FTW_D ? rmdir(path) : unlink(path);
+}
+
+static enum cf_status remove_tree(const char *path, struct cf_error *err)
+{
+    if (nftw(path, remove_one, OPEN_DIRS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
+        return cf_fail_errno(err, errno, "%.300s: remove", path);
+    return CF_OK;
+}
+
+static enum cf_status take_lock(struct cf_out *o, struct cf_error *err)
+{
+    char *mark = cf_out_path(o, MARK, err);
+
+    if (!mark)
+        return CF_ENOMEM;
+    o->lock = open(mark, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    cf_free(mark);
+    if (o->lock < 0)
+        return cf_fail_errno(err, errno, "%.300s: create", o->part);
+    if (flock(o->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(o->lock);
+        o->lock = -1;
+        return cf_fail(err, CF_EBUSY, "%.300s: another conversion to %.100s is running",
+                       o->part, o->path);
+    }
+    return CF_OK;
+}
+
+/* Removes what a killed conversion left; the lock, taken on its mark, is given up with
+ * it. */
+static enum cf_status clear(struct cf_out *o, struct cf_error *err)
+{
+    if (access(o->part, F_OK) != 0)
+        return CF_OK;
+    if (count_names(o->part) != 0 && !holds(o->part, MARK))
+        return cf_fail(err, CF_ECREAT, "%.300s: exists, and no conversion left it",
+                       o->part);
+    CF_TRY(take_lock(o, err));
+    CF_TRY(remove_tree(o->part, err));
+    close(o->lock);
+    o->lock = -1;
+    return CF_OK;
+}
+
+static enum cf_status need_space(const struct cf_out *o, size_t bytes,
+                                 struct cf_error *err)
+{
+    struct statvfs fs;
+    double there;
+
+    if (statvfs(o->above, &fs) != 0)
+        return CF_OK; /* the writer asks again, for each part */
+    there = (double)fs.f_bavail * (double)fs.f_frsize;
+    if ((double)bytes <= there)
+        return CF_OK;
+    return cf_fail(err, CF_ENOSPC,
+                   "%.200s: the model needs %zu bytes (%.1f GB), %.1f GB are free there",
+                   o->path, bytes, (double)bytes / 1e9, there / 1e9);
+}
+
+enum cf_status cf_out_begin(struct cf_out *o, size_t bytes, struct cf_error *err)
+{
+    CF_TRY(clear(o, err));
+    CF_TRY(need_space(o, bytes, err));
+    if (mkdir(o->part, 0777) != 0) {
+        if (errno == EEXIST)
+            return cf_fail(err, CF_EBUSY,
+                           "%.300s: another conversion to %.100s is running", o->part,
+                           o->path);
+        return cf_fail_errno(err, errno, "%.300s: create", o->part);
+    }
+    return take_lock(o, err);
+}
+
+const char *cf_out_dir(const struct cf_out *o)
+{
+    return o->part;
+}
+
+char *cf_out_path(const struct cf_out *o, const char *name, struct cf_error *err)
+{
+    return cf_format(err, "%s/%s", o->part, name);
+}
+
+enum cf_status cf_out_mkdir(const struct cf_out *o, const char *name,
+                            struct cf_error *err)
+{
+    char *path = cf_out_path(o, name, err);
+    enum cf_status status = path ? CF_OK : CF_ENOMEM;
+
+    if (path && mkdir(path, 0777) != 0)
+        status = cf_fail_errno(err, errno, "%.300s: create", path);
+    cf_free(path);
+    return status;
+}
+
+static enum cf_status write_all(int fd, const char *bytes, size_t n, const char *path,
+                                struct cf_error *err)
+{
+    while (n > 0) {
+        ssize_t did = write(fd, bytes, n);
+
+        if (did < 0 && errno != EINTR)
+            return cf_fail_errno(err, errno, "%.300s: write of %zu bytes", path, n);
+        bytes += did > 0 ? did : 0;
+        n -= did > 0 ? (size_t)did : 0;
+    }
+    if (fsync(fd) != 0)
+        return cf_fail_errno(err, errno, "%.300s: sync", path);
+    return CF_OK;
+}
+
+enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *bytes,
+                          size_t n, char hex[CF_DIGEST_HEX], struct cf_error *err)
+{
+    char *path = cf_out_path(o, name, err);
+    enum cf_status status;
+    int fd;
+
+    if (!path)
+        return CF_ENOMEM;
+    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0)
+        status = cf_fail_errno(err, errno, "%.300s: create", path);
+    else
+        status = write_all(fd, bytes, n, path, err);
+    if (fd >= 0 && close(fd) != 0 && status == CF_OK)
+        status = cf_fail_errno(err, errno, "%.300s: close", path);
+    cf_free(path);
+    if (status == CF_OK && hex)
+        status = cf_digest_mem(bytes, n, hex, err);
+    return status;
+}
+
+/* ---- publishing ---- */
+
+static int sync_one(const char *path, const struct stat *info, int type,
+                    struct FTW *where)
+{
+    int fd, status = 0;
+
+    (void)info, (void)where;
+    if (type != FTW_D)
+        return 0;
+    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    if (fsync(fd) != 0 && errno != EINVAL) /* EINVAL: nothing to sync there */
+        status = -1;
+    close(fd);
+    return status;
+}
+
+/* Old and new model change names in one step, or where the file system cannot do that in
+ * two, with the old one beside. */
+static enum cf_status exchange(struct cf_out *o, struct cf_error *err)
+{
+    char *old;
+
+    if (renameat2(AT_FDCWD, o->part, AT_FDCWD, o->path, RENAME_EXCHANGE) == 0)
+        return remove_tree(o->part, err);
+    old = cf_format(err, "%s.old", o->path);
+    if (!old)
+        return CF_ENOMEM;
+    if (rename(o->path, old) != 0 || rename(o->part, o->path) != 0)
+        cf_fail_errno(err, errno, "%.200s: rename (the old model may be %.200s)", o->path,
+                      old);
+    else
+        remove_tree(old, err);
+    cf_free(old);
+    return err->status;
+}
+
+enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
+{
+    char *mark;
+
+    if (nftw(o->part, sync_one, OPEN_DIRS, FTW_PHYS) != 0)
+        return cf_fail_errno(err, errno, "%.300s: sync", o->part);
+    if (o->replaces)
+        CF_TRY(exchange(o, err));
+    else if (rename(o->part, o->path) != 0)
+        return cf_fail_errno(err, errno, "%.300s: rename to %.100s", o->part, o->path);
+    mark = cf_format(err, "%s/" MARK, o->path);
+    if (mark)
+        unlink(mark);
+    cf_free(mark);
+    close(o->lock);
+    o->lock = -1;
+    if (sync_one(o->path, NULL, FTW_D, NULL) != 0 ||
+        sync_one(o->above, NULL, FTW_D, NULL) != 0)
+        return cf_fail_errno(err, errno, "%.300s: sync", o->path);
+    return CF_OK;
+}
+
+void cf_out_close(struct cf_out *o)
+{
+    struct cf_error ignored = {0};
+
+    if (!o)
+        return;
+    if (o->lock >= 0) {
+        remove_tree(o->part, &ignored);
+        close(o->lock);
+    }
+    cf_free(o->part);
+    cf_free(o->above);
+    cf_free(o->path);
+    cf_free(o);
+}
