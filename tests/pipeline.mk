@@ -18,6 +18,12 @@ nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
 %C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
 nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
 
+check_PROGRAMS += %D%/convert_test
+TESTS += %D%/convert_test
+%C%_convert_test_SOURCES = %D%/convert_test.c pipeline/convert_pair.c pipeline/convert_state.c
+%C%_convert_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_convert_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 # what a converter gets and makes
 check_PROGRAMS += %D%/model_tool
 %C%_model_tool_SOURCES = %D%/model_tool.c

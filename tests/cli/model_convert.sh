@@ -233,10 +233,15 @@ tokenizers() {
             --text-encoder=w48v/text_encoder --tokenizer=t5
 }
 case_ "a tokenizer that is missing or has more ids than the encoder rows is refused" tokenizers
-configs() {
-    mkdir -p badcfg && cp qwen2-tiny-tied/model.safetensors qwen2-tiny-tied/*.json badcfg &&
-        jq '.rope_scaling = {type: "linear", factor: 2}' qwen2-tiny-tied/config.json >badcfg/config.json &&
-        refuses 'rope' 65 --transformer=w64/infinity.safetensors --vae=w64/vae.safetensors --text-encoder=badcfg
+configs() { # none of the recorded cases that must be refused gets through
+    local n i
+    n=$(jq '.refuse | length' "$gold/textenc/config_cases.json")
+    mkdir -p badcfg && cp qwen2-tiny-tied/model.safetensors qwen2-tiny-tied/tokenizer*.json badcfg && [ "$n" -ge 9 ] || return 1
+    for i in $(seq 0 $((n - 1))); do
+        jq ".refuse[$i].config" "$gold/textenc/config_cases.json" >badcfg/config.json
+        refuses 'badcfg/*config.json: ' 65 --transformer=w64/infinity.safetensors --vae=w64/vae.safetensors \
+            --text-encoder=badcfg || return 1
+    done
 }
 case_ "an encoder that would be computed otherwise is refused by its config" configs
 prefixes() {
