@@ -72,7 +72,7 @@ enum cf_status cf_pickle_global(struct cf_pickle *p, const char *module,
         }
     return cf_fail(err, CF_EUNSUP,
                    "%.200s: refers to %.*s.%.*s, which is neither a tensor nor a plain "
-                   "value: refused",
+                   "value, and is not run: save the state dict alone",
                    p->where, (int)(module_len > 60 ? 60 : module_len), module,
                    (int)(name_len > 60 ? 60 : name_len), name);
 }
