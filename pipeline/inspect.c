@@ -36,6 +36,15 @@ static enum cf_status child(json_t *obj, const char *key, json_t **out,
     return set(obj, key, *out, err);
 }
 
+/* All keys of section, which is freed. */
+static enum cf_status join(json_t *obj, json_t *section, struct cf_error *err)
+{
+    bool joined = section && json_object_update(obj, section) == 0;
+
+    json_decref(section);
+    return joined ? CF_OK : cf_fail(err, CF_ENOMEM, "facts");
+}
+
 /* ---- tensors of a part ---- */
 
 struct tally {
@@ -120,14 +129,13 @@ static enum cf_status look_inf(struct part *p, const struct cf_shapes *in,
     CF_TRY(cf_inf_detect(&p->inf, in, err));
     CF_TRY(cf_inf_keys(&p->inf, tally_key, &t, err));
     g = cf_geometry_match(&p->inf);
-    section = cf_inf_section(&p->inf);
-    json_object_del(section, "bits"); /* known only beside a tokenizer */
-    json_object_del(section, "spatial_patchify");
     CF_TRY(set(p->json, "geometry", g ? json_string(g->name) : json_null(), err));
     CF_TRY(set(p->json, "bits_per_token", json_integer(p->inf.dv), err));
     CF_TRY(set(p->json, "head_size", json_integer(p->inf.hd), err));
-    json_object_update(p->json, section);
-    json_decref(section);
+    section = cf_inf_section(&p->inf);
+    json_object_del(section, "bits"); /* known only beside a tokenizer */
+    json_object_del(section, "spatial_patchify");
+    CF_TRY(join(p->json, section, err));
     return put_tally(p->json, &t, err);
 }
 
@@ -136,17 +144,14 @@ static enum cf_status look_vae(struct part *p, const struct cf_shapes *in,
 {
     struct tally t = {.in = in, .vae = true};
     const char *name;
-    json_t *section;
     bool encoder;
 
     CF_TRY(cf_vae_detect(&p->vae, &encoder, in, err));
     CF_TRY(cf_vae_keys(&p->vae, encoder, tally_key, &t, err));
     name = cf_geometry_vae_name(&p->vae);
-    section = cf_vae_section(&p->vae);
     CF_TRY(set(p->json, "geometry", name ? json_string(name) : json_null(), err));
     CF_TRY(set(p->json, "encoder", json_boolean(encoder), err));
-    json_object_update(p->json, section);
-    json_decref(section);
+    CF_TRY(join(p->json, cf_vae_section(&p->vae), err));
     return put_tally(p->json, &t, err);
 }
 

@@ -81,3 +81,10 @@ nodist_EXTRA_%C%_keys_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_detect_test_SOURCES = dummy.cxx
 %C%_detect_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_detect_test_LDADD = $(CF_ENGINE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/fuzz/replay_detect
+TESTS += %D%/fuzz/replay_detect
+%C%_fuzz_replay_detect_SOURCES = %D%/fuzz/fuzz_detect.c %D%/fuzz/fuzz.h %D%/fuzz/replay.c
+nodist_EXTRA_%C%_fuzz_replay_detect_SOURCES = dummy.cxx
+%C%_fuzz_replay_detect_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"detect"'
+%C%_fuzz_replay_detect_LDADD = $(CF_ENGINE_LIBS)

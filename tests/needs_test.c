@@ -15,6 +15,7 @@
 #include "models/sections.h"
 #include "pipeline/inspect.h"
 #include "pipeline/needs.h"
+#include "weights/model.h"
 
 static void ok(enum cf_status status, const struct cf_error *err)
 {
@@ -206,6 +207,52 @@ static void a_released_transformer_is_known_by_name(void **state)
     json_decref(facts);
 }
 
+/* What is told beforehand is what the generator holds once it is open. */
+static void told_is_what_loading_takes(void **state)
+{
+    const char *src = getenv("CFGEN_SRCDIR") ? getenv("CFGEN_SRCDIR") : "..";
+    const struct cf_gen_ops *ops = cf_gen_find("infinity");
+    struct cf_error err = {0};
+    struct cf_dnn *dnn;
+    struct cf_model *m;
+    char dir[1024];
+
+    (void)state;
+    snprintf(dir, sizeof dir, "%s/models/" CF_DEFAULT_MODEL, src);
+    ok(cf_dnn_open(&dnn, CF_CPU_AUTO, 1, &err), &err);
+    ok(cf_model_open(&m, dir, CF_MODEL_TRUST, &err), &err);
+    for (int map = 0; map < 2; map++) {
+        struct cf_gen_files files = {.json = m->json,
+                                     .transformer = m->path[CF_PART_TRANSFORMER],
+                                     .vae = m->path[CF_PART_VAE],
+                                     .hold = map ? CF_HOLD_MAP : CF_HOLD_PACK};
+        struct cf_ckpt *ckpt;
+        struct cf_inf_shape s;
+        struct cf_held held;
+        struct cf_shapes in;
+        struct cf_gen *gen;
+        struct cf_vae_shape v;
+        size_t told, decoder;
+
+        ok(ops->open(&gen, &files, dnn, &err), &err);
+        held = ops->held(gen);
+        ok(cf_ckpt_open(&ckpt, files.transformer, &err), &err);
+        in = cf_shapes_of_ckpt(ckpt);
+        ok(cf_inf_parse(&s, json_object_get(m->json, "infinity"), &err), &err);
+        ok(cf_needs_inf_file(&told, &s, &in, map, &err), &err);
+        ok(cf_vae_parse(&v, json_object_get(m->json, "vae"), &err), &err);
+        ok(cf_needs_vae(&decoder, &v, &err), &err);
+        told += decoder;
+        /* Copies of biases inside layers are told, and not counted by who holds. */
+        assert_in_range(held.mapped + held.own, told - told / 100, told);
+        assert_int_equal(held.mapped > 0, map);
+        cf_ckpt_close(ckpt);
+        ops->close(gen);
+    }
+    cf_model_close(m);
+    cf_dnn_close(dnn);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +260,7 @@ int main(void)
         cmocka_unit_test(keys_and_values_in_bf16_take_half),
         cmocka_unit_test(every_class_has_its_square_and_its_costliest_ratio),
         cmocka_unit_test(a_released_transformer_is_known_by_name),
+        cmocka_unit_test(told_is_what_loading_takes),
     };
 
     return cmocka_run_group_tests_name("needs", tests, NULL, NULL);

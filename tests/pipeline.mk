@@ -36,7 +36,7 @@ dist_noinst_SCRIPTS += %D%/cli/model_convert.sh
 # What a model is, and whether it is whole.
 TESTS += %D%/cli/model_inspect.sh
 dist_noinst_SCRIPTS += %D%/cli/model_inspect.sh
-%D%/cli/model_inspect.log: cfgen-model$(EXEEXT)
+%D%/cli/model_inspect.log: cfgen-model$(EXEEXT) %D%/model_tool$(EXEEXT)
 
 check_PROGRAMS += %D%/needs_test
 TESTS += %D%/needs_test

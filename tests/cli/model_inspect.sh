@@ -85,6 +85,25 @@ other_config() { # of a model with more layers than the weights beside it
 }
 case_ "an encoder whose config asks for more than its files have is refused" other_config
 
+nested() { # as training saves them
+    model_tool wrap t.pth trainer.gpt_fsdp="$golden/infinity/inf-tiny-2b.safetensors" \
+        trainer.opt=+exp_avg && facts t.pth && is facts.json '$.format' pytorch &&
+        is facts.json '$.prefix' trainer.gpt_fsdp && is facts.json '$.kind' transformer &&
+        is facts.json '$.transformer.embed_dim' 64 &&
+        model_tool wrap v.pth vae="$golden/infinity/vae-p16-d16.safetensors" \
+            ema="$golden/infinity/vae-p16-d16.safetensors" && facts v.pth &&
+        is facts.json '$.prefix' vae && is facts.json '$.kind' vae &&
+        is facts.json '$.vae.bits' 16
+}
+case_ "what lies in nested dictionaries of a PyTorch file is found" nested
+
+average() {
+    model_tool wrap e.pth model_ema="$golden/infinity/inf-tiny-2b.safetensors" &&
+        says 'e.pth: only an average of training weights \(model_ema\)' 65 \
+            cfgen-model inspect e.pth
+}
+case_ "an average of weights alone is refused with its name" average
+
 case_ "a file of other tensors is told what it seems to be" \
     says 'rope.safetensors: no Infinity transformer .*nothing that this program knows' 65 \
     cfgen-model inspect "$golden/infinity/rope.safetensors"
@@ -100,6 +119,17 @@ whole() {
         [ "$(grep -c 'logits *ok, scale' out.txt)" = 5 ] && grep -q 'pixels *ok, 32 x 32' out.txt
 }
 case_ "a whole model passes every check" whole
+
+quantized() { # of the 8b's kind: patchified, mapped, 4-bit matrices beside bf16 ones
+    cfgen-model synth --geometry=infinity-8b --embed-dim=128 --depth=4 --num-heads=4 \
+        --mlp-hidden=256 --base-channels=32 --text-width=128 --text-layers=1 \
+        --text-vocab=4096 --dtype=4bit --text-dtype=int8 q >/dev/null && facts q &&
+        is facts.json '$.hold' map && is facts.json '$.transformer.bits_per_token' 56 &&
+        is facts.json '$.memory.transformer.now' "$(json facts.json '$.memory.transformer."4bit"')" &&
+        is facts.json '$.memory.text_encoder.now' "$(json facts.json '$.memory.text_encoder.int8')" &&
+        cfgen-model verify q >out.txt && cat out.txt && grep -q 'pixels *ok, 256 x 256' out.txt
+}
+case_ "a quantized model is told as it is and passes every check" quantized
 
 fresh() { rm -rf m && cp -r "$shipped" m && chmod -R u+w m; }
 # offset FILE TENSOR: where its data begin
