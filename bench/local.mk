@@ -1,8 +1,6 @@
 # benches: built and run by "make bench", never part of "make check"
-EXTRA_PROGRAMS = %D%/cfgen-synth %D%/claims %D%/results %D%/dnn_bench
+EXTRA_PROGRAMS = %D%/claims %D%/results %D%/dnn_bench
 CLEANFILES += $(EXTRA_PROGRAMS)
-%C%_cfgen_synth_SOURCES = %D%/synth.c
-%C%_cfgen_synth_LDADD = $(CF_BASE_LIBS)
 %C%_claims_SOURCES = %D%/claims.c
 %C%_claims_LDADD = $(CF_JOBS_LIBS)
 %C%_results_SOURCES = %D%/results.c

@@ -1,4 +1,5 @@
 /* cfgen-model quantize: a model again, its matrices in another type. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,7 +10,7 @@
 #include "pipeline/quant_report.h"
 #include "pipeline/requant.h"
 
-enum { DTYPE = 256, TEXT_DTYPE, GROUP, NAME, FORCE, REPORT, CARD, SIZE, PROMPT };
+enum { DTYPE = 256, TEXT_DTYPE, GROUP, HOLD, NAME, FORCE, REPORT, CARD, SIZE, PROMPT };
 enum { MAX_PROMPTS = 16 };
 
 static const struct cf_option options[] = {
@@ -18,7 +19,11 @@ static const struct cf_option options[] = {
      "4bit; required"},
     {TEXT_DTYPE, "text-dtype", "TYPE",
      "of the text encoder's matrices, or keep (default)"},
-    {GROUP, "group", "N", "columns that share a scale in 4bit: 32 or 64 (default)"},
+    {GROUP, "group", "32|64", "columns that share a scale in 4bit, default 32"},
+    {HOLD, "hold", "pack|map",
+     "pack: floats are widened in memory, for small models;\n"
+     "map: read where they lie; default as IN, and map for\n"
+     "int8 and 4bit"},
     {NAME, "name", "NAME", "of the new model; default the old one's and the type"},
     {FORCE, "force", NULL, "replace a model that is at OUT"},
     {REPORT, "report", NULL,
@@ -43,6 +48,8 @@ struct args {
 
 static enum cf_status take(struct args *a, int key, const char *v, struct cf_error *err)
 {
+    static const char *const hold[] = {"pack", "map", NULL};
+
     switch (key) {
     case DTYPE:
         a->dtype = true;
@@ -55,6 +62,8 @@ static enum cf_status take(struct args *a, int key, const char *v, struct cf_err
         return a->group == 32 || a->group == 64
                    ? CF_OK
                    : cf_fail(err, CF_EUSAGE, "--group=%s, expected 32 or 64", v);
+    case HOLD:
+        return cf_parse_word(v, hold, &a->o.hold, "--hold", err);
     case NAME:
         a->o.name = v;
         return CF_OK;
@@ -124,7 +133,7 @@ static enum cf_status work(const struct args *a, const char *in, const char *dir
 
 static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 {
-    struct args a = {.o = {.text_type = {.keep = true}}, .group = 64};
+    struct args a = {.o = {.hold = -1, .text_type = {.keep = true}}, .group = 32};
     struct cf_dnn *dnn = NULL;
     struct cf_team team;
     enum cf_status st;
@@ -141,6 +150,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
                        cli->argc - cli->first);
     a.o.type.group = a.o.text_type.group = a.group;
     a.report.prompt = a.prompt;
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error, not an end */
     CF_TRY(cf_team_count(&team, a.threads, err));
     CF_TRY(cf_dnn_open(&dnn, CF_CPU_AUTO, team.threads, err));
     st = work(&a, cli->argv[cli->first], cli->argv[cli->first + 1], dnn, err);

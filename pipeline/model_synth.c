@@ -1,5 +1,6 @@
 /* cfgen-model synth: a model of any geometry with random weights, for tests and
  * benchmarks. */
+#include <signal.h>
 #include <stdlib.h>
 
 #include "base/parse.h"
@@ -14,6 +15,7 @@ enum {
     TEXT_DTYPE,
     GROUP,
     SEED,
+    HOLD,
     FORCE,
     EMBED,
     DEPTH,
@@ -37,7 +39,10 @@ static const struct cf_option options[] = {
      "of the transformer's matrices: f32, f16, bf16, int8,\n"
      "4bit; default bf16"},
     {TEXT_DTYPE, "text-dtype", "TYPE", "of the encoder's matrices; default bf16"},
-    {GROUP, "group", "N", "columns that share a scale in 4bit: 32 or 64 (default)"},
+    {GROUP, "group", "32|64", "columns that share a scale in 4bit, default 32"},
+    {HOLD, "hold", "pack|map",
+     "pack: widened in memory, for small models; map: read\n"
+     "where they lie (default)"},
     {SEED, "seed", "N", "the same seed gives the same files; default 0"},
     {'t', "threads", "N|auto", "compute threads, default auto"},
     {FORCE, "force", NULL, "replace a model that is at DIR"},
@@ -56,7 +61,7 @@ static const struct cf_option options[] = {
 
 struct args {
     struct cf_synth_options o;
-    int threads;
+    int threads, hold;
 };
 
 /* Where the number of an option about the geometry goes; NULL for another option. */
@@ -90,6 +95,7 @@ static int *change_of(struct cf_synth_change *c, int key, const char **name, int
 
 static enum cf_status take(struct args *a, int key, const char *v, struct cf_error *err)
 {
+    static const char *const hold[] = {"map", "pack", NULL};
     const char *name = "";
     int most = 0, *number = change_of(&a->o.change, key, &name, &most);
 
@@ -111,6 +117,10 @@ static enum cf_status take(struct args *a, int key, const char *v, struct cf_err
         return a->o.group == 32 || a->o.group == 64
                    ? CF_OK
                    : cf_fail(err, CF_EUSAGE, "--group=%s, expected 32 or 64", v);
+    case HOLD:
+        CF_TRY(cf_parse_word(v, hold, &a->hold, "--hold", err));
+        a->o.pack = a->hold;
+        return CF_OK;
     case SEED:
         return cf_parse_u64(v, &a->o.seed, "--seed", err);
     case 't':
@@ -127,7 +137,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 {
     struct args a = {.o = {.type = CF_W_BF16,
                            .text_type = CF_W_BF16,
-                           .group = 64,
+                           .group = 32,
                            .model_path = getenv("CFGEN_MODEL_PATH")}};
     struct cf_dnn *dnn = NULL;
     struct cf_team team;
@@ -143,6 +153,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
     if (cli->argc - cli->first != 1)
         return cf_fail(err, CF_EUSAGE, "synth: %d operands, expected one directory",
                        cli->argc - cli->first);
+    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error, not an end */
     CF_TRY(cf_team_count(&team, a.threads, err));
     CF_TRY(cf_dnn_open(&dnn, CF_CPU_AUTO, team.threads, err));
     st = cf_synth_model(&a.o, cli->argv[cli->first], dnn, err);

@@ -159,7 +159,9 @@ static enum cf_status fill_manifest(struct cf_requant *q,
     CF_TRY(describe(q, o, err));
     m->name = q->name;
     m->generator = q->in->generator;
-    m->map = q->in->map || is_quantized(&o->type) || is_quantized(&o->text_type);
+    m->map = o->hold >= 0
+                 ? o->hold == 1
+                 : q->in->map || is_quantized(&o->type) || is_quantized(&o->text_type);
     m->source = q->source;
     m->infinity = json_object_get(was, "infinity");
     m->vae = json_object_get(was, "vae");

@@ -14,6 +14,7 @@
 
 struct cf_requant_options {
     struct cf_take_type type, text_type;
+    int hold;         /* 0 pack, 1 map; -1: as the old one, and map what is quantized */
     const char *name; /* of the new model; NULL: the old one's and the type */
     bool force;
 };

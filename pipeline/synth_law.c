@@ -10,10 +10,10 @@ enum { PIECE = 1024 }; /* draws made at a time */
 /* Tensors whose place in the network says more than their kind. */
 enum place {
     PLAIN,
-    RESIDUAL, /* added to the residual stream */
+    RESIDUAL, /* added to the residual stream, and not gated */
     QUERY,    /* of T5, whose scores are not divided by the root of a head's width */
     WIDE,     /* the head: deviation 2 */
-    CODES,    /* reads codes, whose squares sum to about 1 whatever their number */
+    CODES,    /* reads a sum of codes, each of length 1 whatever their number */
     GATES     /* modulation: gates of blocks among it */
 };
 
@@ -21,9 +21,7 @@ static const struct {
     const char *tail;
     enum place place;
 } places[] = {
-    {".sa.proj.weight", RESIDUAL},
     {".ca.proj.weight", RESIDUAL},
-    {".ffn.fc2.weight", RESIDUAL},
     {".SelfAttention.o.weight", RESIDUAL},
     {".DenseReluDense.wo.weight", RESIDUAL},
     {".self_attn.o_proj.weight", RESIDUAL},
@@ -80,7 +78,7 @@ static float matrix_spread(const struct cf_key *key, int depth, int head_dim)
     case WIDE:
         return 2.0f * fan_in(key);
     case CODES:
-        return 1.0f;
+        return 0.3f;
     case GATES:
         return 0.3f * fan_in(key);
     case PLAIN:

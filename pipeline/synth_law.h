@@ -1,10 +1,11 @@
 /* synth_law.h - random weights under which a network of any size stays alive.
  *
  * A layer that is fed numbers of variance 1 gives back about that, for a matrix [n, k] is
- * drawn with variance 1 / k; what goes into a residual stream is a layer deep smaller, so
- * that the stream is of order 1 at any depth; norms are near 1, shifts and biases near 0.
- * Modulation is small where it gates a block, and the head is drawn twice as wide, so
- * that its logits have a deviation of 2: bits are neither coins nor certain.
+ * drawn with variance 1 / k; norms are near 1, shifts and biases near 0. What goes into a
+ * residual stream is gated by modulation of about 0.4, or drawn smaller by the root of
+ * the depth, so that the stream is of order 1 behind forty blocks and most of it is
+ * theirs. The head is drawn twice as wide, so that its logits have a deviation of 2: bits
+ * are neither coins nor certain.
  *
  * Value i of a tensor is a pure function of (seed, name, i): a sum of four bytes of
  * Philox, near enough to a normal distribution for what quantization does to it.

@@ -342,7 +342,7 @@ static enum cf_status write_manifest(struct maker *m, struct cf_error *err)
     snprintf(name, sizeof name, "synthetic-%s-%s", g->name, cf_wtype_name(m->o->type));
     all->name = name;
     all->generator = "infinity";
-    all->map = true;
+    all->map = !m->o->pack;
     all->infinity = cf_inf_section(&m->shape);
     all->vae = cf_vae_section(&m->vae);
     all->sizes = cf_sizes_section(g->allowed, g->trained);

@@ -1,7 +1,7 @@
 /* synth_model.h - a whole model of random weights, or a text encoder alone.
  *
  * The model is what the released one of that name would be after conversion: the same
- * tensors, flags, sizes and defaults, its matrices mapped; only what it paints is noise.
+ * tensors, flags, sizes and defaults; only what it paints is noise.
  * Its vocabulary is that of the installed model for a T5, whose real one is nobody's to
  * make up, and the 256 bytes for a Qwen2: a token a byte. */
 #ifndef CF_PIPELINE_SYNTH_MODEL_H
@@ -26,6 +26,7 @@ struct cf_synth_options {
     int group; /* of CF_W_Q4 */
     uint64_t seed;
     struct cf_synth_change change;
+    bool pack; /* "hold" of the manifest; else map */
     bool force;
     const char *model_path; /* $CFGEN_MODEL_PATH, for the vocabulary; may be NULL */
 };

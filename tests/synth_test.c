@@ -81,7 +81,7 @@ static void values_have_the_moments_of_their_law(void **state)
     assert_non_null(x);
     cf_synth_fill(x, &law, 0, N);
     m = moments(x, N);
-    assert_true(fabs(m.mean) < 1e-3 / 16);
+    assert_true(fabs(m.mean) < 4e-4);
     assert_true(fabs(m.deviation * sqrt(512.0) - 1.0) < 0.01);
     law = cf_synth_law(&gain, 1, 12, 1);
     cf_synth_fill(x, &law, 0, N);

@@ -28,7 +28,8 @@ kept() {
         diff <(jq -S '{infinity, vae, sizes, text, sampling}' "$p32/model.json") \
             <(jq -S '{infinity, vae, sizes, text, sampling}' p-int8-64/model.json) &&
         jq -e '.name == "pilot32-int8" and .hold == "map" and .source.quantized.from == "pilot32"' p-int8-64/model.json &&
-        jq -e '.hold == null' p-bf16-64/model.json
+        jq -e '.hold == null' p-bf16-64/model.json && quantize --dtype=f16 --hold=map "$p32" h && paints h &&
+        jq -e '.hold == "map"' h/model.json
 }
 case_ "only the matrices change, and the manifest says from what" kept
 
@@ -98,6 +99,11 @@ itself() { # replaced by its own other form
     cp -r "$p32" i && quantize --dtype=int8 --force i i && whole i && paints i && none i.old && none i.partial
 }
 case_ "a model can be replaced by itself" itself
+
+too_large() { # as ulimit says
+    (ulimit -f 1000 && says 'large|space' 74 quantize --dtype=f32 "$p32" x) && none x
+}
+case_ "a file that may not grow is told, and nothing is left" too_large
 
 usage() {
     says 'dtype is missing' 64 quantize "$p32" x && says 'two directories' 64 quantize --dtype=int8 "$p32" &&

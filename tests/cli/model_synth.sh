@@ -9,6 +9,7 @@ synth() { cfgen-model synth $small "$@"; } # OPTION... DIR
 paints() { cfgen --model="./$1" --size=256x256 -o "$1.webp" 'red apple' && [ -s "$1.webp" ]; }
 none() { [ ! -e "$1" ] && [ ! -e "$1.partial" ] || { ls -d "$1"*; return 1; }; }
 
+# runs TYPE OF-THE-TEXT-ENCODER
 runs() { synth --dtype="$1" --group=32 --text-dtype="$2" "m-$1-$2" && paints "m-$1-$2"; }
 case_ "a model in f32 paints" runs f32 f32
 case_ "a model in f16 paints" runs f16 bf16
@@ -36,6 +37,12 @@ tiny_types() { # what became of the types
         [ "$(stat -c %s m-int8-int8/infinity.safetensors)" -lt "$(stat -c %s m-bf16-f16/infinity.safetensors)" ]
 }
 case_ "quantized matrices bring their scales and are smaller" tiny_types
+
+packed() {
+    synth --dtype=f16 --text-dtype=bf16 --hold=pack packed && paints packed && jq -e '.hold == null' packed/model.json &&
+        cmp packed/infinity.safetensors m-f16-bf16/infinity.safetensors
+}
+case_ "the same weights may be packed" packed
 
 encoders() {
     cfgen-model synth --geometry=flan-t5-xl --text-width=64 --text-layers=1 --text-vocab=4100 t5 &&
