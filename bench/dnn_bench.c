@@ -1,13 +1,16 @@
 /* dnn_bench.c - rates of products, attention and convolution, one JSON line per case.
  *
- *     dnn_bench [threads]
+ *     dnn_bench [threads [part of a name]]
  *
  * CFGEN_CPU chooses the level. Each case is the best of rounds that take turns, so that
- * all see the same neighbours; the load average stands in the first line. */
+ * all see the same neighbours; the load average stands in the first line. A mapped linear
+ * layer also says how many times as fast it is as the packed one before it ("speed"), and
+ * at what rate it read its weights. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/alloc.h"
@@ -15,12 +18,14 @@
 #include "dnn/layer.h"
 #include "dnn/ops.h"
 
-enum { ROUNDS = 9, CASES_MAX = 64 };
+enum { ROUNDS = 9, CASES_MAX = 96 };
 
 struct bench {
     char name[96];
-    double work; /* floating-point operations of one call */
-    double best; /* seconds */
+    double work;                /* floating-point operations of one call */
+    double best;                /* seconds */
+    double bytes;               /* of weights, where they are mapped */
+    const struct bench *packed; /* the same product with packed weights */
     void (*run)(const struct bench *b, struct cf_error *err);
     struct cf_linear *lin;
     struct cf_conv *conv;
@@ -32,6 +37,7 @@ static struct cf_dnn *dnn;
 static float *src, *dst;
 static struct bench cases[CASES_MAX];
 static int n_cases;
+static void *mapped[CF_NWTYPE]; /* matrices; scales are taken from src */
 
 static double now(void)
 {
@@ -103,6 +109,58 @@ static void add_linear(int k, int n, struct cf_error *err)
     }
 }
 
+/* Weights of every type, mapped, next to packed ones. */
+static void add_mapped(int k, int n, struct cf_error *err)
+{
+    static const int rows[] = {1, 2, 32, 128, 512};
+    struct cf_weight w = {.type = CF_W_F32, .n = n, .k = k, .w = src};
+    enum { M = sizeof rows / sizeof *rows };
+    int first = n_cases;
+
+    for (int hold = CF_HOLD_PACK; hold <= CF_HOLD_MAP; hold++) {
+        for (w.type = CF_W_F32; w.type < (hold ? CF_NWTYPE : 1); w.type++) {
+            w.group = w.type == CF_W_Q4 ? 64 : 0;
+            w.w = hold ? mapped[w.type] : src;
+            w.scale = w.type < CF_W_I8 ? NULL : src;
+            for (int i = 0; i < M; i++) {
+                struct bench *b = &cases[n_cases++];
+
+                *b = (struct bench){.run = run_linear, .m = rows[i], .best = INFINITY};
+                b->work = 2.0 * rows[i] * n * k;
+                snprintf(b->name, sizeof b->name, "%s %s %d -> %d, %d rows",
+                         cf_wtype_name(w.type), hold ? "mapped" : "packed", k, n,
+                         rows[i]);
+                if (hold) {
+                    b->bytes = (double)cf_weight_bytes(w.type, n, k, w.group);
+                    b->packed = &cases[first + i];
+                }
+                if (i)
+                    b->lin = b[-1].lin;
+                else
+                    cf_linear_open(&b->lin, dnn, &w, NULL, hold, err);
+            }
+        }
+    }
+}
+
+/* Numbers below 1 of every type. */
+static enum cf_status fill_mapped(int64_t count, struct cf_error *err)
+{
+    static const enum cf_dtype dtype[] = {CF_F32, CF_F16, CF_BF16};
+
+    for (enum cf_wtype t = CF_W_F32; t < CF_NWTYPE; t++) {
+        mapped[t] =
+            cf_alloc((size_t)count, t < CF_W_I8 ? cf_dtype_size(dtype[t]) : 1, err);
+        if (!mapped[t])
+            return CF_ENOMEM;
+        if (t < CF_W_I8)
+            CF_TRY(cf_floats_store(mapped[t], dtype[t], src, count, err));
+        for (int64_t i = 0; t >= CF_W_I8 && i < count; i++)
+            ((unsigned char *)mapped[t])[i] = (unsigned char)(i * 37 + i / 251);
+    }
+    return CF_OK;
+}
+
 static void add_conv(int ic, int oc, int side, struct cf_error *err)
 {
     struct cf_view v = {.data = src, .dtype = CF_F32, .ndim = 4, .dim = {oc, ic, 3, 3}};
@@ -126,13 +184,16 @@ static void add_attn(int heads, int hd, int nq, int nk)
              nq, nk);
 }
 
-static void measure(struct cf_error *err)
+/* only: those whose name has it in it. */
+static void measure(const char *only, struct cf_error *err)
 {
     for (int round = 0; round < ROUNDS; round++) {
         for (int i = 0; i < n_cases && err->status == CF_OK; i++) {
             struct bench *b = &cases[i];
             double start = now(), last = start, t;
 
+            if (!strstr(b->name, only))
+                continue;
             do {
                 b->run(b, err);
                 t = now();
@@ -141,6 +202,17 @@ static void measure(struct cf_error *err)
             } while (t - start < 2e-3);
         }
     }
+}
+
+static void report(const struct bench *b)
+{
+    printf("{\"case\": \"%s\", \"us\": %.1f, \"gflops\": %.1f", b->name, b->best * 1e6,
+           b->work / b->best * 1e-9);
+    if (b->packed && isfinite(b->packed->best))
+        printf(", \"speed\": %.2f", b->packed->best / b->best);
+    if (b->bytes > 0)
+        printf(", \"gbytes\": %.1f", b->bytes / b->best * 1e-9);
+    puts("}");
 }
 
 int main(int argc, char **argv)
@@ -158,6 +230,9 @@ int main(int argc, char **argv)
         goto out;
     for (int i = 0; i < FLOATS; i++)
         src[i] = (float)(i % 251) * 0.008f - 1.0f;
+    if (fill_mapped(2048 * 8192, &err))
+        goto out;
+    add_mapped(2048, 8192, &err);
     add_linear(2048, 8192, &err);
     add_linear(8192, 2048, &err);
     add_linear(768, 3072, &err);
@@ -186,10 +261,10 @@ int main(int argc, char **argv)
     getloadavg(&load, 1);
     printf("{\"oneDNN\": \"%s\", \"level\": \"%s\", \"threads\": %d, \"load\": %.1f}\n",
            cf_dnn_version(), cf_cpu_name(cf_dnn_level(dnn)), threads, load);
-    measure(&err);
+    measure(argc > 2 ? argv[2] : "", &err);
     for (int i = 0; i < n_cases && err.status == CF_OK; i++)
-        printf("{\"case\": \"%s\", \"us\": %.1f, \"gflops\": %.1f}\n", cases[i].name,
-               cases[i].best * 1e6, cases[i].work / cases[i].best * 1e-9);
+        if (isfinite(cases[i].best))
+            report(&cases[i]);
 out:
     if (err.status)
         fprintf(stderr, "dnn_bench: %s\n", err.msg);
@@ -198,6 +273,8 @@ out:
             cf_linear_close(cases[i].lin);
         cf_conv_close(cases[i].conv);
     }
+    for (enum cf_wtype t = CF_W_F32; t < CF_NWTYPE; t++)
+        cf_free(mapped[t]);
     cf_dnn_close(dnn);
     cf_free(src);
     cf_free(dst);

@@ -111,7 +111,7 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
         for (int j = 0; j < padded; j += panel) {
             pack_keys(t->pack, k + (at + j) * s->k_stride * size,
                       (size_t)(s->k_stride * size),
-                      (size_t)(n - j < panel ? n - j : panel), (size_t)hd);
+                      (size_t)(n - j < panel ? n - j : panel), (size_t)hd, 0);
             kern->panel_mul(t->score + j, KT, q, (size_t)s->q_stride, t->pack, (size_t)m,
                             (size_t)hd, 0);
         }

@@ -86,7 +86,7 @@ void cf_groupnorm_stats(struct cf_dnn *dnn, float *mul, float *add, const float 
 {
     struct norm g = {
         .kern = &dnn->kern, .src = src, .pixels = pixels, .c = c, .mul = mul, .add = add};
-    int64_t chunks = (CF_SHARED_SCRATCH - 8 * (int64_t)c) / (16 * (int64_t)c);
+    int64_t chunks = CF_SHARED_SCRATCH / (16 * (int64_t)c);
     struct cf_call call;
 
     assert(c <= CF_GROUPNORM_MAX);

@@ -17,7 +17,8 @@
 
 enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
 
-typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k);
+typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                        size_t ahead);
 
 struct cf_kern {
     /* -- elementwise; 1e-6 */
@@ -74,12 +75,14 @@ struct cf_kern {
                       size_t m, size_t k, int add);
     /* A panel of n <= panel rows of k numbers, each stride bytes behind the one before:
      * dst [k, panel], dst[l, j] = number l of row j for j < n, 0 for n <= j < panel.
-     * Exact. src may lie at any address. The first for F32, and so on. */
+     * Exact. src may lie at any address. What lies ahead bytes after these numbers will
+     * be wanted next and is fetched if there is something; 0: no telling. */
     cf_pack_fn *pack_f32, *pack_f16, *pack_bf16, *pack_i8;
     /* Likewise of 4 bits as in base/weight.h: (q - 8) * scale[l / group, j], scale
-     * [k / group, panel]; k a multiple of 32. Rounded once. */
+     * [k / group, panel]; k a multiple of 32. Rounded once. What columns j >= n hold is
+     * not said. */
     void (*pack_q4)(float *dst, const void *src, size_t stride, size_t n, size_t k,
-                    const float *scale, size_t group);
+                    size_t ahead, const float *scale, size_t group);
 
     /* -- bfloat16, at any address; exact, and to nearest with ties to even (a NaN stays
      * one: its upper half with the quiet bit) */

@@ -182,7 +182,8 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
     __m256 a[W], b[W];
 
 #pragma GCC unroll 8
-    for (size_t i = 0; i < W; i++) { /* a[i]: columns 4 (i / 4) .. of rows i % 4, + 4 */
+    for (size_t n = 0; n < W; n++) { /* a[i]: columns 4 (i / 4) .. of rows i % 4, + 4 */
+        size_t i = n % 2 * 4 + n / 2;
         const char *p = row + i % 4 * stride + i / 4 * 16;
 
         a[i] = _mm256_castsi256_ps(_mm256_inserti128_si256(

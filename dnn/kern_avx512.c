@@ -161,36 +161,38 @@ static inline vec vi_nibble(veci v, int i)
     return _mm512_permutexvar_ps(vi_shr(v, (unsigned)(4 * i)), value);
 }
 
-/* Lanes and rows change places: by pairs, by fours, and the fours are loaded to where
- * they belong. */
+/* Lanes and rows change places: by pairs, by fours, and then the fours go to where they
+ * belong. Each row is loaded at once, because rows a power of two apart push each other
+ * out of the first cache. */
 static inline void load_turned(veci v[W], const char *row, size_t stride)
 {
     veci a[W], b[W];
 
-#pragma GCC unroll 16
-    for (size_t i = 0; i < W;
-         i++) { /* a[i]: columns 4 (i / 4) .. of rows i % 4, + 4 .. */
-        const char *p = row + i % 4 * stride + i / 4 * 16;
-
-        a[i] = _mm512_castsi128_si512(_mm_loadu_si128((const void *)p));
-        a[i] = _mm512_mask_broadcast_i32x4(
-            a[i], 0x00f0, _mm_loadu_si128((const void *)(p + 4 * stride)));
-        a[i] = _mm512_mask_broadcast_i32x4(
-            a[i], 0x0f00, _mm_loadu_si128((const void *)(p + 8 * stride)));
-        a[i] = _mm512_mask_broadcast_i32x4(
-            a[i], 0xf000, _mm_loadu_si128((const void *)(p + 12 * stride)));
-    }
 #pragma GCC unroll 8
     for (size_t i = 0; i < W; i += 2) {
-        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
-        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+        veci x = vi_load(row + i * stride), y = vi_load(row + (i + 1) * stride);
+
+        a[i] = _mm512_unpacklo_epi32(x, y);
+        a[i + 1] = _mm512_unpackhi_epi32(x, y);
     }
 #pragma GCC unroll 4
-    for (size_t i = 0; i < W; i += 4) {
-        v[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
-        v[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-        v[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
-        v[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    for (size_t i = 0; i < W; i += 4) { /* b[i + j]: words j, 4 + j, .. of four rows */
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+#pragma GCC unroll 4
+    for (size_t j = 0; j < 4; j++) {
+        veci even0 = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88); /* words j and 8 + j */
+        veci even8 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88);
+        veci odd0 = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd); /* 4 + j and 12 + j */
+        veci odd8 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
+
+        v[j] = _mm512_shuffle_i32x4(even0, even8, 0x88);
+        v[8 + j] = _mm512_shuffle_i32x4(even0, even8, 0xdd);
+        v[4 + j] = _mm512_shuffle_i32x4(odd0, odd8, 0x88);
+        v[12 + j] = _mm512_shuffle_i32x4(odd0, odd8, 0xdd);
     }
 }
 

@@ -235,29 +235,38 @@ static void pack(float *dst, const void *src, size_t stride, size_t n, size_t k,
     }
 }
 
-static void k_pack_f32(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_f32(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                       size_t ahead)
 {
+    (void)ahead;
     pack(dst, src, stride, n, k, CF_F32);
 }
 
-static void k_pack_f16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_f16(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                       size_t ahead)
 {
+    (void)ahead;
     pack(dst, src, stride, n, k, CF_F16);
 }
 
-static void k_pack_bf16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_bf16(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                        size_t ahead)
 {
+    (void)ahead;
     pack(dst, src, stride, n, k, CF_BF16);
 }
 
-static void k_pack_i8(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_i8(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                      size_t ahead)
 {
+    (void)ahead;
     pack(dst, src, stride, n, k, CF_I8);
 }
 
 static void k_pack_q4(float *dst, const void *src, size_t stride, size_t n, size_t k,
-                      const float *scale, size_t group)
+                      size_t ahead, const float *scale, size_t group)
 {
+    (void)ahead;
     for (size_t l = 0; l < k; l++) {
         size_t byte = l / 32 * 16 + l % 16, shift = l % 32 < 16 ? 0 : 4;
 

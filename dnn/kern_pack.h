@@ -70,9 +70,16 @@ INLINE void put_q4(float *dst, size_t ld, veci v, vec scale)
     }
 }
 
+INLINE void prefetch_rows(const char *src, size_t stride)
+{
+#pragma GCC unroll 16
+    for (size_t i = 0; i < W; i++)
+        _mm_prefetch(src + i * stride, _MM_HINT_T1);
+}
+
 /* size: bytes of a number. What is no whole line of W rows goes through copies. */
 INLINE void pack(float *dst, const char *src, size_t stride, size_t n, size_t k,
-                 size_t size, void (*put)(float *dst, size_t ld, veci v))
+                 size_t ahead, size_t size, void (*put)(float *dst, size_t ld, veci v))
 {
     const size_t per_line = LINE / size, per_word = WORD / size;
 
@@ -81,6 +88,7 @@ INLINE void pack(float *dst, const char *src, size_t stride, size_t n, size_t k,
         struct turned t;
 
         for (; rows == W && l + per_line <= k; l += per_line) {
+            prefetch_rows(src + l * size + ahead, stride);
             load_turned(t.word, src + l * size, stride);
 #pragma GCC unroll 16
             for (size_t i = 0; i < W; i++)
@@ -99,29 +107,33 @@ INLINE void pack(float *dst, const char *src, size_t stride, size_t n, size_t k,
     }
 }
 
-static void k_pack_f32(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_f32(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                       size_t ahead)
 {
-    pack(dst, src, stride, n, k, 4, put_f32);
+    pack(dst, src, stride, n, k, ahead, 4, put_f32);
 }
 
-static void k_pack_f16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_f16(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                       size_t ahead)
 {
-    pack(dst, src, stride, n, k, 2, put_f16);
+    pack(dst, src, stride, n, k, ahead, 2, put_f16);
 }
 
-static void k_pack_bf16(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_bf16(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                        size_t ahead)
 {
-    pack(dst, src, stride, n, k, 2, put_bf16);
+    pack(dst, src, stride, n, k, ahead, 2, put_bf16);
 }
 
-static void k_pack_i8(float *dst, const void *src, size_t stride, size_t n, size_t k)
+static void k_pack_i8(float *dst, const void *src, size_t stride, size_t n, size_t k,
+                      size_t ahead)
 {
-    pack(dst, src, stride, n, k, 1, put_i8);
+    pack(dst, src, stride, n, k, ahead, 1, put_i8);
 }
 
 /* Blocks of 32 columns are four words; a line holds one or more of them. */
 static void k_pack_q4(float *dst, const void *from, size_t stride, size_t n, size_t k,
-                      const float *scale, size_t group)
+                      size_t ahead, const float *scale, size_t group)
 {
     enum { BLOCK = 32, BLOCK_BYTES = 16, PER_LINE = LINE / BLOCK_BYTES * BLOCK };
     const char *src = from;
@@ -133,6 +145,7 @@ static void k_pack_q4(float *dst, const void *from, size_t stride, size_t n, siz
             size_t end = k - l < PER_LINE ? k - l : PER_LINE;
             struct turned t;
 
+            prefetch_rows(src + l / 2 + ahead, stride);
             if (rows == W && end == PER_LINE)
                 load_turned(t.word, src + l / 2, stride);
             else

@@ -164,23 +164,25 @@ static void copy_rows(float *dst, int64_t ldd, const float *src, int64_t lds,
         memcpy(dst + i * ldd, src + i * lds, (size_t)n * sizeof *dst);
 }
 
-/* src [h * w, i] to dst [out, o]. */
+/* src [size.h * size.w, i] to dst [out, o]. */
 static enum cf_status product_run(struct product *p, float *dst, const float *src,
-                                  int64_t h, int64_t w, int64_t out, struct cf_error *err)
+                                  struct cf_one_size size, int64_t out,
+                                  struct cf_error *err)
 {
+    int64_t n = size.h * size.w;
     const float *from = src;
     float *to = dst;
 
     if (p->ip != p->i) {
-        CF_TRY(need_rows(&p->src, &p->src_cap, h * w, p->ip, err));
-        copy_rows(p->src, p->ip, src, p->i, h * w, p->i);
+        CF_TRY(need_rows(&p->src, &p->src_cap, n, p->ip, err));
+        copy_rows(p->src, p->ip, src, p->i, n, p->i);
         from = p->src;
     }
     if (p->op != p->o) {
         CF_TRY(need_rows(&p->dst, &p->dst_cap, out, p->op, err));
         to = p->dst;
     }
-    CF_TRY(cf_one_conv_run(p->conv, to, from, h, w, err));
+    CF_TRY(cf_one_conv_run(p->conv, to, from, size, err));
     if (to != dst)
         copy_rows(dst, p->o, to, p->op, out, p->o);
     return CF_OK;
@@ -253,8 +255,9 @@ static enum cf_status run_packed(struct product *p, float *dst, const float *src
 
     for (int64_t at = 0; at < m; at += step) {
         int64_t rows = m - at < step ? m - at : step;
+        struct cf_one_size size = {.h = 1, .w = rows};
 
-        CF_TRY(product_run(p, dst + at * p->o, src + at * p->i, 1, rows, rows, err));
+        CF_TRY(product_run(p, dst + at * p->o, src + at * p->i, size, rows, err));
     }
     return CF_OK;
 }
@@ -356,19 +359,29 @@ int cf_conv_out(const struct cf_conv *conv)
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
                            int w, struct cf_error *err)
 {
+    return cf_conv_run_rows(conv, dst, src, h, w, 0, 0, err);
+}
+
+enum cf_status cf_conv_run_rows(struct cf_conv *conv, float *dst, const float *src, int h,
+                                int w, int above, int below, struct cf_error *err)
+{
     const struct cf_one_geom *g = &conv->geom;
+    struct cf_one_size size = {h, w, g->top - above, g->bottom - below};
     int64_t oh, ow;
     struct cf_call call;
     enum cf_status st;
 
+    if (above < 0 || below < 0 || above > g->top || below > g->bottom)
+        return cf_fail(err, CF_ERANGE, "conv: %d rows above and %d below, padding %d, %d",
+                       above, below, g->top, g->bottom);
     if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX ||
-        h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
+        h + size.top + size.bottom < g->kh || w + g->left + g->right < g->kw)
         return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
-    oh = (h + g->top + g->bottom - g->kh) / g->stride + 1;
+    oh = (h + size.top + size.bottom - g->kh) / g->stride + 1;
     ow = (w + g->left + g->right - g->kw) / g->stride + 1;
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
     cf_team_flush(conv->dnn);
-    st = product_run(&conv->p, dst, src, h, w, oh * ow, err);
+    st = product_run(&conv->p, dst, src, size, oh * ow, err);
     cf_call_end(&call, conv->dnn);
     return st;
 }

@@ -62,4 +62,12 @@ int cf_conv_out(const struct cf_conv *conv);
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
                            int w, struct cf_error *err);
 
+/* Some rows of a taller picture, the same values as cf_conv_run gives the whole. Where
+ * src begins or ends inside the picture it brings rows of its neighbours along: above and
+ * below say how many, each instead of a row of zeros (CF_ERANGE if there are more than
+ * were opened with). h counts all rows of src; dst [oh, ow, o] as above with top - above
+ * and bottom - below. */
+enum cf_status cf_conv_run_rows(struct cf_conv *conv, float *dst, const float *src, int h,
+                                int w, int above, int below, struct cf_error *err);
+
 #endif

@@ -109,6 +109,15 @@ void cf_mapped_close(struct cf_mapped *map)
     cf_free(map);
 }
 
+/* How far behind columns at .. at+k-1 the memory lies that is read after them: in the
+ * same rows, or at the start of the next panel's. */
+static size_t wanted_next(const struct cf_weight *w, int64_t at, int64_t k, size_t panel)
+{
+    if (at + k < w->k)
+        return cf_weight_row_bytes(w->type, k);
+    return panel * cf_weight_row_bytes(w->type, w->k) - cf_weight_row_bytes(w->type, at);
+}
+
 /* Columns at .. at+k-1 of the n rows from row j on, as a panel of floats. */
 static void widen(const struct work *w, struct scratch *t, int64_t j, size_t n,
                   int64_t at, size_t k)
@@ -118,6 +127,7 @@ static void widen(const struct work *w, struct scratch *t, int64_t j, size_t n,
     size_t stride = cf_weight_row_bytes(own->type, own->k);
     const char *src =
         (const char *)own->w + (size_t)j * stride + cf_weight_row_bytes(own->type, at);
+    size_t ahead = wanted_next(own, at, (int64_t)k, kern->panel);
     cf_pack_fn *const pack[] = {[CF_W_F32] = kern->pack_f32,
                                 [CF_W_F16] = kern->pack_f16,
                                 [CF_W_BF16] = kern->pack_bf16,
@@ -128,10 +138,10 @@ static void widen(const struct work *w, struct scratch *t, int64_t j, size_t n,
         const char *scale =
             (const char *)own->scale + (size_t)j * line + (size_t)at / group * 2;
 
-        kern->pack_f16(t->scale, scale, line, n, k / group);
-        kern->pack_q4(t->w, src, stride, n, k, t->scale, group);
+        kern->pack_f16(t->scale, scale, line, n, k / group, 0);
+        kern->pack_q4(t->w, src, stride, n, k, ahead, t->scale, group);
     } else {
-        pack[own->type](t->w, src, stride, n, k);
+        pack[own->type](t->w, src, stride, n, k, ahead);
     }
 }
 

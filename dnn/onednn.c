@@ -23,9 +23,8 @@ struct cf_one {
     size_t scratch_size;
 };
 
-/* One size of input. */
 struct primitive {
-    int64_t h, w; /* h == 0: free */
+    struct cf_one_size size; /* h == 0: free */
     uint64_t used;
     dnnl_primitive_t prim;
     dnnl_memory_t src, dst, pad;
@@ -172,15 +171,15 @@ static int accept_same(const char *name, const void *arg)
     return strncmp(name, conv->name, sizeof conv->name - 1) == 0;
 }
 
-/* Descriptor for an input of [h, w], with weights as wei says. */
+/* Descriptor for an input of one size, with weights as wei says. */
 static dnnl_status_t describe(const struct cf_one_conv *conv, dnnl_primitive_desc_t *pd,
-                              int64_t h, int64_t w, const struct cf_md *wei,
+                              struct cf_one_size s, const struct cf_md *wei,
                               int (*accept)(const char *, const void *))
 {
     const struct cf_one_geom *g = &conv->geom;
-    int64_t oh = (h + g->top + g->bottom - g->kh) / g->stride + 1;
-    int64_t ow = (w + g->left + g->right - g->kw) / g->stride + 1;
-    dnnl_dims_t src_dim = {1, g->ic, h, w}, dst_dim = {1, g->oc, oh, ow};
+    int64_t oh = (s.h + s.top + s.bottom - g->kh) / g->stride + 1;
+    int64_t ow = (s.w + g->left + g->right - g->kw) / g->stride + 1;
+    dnnl_dims_t src_dim = {1, g->ic, s.h, s.w}, dst_dim = {1, g->oc, oh, ow};
     struct cf_md src = {0}, dst = {0};
     struct cf_conv_args args = {
         .src = &src,
@@ -188,8 +187,8 @@ static dnnl_status_t describe(const struct cf_one_conv *conv, dnnl_primitive_des
         .bias = conv->bias ? &conv->bias_md : NULL,
         .dst = &dst,
         .stride = {g->stride, g->stride},
-        .pad_l = {g->top, g->left},
-        .pad_r = {g->bottom, g->right},
+        .pad_l = {s.top, g->left},
+        .pad_r = {s.bottom, g->right},
     };
     dnnl_primitive_attr_t attr = NULL;
     dnnl_status_t st = dnnl_primitive_attr_create(&attr);
@@ -266,13 +265,14 @@ static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w, int
                              struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
+    struct cf_one_size typical = {h, w, g->top, g->bottom};
     dnnl_dims_t dim = {g->oc, g->ic, g->kh, g->kw};
     struct cf_md any = {0};
     dnnl_primitive_desc_t pd = NULL;
     dnnl_status_t st = cf_md_init(&any, 4, dim, dnnl_format_tag_any);
 
     if (st == dnnl_success)
-        st = describe(conv, &pd, h, w, &any, any_impl ? accept_any : accept_jit);
+        st = describe(conv, &pd, typical, &any, any_impl ? accept_any : accept_jit);
     if (st == dnnl_success) {
         snprintf(conv->name, sizeof conv->name, "%s", cf_impl_name(pd));
         st = cf_md_query(&conv->wei_md, pd, dnnl_query_weights_md);
@@ -348,15 +348,15 @@ static dnnl_status_t query_memory(dnnl_memory_t *mem, size_t *size,
 }
 
 static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *p,
-                                    int64_t h, int64_t w)
+                                    struct cf_one_size size)
 {
     dnnl_engine_t engine = conv->one->engine;
     dnnl_primitive_desc_t pd = NULL;
-    dnnl_status_t st = describe(conv, &pd, h, w, &conv->wei_md, accept_same);
+    dnnl_status_t st = describe(conv, &pd, size, &conv->wei_md, accept_same);
 
     /* A size that the kernel cannot do: any other that reads the same weights. */
     if (st == dnnl_unimplemented && !is_1x1(&conv->geom))
-        st = describe(conv, &pd, h, w, &conv->wei_md, accept_any);
+        st = describe(conv, &pd, size, &conv->wei_md, accept_any);
     if (st == dnnl_success)
         st = create(&p->prim, pd);
     if (st == dnnl_success)
@@ -369,15 +369,20 @@ static dnnl_status_t primitive_make(struct cf_one_conv *conv, struct primitive *
     return st;
 }
 
+static int same_size(const struct cf_one_size *a, const struct cf_one_size *b)
+{
+    return a->h == b->h && a->w == b->w && a->top == b->top && a->bottom == b->bottom;
+}
+
 /* The primitive of this size, made in the place of the one unused for longest. */
 static enum cf_status primitive_get(struct cf_one_conv *conv, struct primitive **out,
-                                    int64_t h, int64_t w, struct cf_error *err)
+                                    struct cf_one_size size, struct cf_error *err)
 {
     struct primitive *p = &conv->prim[0];
     dnnl_status_t st;
 
     for (int i = 0; i < PRIMITIVES; i++) {
-        if (conv->prim[i].h == h && conv->prim[i].w == w) {
+        if (same_size(&conv->prim[i].size, &size)) {
             *out = &conv->prim[i];
             (*out)->used = ++conv->clock;
             return CF_OK;
@@ -386,17 +391,16 @@ static enum cf_status primitive_get(struct cf_one_conv *conv, struct primitive *
             p = &conv->prim[i];
     }
     primitive_close(p);
-    st = primitive_make(conv, p, h, w);
+    st = primitive_make(conv, p, size);
     if (st != dnnl_success) {
         primitive_close(p);
         cf_fail(err, failed(NULL, st, ""),
                 "oneDNN: %s %s for [%lld, %lld, %d] (status %d)",
                 st == dnnl_out_of_memory ? "no memory to make" : "no", conv->name,
-                (long long)h, (long long)w, conv->geom.ic, (int)st);
+                (long long)size.h, (long long)size.w, conv->geom.ic, (int)st);
         return failed(NULL, st, "");
     }
-    p->h = h;
-    p->w = w;
+    p->size = size;
     p->used = ++conv->clock;
     *out = p;
     return CF_OK;
@@ -416,14 +420,14 @@ static enum cf_status need_scratch(struct cf_one *one, size_t size, struct cf_er
 }
 
 enum cf_status cf_one_conv_run(struct cf_one_conv *conv, float *dst, const float *src,
-                               int64_t h, int64_t w, struct cf_error *err)
+                               struct cf_one_size size, struct cf_error *err)
 {
     struct cf_one *one = conv->one;
     struct primitive *p = NULL;
     dnnl_exec_arg_t args[5];
     int n = 0;
 
-    CF_TRY(primitive_get(conv, &p, h, w, err));
+    CF_TRY(primitive_get(conv, &p, size, err));
     CF_TRY(need_scratch(one, p->pad_size, err));
     DNN_TRY(dnnl_memory_set_data_handle(p->src, (void *)(uintptr_t)src), err);
     DNN_TRY(dnnl_memory_set_data_handle(p->dst, dst), err);

@@ -4,7 +4,7 @@
  * is opened, and pinned: for every later size the same implementation is asked for.
  * oneDNN on its own changes both with the size, and with them the order of additions.
  *
- * Primitives are cached per (h, w). Scratchpads are user-managed, because those of the
+ * Primitives are cached per size. Scratchpads are user-managed, because those of the
  * library tie a primitive to the thread that made it. Arrays are [h, w, c]. */
 #ifndef CF_DNN_ONEDNN_H
 #define CF_DNN_ONEDNN_H
@@ -18,6 +18,12 @@ struct cf_one_conv; /* weights, bias, primitives */
 struct cf_one_geom {
     int ic, oc, kh, kw, stride;
     int top, left, bottom, right;
+};
+
+/* Of one input: rows and columns; top and bottom take the place of the geometry's. */
+struct cf_one_size {
+    int64_t h, w;
+    int top, bottom;
 };
 
 enum cf_status cf_one_open(struct cf_one **one, enum cf_cpu level, struct cf_error *err);
@@ -35,6 +41,6 @@ enum cf_status cf_one_conv_open(struct cf_one_conv **conv, struct cf_one *one,
                                 struct cf_error *err);
 void cf_one_conv_close(struct cf_one_conv *conv);
 enum cf_status cf_one_conv_run(struct cf_one_conv *conv, float *dst, const float *src,
-                               int64_t h, int64_t w, struct cf_error *err);
+                               struct cf_one_size size, struct cf_error *err);
 
 #endif

@@ -20,7 +20,8 @@
  * - q is scaled by exp(min(scale_mul, ln 100)), the clamp being on the logarithm;
  * attention itself has scale 1; cross attention has 1/sqrt(hd) and neither normalisation
  * nor rotary
- * - keys are cached after normalisation and rotation
+ * - keys are cached after normalisation and rotation, in f32 or rounded to bf16; those of
+ *   the last scale are not kept beyond their block
  * - rotary positions are stretched to the finest grid (schedule.h); pairs are interleaved
  * - the level embedding is added to scale 0 too
  * - where guidance is exactly 1 at a scale nothing is mixed, but both halves run: later

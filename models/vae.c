@@ -205,7 +205,7 @@ enum cf_status cf_vae_layer_open(struct cf_vae_layer *layer, const struct cf_vae
                                  struct cf_params *params, struct cf_dnn *dnn,
                                  struct cf_error *err)
 {
-    static const struct cf_conv_shape rows = {1, 0, 1, 0, 1}, point = {1, 0, 0, 0, 0},
+    static const struct cf_conv_shape same = {1, 1, 1, 1, 1}, point = {1, 0, 0, 0, 0},
                                       half = {2, 0, 0, 1, 1};
 
     for (int i = 0; i < 2; i++) {
@@ -219,7 +219,7 @@ enum cf_status cf_vae_layer_open(struct cf_vae_layer *layer, const struct cf_vae
         CF_TRY(cf_conv_open(&layer->conv[i], dnn, &op->conv[i][0], layer->bias[i],
                             i == 2                    ? point
                             : op->kind == CF_VAE_DOWN ? half
-                                                      : rows,
+                                                      : same,
                             err));
     }
     return CF_OK;

@@ -27,9 +27,7 @@ struct cf_vae_op {
     struct cf_view norm[2][2], conv[3][2]; /* gain and shift; weight and bias */
 };
 
-/* What runs an op: conv1, conv2 and the shortcut of a block; else the first alone. The
- * 3x3 convolutions of stride 1 pad with zeros left and right only: the rows above and
- * below are whatever the caller puts there. */
+/* What runs an op: conv1, conv2 and the shortcut of a block; else the first alone. */
 struct cf_vae_layer {
     const float *gain[2], *shift[2], *bias[3];
     struct cf_conv *conv[3];

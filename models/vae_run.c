@@ -2,11 +2,11 @@
  *
  * At high resolution a picture of many channels is a gigabyte, so there are only two: the
  * one there is and the one that is made of it. What a 3x3 convolution reads is never
- * whole: a band of rows with one more above and one below is normalised, doubled or
- * copied into a buffer of some megabytes, convolved, and the rows that come out are put
- * where they belong. Above and below the picture the band holds zeros. A band's values do
- * not depend on its height: each row of output is the same sum in the same order, and
- * GroupNorm takes its statistics from the whole picture beforehand.
+ * whole: a band of rows with one more above and one below is normalised or doubled into a
+ * buffer of some megabytes, convolved, and the rows that come out are put where they
+ * belong. Values do not depend on the height of bands: each row of output is the same sum
+ * in the same order, and GroupNorm takes its statistics from the whole picture
+ * beforehand.
  *
  * A residual block
  *
@@ -26,8 +26,9 @@
 #include "weights/checkpoint.h"
 
 enum {
-    BAND_FLOATS = 4 << 20, /* of a band, about: 16 MiB stay in a cache shared by cores */
-    BAND_ROWS = 8,         /* at least; fewer waste halo rows */
+    BAND_FLOATS =
+        1 << 20,    /* of a band, about: 4 MiB, what the caches next to the cores hold */
+    BAND_ROWS = 16, /* at least, for a team to share and halo rows to be few */
 };
 
 /* Pieces of scratch; a walk without them finds out how large each becomes, so that a plan
@@ -54,10 +55,10 @@ struct walk {
 struct pass {
     struct cf_conv *conv;
     const float *src;
-    int h, w;         /* of what is convolved and what comes out */
-    int in, out;      /* channels */
-    int twice, norm;  /* what happens to src's rows on the way */
-    int band, nbands; /* rows of a band but for the last; number of bands */
+    int h, w;        /* of what is convolved and what comes out */
+    int in, out;     /* channels */
+    int twice, norm; /* what happens to src's rows on the way */
+    int band;        /* rows of a band; the last may have fewer */
 };
 
 static void need(struct walk *k, enum buffer buf, int h, int w, int c)
@@ -82,75 +83,63 @@ static void turn(struct walk *k, int h, int w)
 /* ---- a band ---- */
 
 /* As even as possible: each height is a kernel of its own that is made and kept. */
-static void choose_band(struct pass *p, int band)
+static int band_rows(const struct walk *k, const struct pass *p)
 {
     int64_t line = (int64_t)p->w * (p->in > p->out ? p->in : p->out);
     int64_t most = BAND_FLOATS / line > BAND_ROWS ? BAND_FLOATS / line : BAND_ROWS;
+    int n = (int)((p->h + most - 1) / most);
 
-    p->band = band;
-    if (band == 0) {
-        int n = (int)((p->h + most - 1) / most);
-
-        p->band = (p->h + n - 1) / n;
-    }
-    p->nbands = (p->h + p->band - 1) / p->band;
+    return k->vae->band > 0 ? k->vae->band : (p->h + n - 1) / n;
 }
 
-/* Over buf, of the walk's size and in channels; gain NULL for no norm. */
-static struct pass begin(struct walk *k, struct cf_conv *conv, enum buffer buf, int in,
-                         int out, int twice, const float *gain, const float *shift,
-                         int norm)
+/* Convolution i of an op: the first is over x, the second of a block over y. */
+static struct pass begin(struct walk *k, const struct cf_vae_op *op,
+                         const struct cf_vae_layer *l, int i)
 {
-    int step = twice ? 2 : 1;
-    struct pass p = {.conv = conv,
-                     .src = k->buf[buf],
+    int step = op->kind == CF_VAE_UP ? 2 : 1, in = i == 0 ? op->in : op->out, rows;
+    struct pass p = {.conv = l->conv[i],
+                     .src = k->buf[i == 0 ? k->x : k->y],
                      .h = k->h * step,
                      .w = k->w * step,
                      .in = in,
-                     .out = out,
-                     .twice = twice,
-                     .norm = norm};
+                     .out = op->out,
+                     .twice = op->kind == CF_VAE_UP,
+                     .norm = op->kind == CF_VAE_RES || op->kind == CF_VAE_OUT};
 
-    choose_band(&p, k->vae->band);
-    need(k, BAND, p.band + 2 * step, p.w, in);
-    if (norm)
-        need(k, NORM, 2, 1, in);
-    if (norm && !k->dry)
+    p.band = band_rows(k, &p);
+    rows = p.band + 2 * step < p.h ? p.band + 2 * step : p.h;
+    if (p.twice || p.norm)
+        need(k, BAND, rows, p.w, in);
+    if (!p.norm)
+        return p;
+    need(k, NORM, 2, 1, in);
+    if (!k->dry)
         cf_groupnorm_stats(k->vae->dnn, k->buf[NORM], k->buf[NORM] + in, p.src,
-                           (int64_t)p.h * p.w, in, cf_vae_groups(in), 1e-6f, gain, shift);
+                           (int64_t)p.h * p.w, in, cf_vae_groups(in), 1e-6f, l->gain[i],
+                           l->shift[i]);
     return p;
 }
 
-/* Rows y-1 .. y+rows of what is convolved, zero outside the picture. */
-static const float *fill(const struct walk *k, const struct pass *p, int y, int rows)
-{
-    int step = p->twice ? 2 : 1, sh = p->h / step, sw = p->w / step;
-    int from = y > 0 ? (y - 1) / step : -1, to = (y + rows) / step; /* rows of src */
-    int first = from < 0 ? 0 : from, n = (to < sh ? to + 1 : sh) - first;
-    size_t line = (size_t)p->w * (size_t)p->in, lines = (size_t)step * line;
-    const float *src = p->src + (size_t)first * (size_t)sw * (size_t)p->in;
-    float *at = k->buf[BAND];
-
-    if (from < 0) {
-        memset(at, 0, lines * sizeof(*at));
-        at += lines;
-    }
-    if (p->norm)
-        cf_groupnorm_apply(k->vae->dnn, at, src, (int64_t)n * sw, p->in, k->buf[NORM],
-                           k->buf[NORM] + p->in, 1);
-    else if (p->twice)
-        cf_upsample_nearest2(k->vae->dnn, at, src, n, sw, p->in);
-    else
-        memcpy(at, src, (size_t)n * line * sizeof(*at));
-    if (to == sh)
-        memset(at + (size_t)n * lines, 0, lines * sizeof(*at));
-    return k->buf[BAND] + (size_t)(y - 1 - step * from) * line;
-}
-
+/* Rows y .. y+rows of what is convolved, with their neighbours, into dst. */
 static enum cf_status convolve_rows(const struct walk *k, const struct pass *p,
                                     float *dst, int y, int rows, struct cf_error *err)
 {
-    return cf_conv_run(p->conv, dst, fill(k, p, y, rows), rows + 2, p->w, err);
+    int above = y > 0, below = y + rows < p->h, step = p->twice ? 2 : 1, sw = p->w / step;
+    int from = (y - above) / step, to = (y + rows + below - 1) / step; /* rows of src */
+    int64_t n = to - from + 1, line = (int64_t)p->w * p->in;
+    const float *src = p->src + (int64_t)from * sw * p->in;
+    float *band = k->buf[BAND];
+
+    assert(!(p->norm || p->twice) || (size_t)(n * step * line) <= k->need[BAND]);
+    if (p->norm)
+        cf_groupnorm_apply(k->vae->dnn, band, src, n * sw, p->in, k->buf[NORM],
+                           k->buf[NORM] + p->in, 1);
+    else if (p->twice)
+        cf_upsample_nearest2(k->vae->dnn, band, src, (int)n, sw, p->in);
+    if (p->norm || p->twice)
+        src = band + (y - above - step * from) * line;
+    return cf_conv_run_rows(p->conv, dst, src, above + rows + below, p->w, above, below,
+                            err);
 }
 
 /* ---- operations ---- */
@@ -190,15 +179,16 @@ static enum cf_status add_rows(struct walk *k, const struct pass *p, int in,
 static enum cf_status run_res(struct walk *k, const struct cf_vae_op *op,
                               const struct cf_vae_layer *l, struct cf_error *err)
 {
-    struct pass p =
-        begin(k, l->conv[0], k->x, op->in, op->out, 0, l->gain[0], l->shift[0], 1);
+    struct pass p = begin(k, op, l, 0);
+    int n;
 
     CF_TRY(convolve(k, &p, err));
-    p = begin(k, l->conv[1], k->y, op->out, op->out, 0, l->gain[1], l->shift[1], 1);
+    p = begin(k, op, l, 1);
+    n = (p.h + p.band - 1) / p.band;
     need(k, k->x, k->h, k->w, op->out);
-    need(k, MADE, p.band, k->w, op->out);
-    for (int i = 0; !k->dry && i < p.nbands; i++) {
-        int y = (op->out > op->in ? p.nbands - 1 - i : i) * p.band;
+    need(k, MADE, p.band < p.h ? p.band : p.h, k->w, op->out);
+    for (int i = 0; !k->dry && i < n; i++) {
+        int y = (op->out > op->in ? n - 1 - i : i) * p.band;
         int rows = p.h - y < p.band ? p.h - y : p.band;
 
         CF_TRY(add_rows(k, &p, op->in, l->conv[2], y, rows, err));
@@ -215,8 +205,7 @@ static enum cf_status run_op(struct walk *k, const struct cf_vae_op *op,
     case CF_VAE_CONV:
     case CF_VAE_UP:
     case CF_VAE_OUT:
-        p = begin(k, l->conv[0], k->x, op->in, op->out, op->kind == CF_VAE_UP, l->gain[0],
-                  l->shift[0], op->kind == CF_VAE_OUT);
+        p = begin(k, op, l, 0);
         CF_TRY(convolve(k, &p, err));
         turn(k, p.h, p.w);
         break;

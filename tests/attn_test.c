@@ -271,6 +271,49 @@ static void sequences_of_a_batch_do_not_touch_each_other(void **state)
     }
 }
 
+/* Rounds floats to bfloat16 and keeps both. */
+static uint16_t *round_to_bf16(float *x, size_t n)
+{
+    struct cf_view v = {NULL, CF_BF16, 1, {(int64_t)n}};
+    uint16_t *b = cf_alloc(n, sizeof *b, NULL);
+
+    assert_non_null(b);
+    assert_ok(cf_floats_store(b, CF_BF16, x, (int64_t)n, why));
+    v.data = b;
+    assert_ok(cf_view_floats(x, &v, 0, (int64_t)n, why));
+    return b;
+}
+
+static void bfloat_keys_and_values_count_as_the_floats_they_are(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 2 * PROBLEMS; n++) {
+        struct problem p = problems[n / 2];
+        size_t size = (size_t)p.nk * (size_t)(p.a.kv_heads * p.a.hd + 2 * p.gap);
+        uint16_t *k, *v;
+        struct data d;
+        float *want;
+
+        make(&d, &p, n % 2);
+        k = round_to_bf16(d.k, size);
+        v = round_to_bf16(d.v, size);
+        assert_ok(cf_attn_run(team[0], &p.a, &d.seq, 1, why));
+        want = copy_of(d.dst, d.n_dst);
+        d.seq.k = k;
+        d.seq.v = v;
+        p.a.kv = CF_BF16;
+        for (int t = 0; t < TEAMS; t++) {
+            memset(d.dst, 0, d.n_dst * sizeof *d.dst);
+            assert_ok(cf_attn_run(team[t], &p.a, &d.seq, 1, why));
+            assert_same_floats(d.dst, want, d.n_dst);
+        }
+        cf_free(k);
+        cf_free(v);
+        cf_free(want);
+        drop(&d);
+    }
+}
+
 static void scores_of_a_hundred_neither_overflow_nor_blur(void **state)
 {
     struct problem p = {{1, 1, 64, 1, CF_F32}, 40, 200, 0, 0, 25};
@@ -300,6 +343,10 @@ static void impossible_heads_and_sizes_are_refused(void **state)
     make(&d, &p, 0);
     assert_int_equal(cf_attn_run(team[0], &p.a, &d.seq, 1, &err), CF_ERANGE);
     assert_non_null(strstr(err.msg, "4 queries, 3 keys"));
+    err = (struct cf_error){0};
+    p.a.kv = CF_F16;
+    assert_int_equal(cf_attn_run(team[0], &p.a, NULL, 0, &err), CF_EUNSUP);
+    assert_non_null(strstr(err.msg, "type F16"));
     drop(&d);
 }
 
@@ -313,6 +360,7 @@ int main(void)
         cmocka_unit_test(a_query_without_a_key_gives_zeros),
         cmocka_unit_test(a_query_has_the_same_bits_alone_and_in_company),
         cmocka_unit_test(sequences_of_a_batch_do_not_touch_each_other),
+        cmocka_unit_test(bfloat_keys_and_values_count_as_the_floats_they_are),
         cmocka_unit_test(scores_of_a_hundred_neither_overflow_nor_blur),
         cmocka_unit_test(impossible_heads_and_sizes_are_refused),
     };

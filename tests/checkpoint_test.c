@@ -245,6 +245,60 @@ static void a_damaged_shard_is_named(void **state)
     util_rmdir(dir);
 }
 
+/* Resident bytes of maps of files, those in memory (tmpfs) too. */
+static long mapped_now(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    char line[200];
+    long kb, all = 0;
+
+    while (f && fgets(line, sizeof(line), f))
+        if (sscanf(line, "RssFile: %ld", &kb) == 1 ||
+            sscanf(line, "RssShmem: %ld", &kb) == 1)
+            all += kb * 1024;
+    if (f)
+        fclose(f);
+    return all;
+}
+
+static void tensors_at_rest_are_out_of_memory_and_come_back(void **state)
+{
+    enum { SIZE = 16 << 20 };
+    char *dir = util_mkdir();
+    struct cf_error err = {0};
+    struct cf_ckpt *c;
+    unsigned first = 0, again = 0;
+    long before, read, rested;
+
+    (void)state;
+    if (mapped_now() == 0)
+        skip(); /* a system that does not tell */
+    util_write_st(util_path(dir, "s1"),
+                  "{\"a\":{\"dtype\":\"U8\",\"shape\":[16777216],"
+                  "\"data_offsets\":[0,16777216]}}",
+                  SIZE);
+    util_write_st(util_path(dir, "s2"),
+                  "{\"b\":{\"dtype\":\"U8\",\"shape\":[16777216],"
+                  "\"data_offsets\":[0,16777216]}}",
+                  SIZE);
+    util_write_text(util_path(dir, "model.safetensors.index.json"),
+                    "{\"weight_map\":{\"a\":\"s1\",\"b\":\"s2\"}}");
+    assert_int_equal(cf_ckpt_open(&c, dir, &err), CF_OK);
+    before = mapped_now();
+    for (int i = 0; i < 2; i++)
+        first += util_touch(cf_ckpt_view(c, i));
+    read = mapped_now();
+    cf_ckpt_rest(c);
+    rested = mapped_now();
+    assert_true(read - before > SIZE * 3 / 2);
+    assert_true(rested - before < SIZE / 4);
+    for (int i = 0; i < 2; i++)
+        again += util_touch(cf_ckpt_view(c, i));
+    assert_int_equal(first, again);
+    cf_ckpt_close(c);
+    util_rmdir(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +312,7 @@ int main(void)
         cmocka_unit_test(index_and_shards_agree_on_every_tensor),
         cmocka_unit_test(a_tensor_in_two_shards_is_refused),
         cmocka_unit_test(a_damaged_shard_is_named),
+        cmocka_unit_test(tensors_at_rest_are_out_of_memory_and_come_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

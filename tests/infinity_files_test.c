@@ -311,6 +311,25 @@ static void a_prompt_longer_than_the_null_text_is_refused(void **state)
     json_decref(json);
 }
 
+static void null_text_is_cut_to_the_models_own_rows(void **state)
+{
+    json_t *json = tiny();
+    uint8_t *whole = picture(json, model_path, vae_path);
+    struct cf_error err = {0};
+    struct cf_gen_params p;
+    struct cf_plan plan;
+    struct cf_gen *gen;
+
+    (void)state;
+    set(json, "infinity", "text_maxlen", json_integer(text.n)); /* the file has 32 */
+    assert_same(whole, picture(json, model_path, vae_path), 1);
+    gen = util_open(json, model_path, vae_path, dnn);
+    cf_gen_params_default(&p);
+    assert_int_equal(ops->plan(gen, &p, 1, text.n + 1, &plan, &err), CF_ERANGE);
+    ops->close(gen);
+    json_decref(json);
+}
+
 static void a_schedule_longer_than_the_level_embedding_is_refused(void **state)
 {
     static const char sizes[] =
@@ -448,6 +467,7 @@ int main(void)
         cmocka_unit_test(unknown_and_missing_keys_are_named),
         cmocka_unit_test(bad_geometry_is_refused_before_files_are_read),
         cmocka_unit_test(a_prompt_longer_than_the_null_text_is_refused),
+        cmocka_unit_test(null_text_is_cut_to_the_models_own_rows),
         cmocka_unit_test(a_schedule_longer_than_the_level_embedding_is_refused),
         cmocka_unit_test(default_lists_may_be_longer_than_the_schedule_but_not_shorter),
         cmocka_unit_test(vae_keys_are_read_with_and_without_the_inner_names),

@@ -226,16 +226,22 @@ static void what_is_held_is_told(void **state)
     struct cf_gen *map =
         util_open_held(tiny, typed(CF_W_BF16), vae_path, CF_HOLD_MAP, dnn);
     struct cf_gen *q = util_open(tiny, typed(CF_W_I8), vae_path, dnn);
+    struct cf_gen *q_map =
+        util_open_held(tiny, typed(CF_W_I8), vae_path, CF_HOLD_MAP, dnn);
+    struct cf_gen_params p;
     struct cf_held packed = ops->held(gen), mapped = ops->held(map), q8 = ops->held(q);
 
     (void)state;
+    cf_gen_params_default(&p);
     assert_int_equal(packed.mapped, 0);
     assert_true(mapped.mapped > 0 && mapped.own > 0);
     /* what the one maps as two bytes, the other packs as four */
     assert_int_equal(packed.own - mapped.own, 2 * mapped.mapped);
     assert_true(q8.mapped > mapped.mapped / 2 && q8.mapped < mapped.mapped);
     assert_int_equal(q8.own, mapped.own); /* int8 is mapped whatever was asked for */
-    ops->rest(gen);                       /* nothing to drop */
+    assert_same(one(q, &p, item(1)), one(q_map, &p, item(1)), 1);
+    ops->rest(gen); /* nothing to drop */
+    ops->close(q_map);
     ops->close(q);
     ops->close(map);
 }

@@ -108,7 +108,7 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
                        size_t n)
 {
-    pack(p[0], p[1], n / k->panel * size, k->panel, n / k->panel);
+    pack(p[0], p[1], n / k->panel * size, k->panel, n / k->panel, 0);
 }
 
 static void bench_pack_f32(const struct cf_kern *k, float **p, size_t n)
@@ -135,7 +135,7 @@ static void bench_pack_q4(const struct cf_kern *k, float **p, size_t n)
 {
     size_t cols = n / k->panel;
 
-    k->pack_q4(p[0], p[1], cols / 2, k->panel, cols, p[2], 64);
+    k->pack_q4(p[0], p[1], cols / 2, k->panel, cols, 0, p[2], 64);
 }
 
 static void bench_widen_bf16(const struct cf_kern *k, float **p, size_t n)

@@ -432,11 +432,11 @@ static void check_pack(struct check *t, size_t n, size_t size, cf_pack_fn *c,
     const char *src = bytes(t, rows * stride);
     float *got = array(t, cols * w), *want = array(t, cols * cw);
 
-    k(got, src, stride, rows, cols);
+    k(got, src, stride, rows, cols, draw(t) % 4096);
     for (size_t h = 0; h < w; h += cw) {
         size_t in = rows < h ? 0 : rows - h < cw ? rows - h : cw;
 
-        c(want, src + h * stride, stride, in, cols);
+        c(want, src + h * stride, stride, in, cols, 0);
         for (size_t i = 0; i < cols * cw; i++)
             same_value(t, want[i], got[i / cw * w + h + i % cw]);
     }
@@ -471,13 +471,13 @@ static void check_pack_q4(struct check *t, size_t n)
     float *got = array(t, cols * w), *want = array(t, cols * cw);
     float *scale = input(t, groups * w), *part = array(t, groups * cw);
 
-    t->k->pack_q4(got, src, stride, rows, cols, scale, group);
+    t->k->pack_q4(got, src, stride, rows, cols, draw(t) % 4096, scale, group);
     for (size_t h = 0; h < w; h += cw) {
         size_t in = rows < h ? 0 : rows - h < cw ? rows - h : cw;
 
         for (size_t i = 0; i < groups * cw; i++)
             part[i] = scale[i / cw * w + h + i % cw];
-        t->c->pack_q4(want, src + h * stride, stride, in, cols, part, group);
+        t->c->pack_q4(want, src + h * stride, stride, in, cols, 0, part, group);
         for (size_t i = 0; i < cols * cw; i++) {
             size_t j = i % cw;
 

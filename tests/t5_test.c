@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -322,7 +323,8 @@ static void write_model(const char *dir, const struct made *m)
 enum { MADE_N = 17 };
 static const int32_t made_ids[MADE_N] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 19};
 
-static enum cf_status run_made(const struct made *m, float *dst, struct cf_error *err)
+static enum cf_status run_held(const struct made *m, enum cf_hold hold, float *dst,
+                               struct cf_error *err)
 {
     char *dir = util_mkdir();
     struct cf_dnn *dnn = open_dnn(1);
@@ -331,7 +333,7 @@ static enum cf_status run_made(const struct made *m, float *dst, struct cf_error
     enum cf_status st;
 
     write_model(dir, m);
-    st = cf_encoder_open(&e, dnn, dir, 0, CF_HOLD_PACK, err);
+    st = cf_encoder_open(&e, dnn, dir, 0, hold, err);
     if (st == CF_OK)
         st = cf_encoder_forward(e, &(struct cf_enc_seq){made_ids, NULL, MADE_N}, 1, &last,
                                 1, dst, err);
@@ -339,6 +341,11 @@ static enum cf_status run_made(const struct made *m, float *dst, struct cf_error
     cf_dnn_close(dnn);
     util_rmdir(dir);
     return st;
+}
+
+static enum cf_status run_made(const struct made *m, float *dst, struct cf_error *err)
+{
+    return run_held(m, CF_HOLD_PACK, dst, err);
 }
 
 static void must_run(const struct made *m, float *dst)
@@ -362,6 +369,23 @@ static void heads_of_any_width_are_those_of_a_wider_one_with_zeros(void **state)
         m.d_kv = (real[i] + 3) / 4 * 4;
         must_run(&m, b);
         assert_memory_equal(a, b, sizeof(a));
+    }
+}
+
+static void heads_of_any_width_run_beside_mapped_matrices(void **state)
+{
+    float a[MADE_N * 12], b[MADE_N * 12];
+
+    (void)state;
+    for (int real = 1; real <= 9; real++) {
+        struct made m = {real, real, "shared.weight", false, false};
+        struct cf_error err = {0};
+
+        must_run(&m, a);
+        if (run_held(&m, CF_HOLD_MAP, b, &err) != CF_OK)
+            fail_msg("%s", err.msg);
+        for (int i = 0; i < MADE_N * 12; i++)
+            assert_true(fabsf(a[i] - b[i]) < 1e-5f);
     }
 }
 
@@ -513,6 +537,7 @@ int main(void)
         cmocka_unit_test(padding_on_the_right_is_never_seen),
         cmocka_unit_test(taps_stand_side_by_side_and_blocks_above_are_not_needed),
         cmocka_unit_test(heads_of_any_width_are_those_of_a_wider_one_with_zeros),
+        cmocka_unit_test(heads_of_any_width_run_beside_mapped_matrices),
         cmocka_unit_test(the_embedding_has_two_names_and_the_decoder_is_skipped),
         cmocka_unit_test(a_weight_that_is_no_number_is_an_error),
         cmocka_unit_test(a_flag_stops_the_forward_and_leaves_the_model_usable),

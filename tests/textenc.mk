@@ -7,7 +7,8 @@ CF_TEXTENC_LIBS = textenc/libtextenc.a $(SPM_LIBS) $(CF_DNN_LIBS) $(CF_WEIGHTS_L
 CF_TEXTENC_TEST_LIBS = tests/libgoldentext.a $(CF_TEXTENC_LIBS) $(CMOCKA_LIBS)
 
 cf_textenc_tests = %D%/bpe_test %D%/spm_test %D%/qwen2_test %D%/qwen2_naive_test \
-	%D%/t5_test %D%/t5_prompt_test %D%/textenc_test %D%/textenc_nomem_test
+	%D%/t5_test %D%/t5_prompt_test %D%/textenc_test %D%/textenc_hold_test \
+	%D%/textenc_nomem_test
 check_PROGRAMS += $(cf_textenc_tests)
 TESTS += $(cf_textenc_tests)
 # The real Qwen3 tokenizer, where npm can bring it: kept in the build tree, never here.
@@ -38,6 +39,10 @@ nodist_EXTRA_%C%_t5_test_SOURCES = dummy.cxx
 nodist_EXTRA_%C%_t5_prompt_test_SOURCES = dummy.cxx
 %C%_t5_prompt_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_t5_prompt_test_LDADD = $(CF_TEXTENC_TEST_LIBS)
+%C%_textenc_hold_test_SOURCES = %D%/textenc_hold_test.c %D%/textenc_paths.h
+nodist_EXTRA_%C%_textenc_hold_test_SOURCES = dummy.cxx
+%C%_textenc_hold_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_textenc_hold_test_LDADD = tests/libweightsutil.a $(CF_TEXTENC_TEST_LIBS)
 %C%_textenc_test_SOURCES = %D%/textenc_test.c %D%/textenc_paths.h
 nodist_EXTRA_%C%_textenc_test_SOURCES = dummy.cxx
 %C%_textenc_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)

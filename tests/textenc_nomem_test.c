@@ -21,7 +21,8 @@
 #define T5 "tests/golden/textenc/t5-tiny"
 #define T5_TOK "tests/golden/textenc/spm-unigram-t5/spiece.model"
 
-static struct cf_dnn *dnn; /* opened while memory lasts */
+static struct cf_dnn *dnn;
+static enum cf_hold hold; /* opened while memory lasts */
 
 static enum cf_status open_and_use_bpe(struct cf_error *err)
 {
@@ -61,7 +62,7 @@ static enum cf_status open_and_encode(const char *spec, const char *encoder,
     json_t *obj = json_loads(spec, 0, NULL);
 
     if (cf_textenc_open(&te, dnn, obj, in_tree(enc, encoder), in_tree(vocab, tokenizer),
-                        CF_HOLD_PACK, err) == CF_OK) {
+                        hold, err) == CF_OK) {
         if (cf_textenc_encode(te, p, 3, out, err) == CF_OK)
             for (int i = 0; i < 3; i++)
                 cf_text_free(&out[i]);
@@ -106,8 +107,10 @@ static void an_encoder_opens_and_runs_or_says_that_memory_is_out(void **state)
     (void)state;
     assert_int_equal(cf_cpu_parse(&level, getenv("CFGEN_CPU"), &err), CF_OK);
     assert_int_equal(cf_dnn_open(&dnn, level, 1, &err), CF_OK);
-    each_allocation_fails(use_qwen2, 1);
-    each_allocation_fails(use_t5, 1);
+    for (hold = CF_HOLD_PACK; hold <= CF_HOLD_MAP; hold++) {
+        each_allocation_fails(use_qwen2, 1);
+        each_allocation_fails(use_t5, 1);
+    }
     cf_dnn_close(dnn);
 }
 

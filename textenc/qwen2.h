@@ -6,7 +6,8 @@
  *     last:       rms(x)
  *
  * Attention is causal with shared key/value heads; rotary pairs are (j, j + hd/2). Qwen3
- * adds an RMS norm of every head of q and k before the rotation. Float32 throughout.
+ * adds an RMS norm of every head of q and k before the rotation. Activations are float32
+ * whatever the weights are.
  * Qwen2, arXiv 2407.10671; Qwen3, arXiv 2505.09388.
  *
  * Prompts run packed: the linear layers see the rows of all of them, attention sees one
@@ -34,8 +35,9 @@ struct cf_qwen2_prefix;
 /* path: a directory with config.json and weights (weights/checkpoint.h), or a weights
  * file or index beside its config.json. Only the first n_layers layers are read and run;
  * 0 is all of them. Every tensor wanted must be there in its shape; names that we do not
- * know are skipped, and lm_head is never read. dnn must outlive the model; the weights
- * stay mapped, since embeddings are gathered from the file. Errors name file and tensor.
+ * know are skipped, and lm_head is never read. hold: of the matrices, which may be of any
+ * type of base/weight.h. dnn must outlive the model; the weights stay mapped, since
+ * embeddings are gathered from the file. Errors name file and tensor.
  */
 enum cf_status cf_qwen2_open(struct cf_qwen2 **model, struct cf_dnn *dnn,
                              const char *path, int n_layers, enum cf_hold hold,

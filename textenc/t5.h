@@ -7,8 +7,8 @@
  *
  * There are no positions but bias[head][bucket(key - query)], one table for all blocks,
  * and no 1/sqrt(d) in the scores: the reference's initialisation takes care of it. Every
- * token sees every token. GELU is the tanh form; nothing has a bias vector. Float32
- * throughout: residuals of real weights overflow half precision.
+ * token sees every token. GELU is the tanh form; nothing has a bias vector. Activations
+ * are float32 whatever the weights are: residuals of real ones overflow half precision.
  * T5, arXiv 1910.10683, "Model"; GLU variants, arXiv 2002.05202.
  *
  * Prompts run packed, and each attends to itself alone: its features do not depend on its
@@ -28,9 +28,10 @@ struct cf_t5;
 
 /* config_path: config.json; weights_path: as weights/checkpoint.h says. Only the first
  * n_layers blocks are read and run; 0 is all of them. Every tensor wanted must be there
- * in its shape; names that we do not know are skipped, the decoder's among them. dnn must
- * outlive the model; the weights stay mapped, since embeddings are gathered from the
- * file. Errors name file and tensor. */
+ * in its shape; names that we do not know are skipped, the decoder's among them. hold: of
+ * the matrices, which may be of any type of base/weight.h. dnn must outlive the model;
+ * the weights stay mapped, since embeddings are gathered from the file. Errors name file
+ * and tensor. */
 enum cf_status cf_t5_open_pair(struct cf_t5 **model, struct cf_dnn *dnn,
                                const char *config_path, const char *weights_path,
                                int n_layers, enum cf_hold hold, struct cf_error *err);

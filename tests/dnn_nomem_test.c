@@ -1,0 +1,70 @@
+/* dnn_nomem_test.c - memory that runs out while a layer is opened or first used is an
+ * error, not a leak.
+ *
+ * Our own allocations (--wrap=aligned_alloc) fail one after the other until everything
+ * succeeds. */
+#include "tests/dnn_tools.h"
+#include "tests/nomem.h"
+
+#include "dnn/layer.h"
+
+enum { N = 33, K = 96, M = 3 };
+
+/* Odd sizes: a packed layer keeps padded copies. */
+static enum cf_status open_and_run(const struct cf_weight *w, enum cf_hold hold,
+                                   struct cf_error *err)
+{
+    static float bias[N], x[M * K], y[M * N];
+    struct cf_linear *lin;
+
+    if (cf_linear_open(&lin, team[1], w, bias, hold, err) == CF_OK)
+        (void)cf_linear_run(lin, y, x, M, err);
+    cf_linear_close(lin);
+    return err->status;
+}
+
+static enum cf_status open_each_type(struct cf_error *err)
+{
+    static const float weights[N * K], scale[N * K];
+
+    CF_TRY(open_and_run(&(struct cf_weight){CF_W_BF16, N, K, 0, weights, NULL},
+                        CF_HOLD_PACK, err));
+    for (enum cf_wtype type = CF_W_F32; type < CF_NWTYPE; type++) {
+        struct cf_weight w = {
+            type, N, K, type == CF_W_Q4 ? 32 : 0, weights, type < CF_W_I8 ? NULL : scale};
+
+        CF_TRY(open_and_run(&w, CF_HOLD_MAP, err));
+    }
+    return CF_OK;
+}
+
+static void a_layer_without_memory_is_refused_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    each_allocation_fails(open_each_type, 1);
+}
+
+static enum cf_status open_machine(struct cf_error *err)
+{
+    struct cf_dnn *dnn;
+
+    (void)cf_dnn_open(&dnn, cf_dnn_level(team[0]), 2, err);
+    cf_dnn_close(dnn);
+    return err->status;
+}
+
+static void a_machine_without_memory_is_refused(void **state)
+{
+    (void)state;
+    each_allocation_fails(open_machine, 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_layer_without_memory_is_refused_and_leaves_nothing_behind),
+        cmocka_unit_test(a_machine_without_memory_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, open_teams, close_teams);
+}
