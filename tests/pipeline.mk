@@ -1,11 +1,11 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
 	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
-	%D%/cli/memory.sh %D%/cli/variations.sh
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
-$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
+$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) cfgen-model$(EXEEXT)
 
 check_PROGRAMS += %D%/settings_test %D%/finish_test
 TESTS += %D%/settings_test %D%/finish_test
