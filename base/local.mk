@@ -13,7 +13,9 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/file.c %D%/file.h \
 	%D%/image.h \
 	%D%/json.c %D%/json.h \
+	%D%/lanczos.c %D%/lanczos.h \
 	%D%/log.c %D%/log.h \
+	%D%/memory.c %D%/memory.h \
 	%D%/parse.c %D%/parse.h \
 	%D%/rng.c %D%/rng.h \
 	%D%/team.c %D%/team.h \

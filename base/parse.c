@@ -160,6 +160,54 @@ enum cf_status cf_parse_size(const char *s, int *width, int *height, const char 
     return CF_OK;
 }
 
+/* "0.25M" and nothing behind it. */
+static bool pixels(struct cf_scan *scan, char *out, size_t size)
+{
+    size_t n = 0;
+
+    while (scan->p + n < scan->end &&
+           (isdigit((unsigned char)scan->p[n]) || scan->p[n] == '.'))
+        n++;
+    if (!n || n + 2 > size || scan->p + n + 1 != scan->end || scan->p[n] != 'M')
+        return false;
+    memcpy(out, scan->p, n + 1);
+    out[n + 1] = '\0';
+    return true;
+}
+
+bool cf_size_name_read(const char *s, struct cf_size_name *name)
+{
+    struct cf_scan scan = whole(s), ratio = scan;
+    uint64_t w, h;
+
+    memset(name, 0, sizeof *name);
+    if (!cf_scan_u64(&ratio, &w) || !cf_scan_lit(&ratio, ":"))
+        return pixels(&scan, name->pixels, sizeof name->pixels);
+    if (!cf_scan_u64(&ratio, &h) || w < 1 || h < 1 || w > 1000 || h > 1000)
+        return false;
+    name->w = (int)w;
+    name->h = (int)h;
+    return ratio.p == ratio.end || (cf_scan_lit(&ratio, "@") &&
+                                    pixels(&ratio, name->pixels, sizeof name->pixels));
+}
+
+enum cf_status cf_parse_size_or_name(const char *s, int *width, int *height,
+                                     const char *what, struct cf_error *err)
+{
+    struct cf_size_name name;
+
+    *width = *height = 0;
+    if (cf_size_name_read(s, &name) ||
+        cf_parse_size(s, width, height, what, NULL) == CF_OK)
+        return CF_OK;
+    return cf_fail(
+        err, CF_EUSAGE,
+        "%s: found '%.80s', expected WIDTHxHEIGHT in pixels, 1..%d each, such "
+        "as 512x512, or a ratio, a class of pixels or both, such as 3:2, 0.25M "
+        "or 3:2@0.25M",
+        what, s, CF_SIDE_MAX);
+}
+
 enum cf_status cf_parse_list(const char *s, double lo, double hi, double *out, int max,
                              int *n, const char *what, struct cf_error *err)
 {

@@ -30,6 +30,16 @@ enum cf_status cf_parse_num(const char *s, double lo, double hi, double *out,
 /* "WxH" or "WXH", both 1..CF_SIDE_MAX. */
 enum cf_status cf_parse_size(const char *s, int *width, int *height, const char *what,
                              struct cf_error *err);
+/* A size by name, which a model's own list turns into pixels: "0.25M" (a class of pixels),
+ * "3:2" (width to height), "3:2@0.25M". What is not named is 0 or "". */
+struct cf_size_name {
+    int w, h;        /* the ratio, 1..1000 each; 0: none */
+    char pixels[16]; /* the class, digits and a point before an M */
+};
+bool cf_size_name_read(const char *s, struct cf_size_name *name);
+/* An option that takes pixels or a name; *width and *height are 0 for a name. */
+enum cf_status cf_parse_size_or_name(const char *s, int *width, int *height,
+                                     const char *what, struct cf_error *err);
 /* "a" or "a,b,c": at most max numbers in lo .. hi; *n of them. */
 enum cf_status cf_parse_list(const char *s, double lo, double hi, double *out, int max,
                              int *n, const char *what, struct cf_error *err);

@@ -60,10 +60,11 @@ static void run_conv(const struct bench *b, struct cf_error *err)
 static void run_attn(const struct bench *b, struct cf_error *err)
 {
     int64_t stride = (int64_t)b->attn.heads * b->attn.hd;
+    const char *kv = b->attn.kv == CF_F32 ? (const char *)src : mapped[CF_W_BF16];
     struct cf_attn_seq s = {.dst = dst,
                             .q = src,
-                            .k = src + 64,
-                            .v = src + 128,
+                            .k = kv + 256,
+                            .v = kv + 512,
                             .d_stride = stride,
                             .q_stride = stride,
                             .k_stride = stride,
@@ -173,15 +174,15 @@ static void add_conv(int ic, int oc, int side, struct cf_error *err)
     cf_conv_open(&b->conv, dnn, &v, NULL, s, err);
 }
 
-static void add_attn(int heads, int hd, int nq, int nk)
+static void add_attn(int heads, int hd, int nq, int nk, enum cf_dtype kv)
 {
     struct bench *b = &cases[n_cases++];
 
     *b = (struct bench){.run = run_attn, .m = nq, .n = nk, .best = INFINITY};
-    b->attn = (struct cf_attn){heads, heads, hd, 0.1f, CF_F32};
+    b->attn = (struct cf_attn){heads, heads, hd, 0.1f, kv};
     b->work = 4.0 * heads * hd * nq * nk;
-    snprintf(b->name, sizeof b->name, "attention %d x %d, %d queries, %d keys", heads, hd,
-             nq, nk);
+    snprintf(b->name, sizeof b->name, "attention %d x %d, %d queries, %d keys of %s",
+             heads, hd, nq, nk, cf_dtype_name(kv));
 }
 
 /* only: those whose name has it in it. */
@@ -241,12 +242,14 @@ int main(int argc, char **argv)
     add_conv(512, 512, 32, &err);
     add_conv(128, 128, 128, &err);
     add_conv(128, 3, 128, &err);
-    add_attn(1, 64, 64, 512);
-    add_attn(1, 128, 64, 512);
-    add_attn(16, 128, 1, 1024);
-    add_attn(16, 128, 32, 1024);
-    add_attn(16, 128, 256, 2048);
-    add_attn(12, 64, 256, 688);
+    add_attn(1, 64, 64, 512, CF_F32);
+    add_attn(1, 128, 64, 512, CF_F32);
+    add_attn(16, 128, 1, 1024, CF_F32);
+    add_attn(16, 128, 32, 1024, CF_F32);
+    add_attn(16, 128, 256, 2048, CF_F32);
+    add_attn(12, 64, 256, 688, CF_F32);
+    add_attn(16, 128, 1, 1024, CF_BF16);
+    add_attn(16, 128, 256, 2048, CF_BF16);
     cases[n_cases++] = (struct bench){.name = "gelu 1M",
                                       .work = 1 << 20,
                                       .n = 1 << 20,

@@ -92,7 +92,8 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
     int hd = w->a->hd, g = h / (w->a->heads / w->a->kv_heads), panel = (int)kern->panel;
     int width = (hd + panel - 1) / panel * panel;
     const float *q = s->q + q0 * s->q_stride + (int64_t)h * hd;
-    int64_t size = (int64_t)cf_dtype_size(w->a->kv);
+    int64_t size = (int64_t)cf_dtype_size(w->a->kv); /* strides in bytes: */
+    int64_t k_stride = s->k_stride * size, v_stride = s->v_stride * size;
     const char *k = (const char *)s->k + g * s->k_head * size;
     const char *v = (const char *)s->v + g * s->v_head * size;
     cf_pack_fn *pack_keys = w->a->kv == CF_BF16 ? kern->pack_bf16 : kern->pack_f32;
@@ -109,9 +110,9 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
         int padded = (n + panel - 1) / panel * panel;
 
         for (int j = 0; j < padded; j += panel) {
-            pack_keys(t->pack, k + (at + j) * s->k_stride * size,
-                      (size_t)(s->k_stride * size),
-                      (size_t)(n - j < panel ? n - j : panel), (size_t)hd, 0);
+            pack_keys(t->pack, k + (at + j) * k_stride, (size_t)k_stride,
+                      (size_t)(n - j < panel ? n - j : panel), (size_t)hd,
+                      (size_t)(panel * k_stride));
             kern->panel_mul(t->score + j, KT, q, (size_t)s->q_stride, t->pack, (size_t)m,
                             (size_t)hd, 0);
         }
@@ -127,7 +128,7 @@ static void run_tile(const struct work *w, struct tile *t, const struct cf_attn_
             if (f != 1.0f)
                 kern->scale(t->acc + i * width, f, (size_t)width);
         }
-        pack_values(w, t->pack, v + at * s->v_stride * size, s->v_stride * size,
+        pack_values(w, t->pack, v + at * v_stride, v_stride,
                     s->key_ok ? s->key_ok + at : NULL, n);
         for (int d = 0; d < width; d += panel)
             kern->panel_mul(t->acc + d, (size_t)width, t->score, KT, t->pack + d * n,

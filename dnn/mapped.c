@@ -1,7 +1,7 @@
 /* mapped.c - a linear layer over weights of any type, panel by panel.
  *
- * The result is cut into tiles of up to ROWS rows and PANELS panels (a panel is 16 or 32
- * outputs, kern.h). For one tile, KC columns at a time:
+ * The result is cut into tiles of up to ROWS rows and OUTPUTS outputs, which are a few
+ * panels (16 or 32 outputs, kern.h). For one tile, KC columns at a time:
  *
  *     x [rows, KC]  is copied to the thread's scratch: rows that lie a power of two apart
  *                   would push each other out of the first cache
@@ -15,23 +15,21 @@
  * run over the columns in order. */
 #include "dnn/mapped.h"
 
-#include <limits.h>
 #include <string.h>
 
 #include "base/alloc.h"
 
 enum {
-    ROWS = 192, /* of a tile: by how much the cost of widening is divided */
-    PANELS = 4, /* of a tile: by how much the cost of copying x is divided */
-    KC = 128,   /* columns at a time: whole groups of scales */
-    FEW = 16,   /* rows up to which a tile is one panel */
-    UNIT = 24,  /* rows of a tile are a multiple: whole blocks of every panel_mul */
-    SIZE_MAX_LAYER = INT_MAX - CF_PANEL_MAX,
+    ROWS = 144,    /* of a tile: by how much the cost of widening is divided */
+    OUTPUTS = 256, /* of a tile: by how much the cost of copying x is divided */
+    KC = 128,      /* columns at a time: whole groups of scales */
+    FEW = 16,      /* rows up to which a tile is one panel */
+    UNIT = 24,     /* rows of a tile are a multiple: whole blocks of every panel_mul */
 };
 
-/* 96 KiB of sums, as much of x, 16 of weights. */
+/* 144 KiB of sums, 72 of x, 16 of weights. */
 struct scratch {
-    float sum[PANELS * ROWS * CF_PANEL_MAX];
+    float sum[ROWS * OUTPUTS];
     float x[ROWS * KC];
     float w[KC * CF_PANEL_MAX];
     float scale[KC / 32 * CF_PANEL_MAX]; /* of groups */
@@ -39,6 +37,7 @@ struct scratch {
 
 _Static_assert(sizeof(struct scratch) <= CF_THREAD_SCRATCH,
                "a tile fits a thread's scratch");
+_Static_assert(OUTPUTS % CF_PANEL_MAX == 0, "whole panels");
 
 struct cf_mapped {
     struct cf_weight w;
@@ -58,9 +57,6 @@ struct work {
 
 static enum cf_status check(const struct cf_weight *w, struct cf_error *err)
 {
-    if (w->n < 1 || w->k < 1 || w->n > SIZE_MAX_LAYER || w->k > SIZE_MAX_LAYER)
-        return cf_fail(err, CF_ESHAPE, "linear: weights [%lld, %lld], expected [n, k]",
-                       (long long)w->n, (long long)w->k);
     if (w->type == CF_W_Q4 && ((w->group != 32 && w->group != 64) || w->k % w->group))
         return cf_fail(err, CF_ESHAPE,
                        "linear: %lld columns of 4 bits in groups of %d, expected whole "
@@ -206,7 +202,7 @@ void cf_mapped_run(const struct cf_mapped *map, const struct cf_dnn *dnn, float 
     struct work w = {.dnn = dnn, .map = map, .dst = dst, .src = src, .m = m};
 
     w.panels = (map->w.n + panel - 1) / panel;
-    w.bundle = m <= FEW ? 1 : PANELS;
+    w.bundle = m <= FEW ? 1 : OUTPUTS / panel;
     w.blocks = ((int64_t)m + ROWS - 1) / ROWS;
     even = (m + w.blocks - 1) / w.blocks;
     w.block = (even + UNIT - 1) / UNIT * UNIT;

@@ -17,8 +17,9 @@
 
 struct cf_mapped;
 
-/* w is borrowed and outlives the layer; bias [n] and the scales of int8 are copied.
- * CF_ESHAPE where w's sizes or group make no sense, CF_ENOMEM. */
+/* w is borrowed and outlives the layer; the caller checked that n and k are sizes. bias
+ * [n] (NULL for none) and the scales of int8 are copied. CF_ESHAPE where group and scale
+ * make no sense, CF_ENOMEM. */
 enum cf_status cf_mapped_open(struct cf_mapped **map, const struct cf_weight *w,
                               const float *bias, struct cf_error *err);
 void cf_mapped_close(struct cf_mapped *map); /* NULL is fine */

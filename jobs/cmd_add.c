@@ -1,9 +1,13 @@
 /* cfgen-jobs add - prompts from files into jobs. */
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/digest.h"
 #include "base/json.h"
 #include "base/parse.h"
 #include "base/utf8.h"
@@ -29,6 +33,10 @@ enum {
     LOSSLESS,
     METHOD,
     STRICT_SIZE,
+    KV_TYPE,
+    POSITIVE,
+    INIT,
+    KEEP,
     MODEL,
     RECIPE,
     BATCH,
@@ -42,7 +50,9 @@ static const struct cf_option options[] = {
     {COLUMN, "column", "NAME", "the column that holds the prompt (default: prompt)"},
     {'s', "seed", "N", "seed of rows that name none (default: 0)"},
     {SEED, "seeds", "LIST", "seeds, one job each: 1,5,9 or 0..99:10"},
-    {SIZE, "size", "WxH", "pixels (default: the model's own)"},
+    {SIZE, "size", "WxH|W:H|CLASS|W:H@CLASS",
+     "pixels, or a ratio and a class of pixels, such as\n"
+     "0.25M, that the model has (default: its own size)"},
     {'p', "priority", "N", "higher is sooner (default: 0)"},
     {NEGATIVE, "negative", "TEXT", "negative prompt of rows that name none"},
     {CFG, "cfg", "LIST", "guidance: one number, or one per step"},
@@ -57,6 +67,13 @@ static const struct cf_option options[] = {
     {LOSSLESS, "lossless", NULL, "WebP without loss"},
     {METHOD, "method", "N", "WebP effort 0..6 (default: 4)"},
     {STRICT_SIZE, "strict-size", NULL, "refuse a size that the model does not name"},
+    {KV_TYPE, "kv-type", "f32|bf16",
+     "of kept keys and values (default: that of the worker)"},
+    {POSITIVE, "positive-prompt", NULL,
+     "where a prompt names people, add the reference's\n"
+     "sentence about good-looking faces"},
+    {INIT, "init-image", "FILE", "WebP image of any size ..."},
+    {KEEP, "keep-scales", "N", "... whose first N scales are kept"},
     {MODEL, "model", "NAME", "model (default: that of the worker)"},
     {RECIPE, "recipe", "FILE", "JSON of all that changes pixels; options lie over it"},
     {BATCH, "batch-name", "NAME", "name kept with the jobs of this import"},
@@ -70,6 +87,7 @@ struct args {
     struct cf_seeds seeds;
     json_t *recipe;  /* of the file */
     json_t *changes; /* of the options */
+    const char *init;
     int reported;
 };
 
@@ -102,12 +120,21 @@ static const struct recipe_key {
     const char *key;
     enum { NUMBERS, LIST, YES, TEXT } takes;
 } recipe_key[] = {
-    {CFG, "cfg", NUMBERS},         {TAU, "tau", NUMBERS},
-    {TOP_K, "top_k", NUMBERS},     {TOP_P, "top_p", NUMBERS},
-    {FLIP, "flip_bits", NUMBERS},  {INSERT, "cfg_insertion_layer", LIST},
-    {QUALITY, "quality", NUMBERS}, {METHOD, "method", NUMBERS},
-    {LOSSLESS, "lossless", YES},   {STRICT_SIZE, "strict_size", YES},
+    {CFG, "cfg", NUMBERS},
+    {TAU, "tau", NUMBERS},
+    {TOP_K, "top_k", NUMBERS},
+    {TOP_P, "top_p", NUMBERS},
+    {FLIP, "flip_bits", NUMBERS},
+    {INSERT, "cfg_insertion_layer", LIST},
+    {QUALITY, "quality", NUMBERS},
+    {METHOD, "method", NUMBERS},
+    {LOSSLESS, "lossless", YES},
+    {STRICT_SIZE, "strict_size", YES},
     {MODEL, "model", TEXT},
+    {KV_TYPE, "kv_type", TEXT},
+    {POSITIVE, "positive_prompt", YES},
+    {KEEP, "keep_scales", NUMBERS},
+    {SIZE, "size", TEXT},
 };
 
 /* NUMBERS is a JSON number, or several with commas between; LIST is a list of them also
@@ -169,7 +196,12 @@ static enum cf_status set(struct args *a, int o, const char *value, struct cf_er
     case SEED:
         return set_seeds(a, value, false, err);
     case SIZE:
-        return cf_parse_size(value, &a->how.width, &a->how.height, "--size", err);
+        CF_TRY(
+            cf_parse_size_or_name(value, &a->how.width, &a->how.height, "--size", err));
+        return a->how.width ? CF_OK : set_recipe(a, SIZE, value, err);
+    case INIT:
+        a->init = value;
+        return CF_OK;
     case 'p':
         return cf_parse_int(value, -1000000, 1000000, &a->how.priority, "--priority",
                             err);
@@ -202,6 +234,42 @@ static void report(void *ctx, const char *path, int64_t line, const char *why)
         return;
     cf_fail(&text, CF_EFORMAT, "%s:%" PRId64 ": %s", path, line, why);
     fprintf(stderr, "cfgen-jobs add: %s\n", text.msg);
+}
+
+static enum cf_status change(struct args *a, const char *key, const char *text,
+                             struct cf_error *err)
+{
+    if (!a->changes)
+        a->changes = json_object();
+    return json_object_set_new(a->changes, key, json_string(text)) == 0
+               ? CF_OK
+               : cf_fail(err, CF_ENOMEM, "no memory");
+}
+
+/* The initial image, named from here: as its place from the database's directory, and
+ * with its hash, so that the job is what it was when it was added. */
+static enum cf_status set_init(struct cf_call *call, struct args *a)
+{
+    struct cf_error *err = &call->err;
+    char real[PATH_MAX], hex[CF_DIGEST_HEX];
+    const char *dir, *path = real;
+    size_t n;
+
+    if (!a->init)
+        return CF_OK;
+    if (!realpath(a->init, real))
+        return cf_fail_errno(err, errno, "--init-image: %s", a->init);
+    if (cf_digest_file(real, hex, err) != CF_OK)
+        return cf_wrap(err, "--init-image");
+    dir = cf_queue_dir(call->q);
+    n = strlen(dir);
+    if (strncmp(real, dir, n) == 0 && real[n] == '/')
+        path = real + n + 1;
+    if (!cf_utf8_valid(path, strlen(path), NULL))
+        return cf_fail(err, CF_EUSAGE,
+                       "--init-image: %.200s: a name in UTF-8 is expected", path);
+    CF_TRY(change(a, "init_image", path, err));
+    return change(a, "init_sha256", hex, err);
 }
 
 /* The recipe file with the options over it, checked before any file is read. */
@@ -253,8 +321,8 @@ static int run(struct cf_call *call)
     a.how.seed = &a.seeds;
     while ((o = cf_cmd_next(call, &value)) > 0 && set(&a, o, value, &call->err) == CF_OK)
         ;
-    if (o != 0 || finish_recipe(&a, &call->err) != CF_OK ||
-        cf_cmd_open(call, CF_QUEUE_WRITE, 1, -1) != CF_OK)
+    if (o != 0 || cf_cmd_open(call, CF_QUEUE_WRITE, 1, -1) != CF_OK ||
+        set_init(call, &a) != CF_OK || finish_recipe(&a, &call->err) != CF_OK)
         status = cf_cmd_end(call);
     else
         status = add_files(call, &a);

@@ -4,23 +4,43 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/digest.h"
 #include "base/json.h"
+#include "base/parse.h"
 
-enum { LIST_MAX = 256, VALUES_MAX = 4096, NAME_LIMIT = 255, DIGITS = 9 };
+enum {
+    LIST_MAX = 256,
+    VALUES_MAX = 4096,
+    NAME_LIMIT = 255,
+    PATH_LIMIT = 4095,
+    DIGITS = 9
+};
 
-enum kind { TEXT, BOOL, COUNT, NUMBER, NUMBERS, COUNTS };
+enum kind { TEXT, BOOL, COUNT, NUMBER, NUMBERS, COUNTS, SIZE, DIGEST, KV };
 
 static const struct field {
     const char *key;
     enum kind kind;
     double lo, hi;
 } field[] = {
-    {"model", TEXT, 1, NAME_LIMIT}, {"cfg", NUMBERS, 0, 100},
-    {"tau", NUMBERS, 0.001, 100},   {"top_k", COUNT, 0, 1 << 30},
-    {"top_p", NUMBER, 0, 1},        {"cfg_insertion_layer", COUNTS, -1000, 0},
-    {"flip_bits", NUMBERS, 0, 1},   {"quality", NUMBER, 0, 100},
-    {"lossless", BOOL, 0, 0},       {"sharp_yuv", BOOL, 0, 0},
-    {"method", COUNT, 0, 6},        {"strict_size", BOOL, 0, 0},
+    {"model", TEXT, 1, NAME_LIMIT},
+    {"cfg", NUMBERS, 0, 100},
+    {"tau", NUMBERS, 0.001, 100},
+    {"top_k", COUNT, 0, 1 << 30},
+    {"top_p", NUMBER, 0, 1},
+    {"cfg_insertion_layer", COUNTS, -1000, 0},
+    {"flip_bits", NUMBERS, 0, 1},
+    {"quality", NUMBER, 0, 100},
+    {"lossless", BOOL, 0, 0},
+    {"sharp_yuv", BOOL, 0, 0},
+    {"method", COUNT, 0, 6},
+    {"strict_size", BOOL, 0, 0},
+    {"size", SIZE, 1, NAME_LIMIT},
+    {"kv_type", KV, 1, NAME_LIMIT},
+    {"positive_prompt", BOOL, 0, 0},
+    {"init_image", TEXT, 1, PATH_LIMIT},
+    {"init_sha256", DIGEST, 1, NAME_LIMIT},
+    {"keep_scales", COUNT, 1, LIST_MAX},
 };
 
 static const struct field *find(const char *key)
@@ -41,11 +61,14 @@ static enum cf_status bad(const struct field *f, const json_t *v, const char *wh
         "a number",
         "a number or a list of numbers",
         "a list of integers",
+        "a size by name, such as \"3:2\", \"0.25M\" or \"3:2@0.25M\"",
+        "64 hexadecimal digits in lower case",
+        "\"f32\" or \"bf16\"",
     };
     char *found = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII |
                                     JSON_REAL_PRECISION(DIGITS));
 
-    if (f->kind == TEXT || f->kind == BOOL)
+    if (f->kind < COUNT || f->kind > COUNTS)
         cf_fail(err, CF_EFORMAT, "%s: %s is %.60s, expected %s", where, f->key,
                 found ? found : "?", want[f->kind]);
     else
@@ -92,16 +115,36 @@ static json_t *list(const struct field *f, const json_t *v)
     return out;
 }
 
+static bool is_digest(const char *s)
+{
+    return strlen(s) == CF_DIGEST_HEX - 1 &&
+           strspn(s, "0123456789abcdef") == CF_DIGEST_HEX - 1;
+}
+
+/* A text that may be what f wants by its length, and for some kinds by its form. */
+static json_t *text(const struct field *f, const json_t *v)
+{
+    const char *s = json_string_value(v);
+    struct cf_size_name name;
+    size_t len = json_string_length(v);
+
+    if (!s || len < 1 || len > (size_t)f->hi || strlen(s) != len ||
+        (f->kind == SIZE && !cf_size_name_read(s, &name)) ||
+        (f->kind == DIGEST && !is_digest(s)) ||
+        (f->kind == KV && strcmp(s, "f32") != 0 && strcmp(s, "bf16") != 0))
+        return NULL;
+    return json_string(s);
+}
+
 /* A fresh canonical value; NULL when v is not what f wants. */
 static json_t *canonical(const struct field *f, const json_t *v)
 {
     switch (f->kind) {
     case TEXT:
-        if (!json_is_string(v) || json_string_length(v) < 1 ||
-            json_string_length(v) > NAME_LIMIT ||
-            strlen(json_string_value(v)) != json_string_length(v))
-            return NULL;
-        return json_string(json_string_value(v));
+    case SIZE:
+    case DIGEST:
+    case KV:
+        return text(f, v);
     case BOOL:
         return json_is_boolean(v) ? json_boolean(json_is_true(v)) : NULL;
     case COUNT:
@@ -157,6 +200,10 @@ enum cf_status cf_recipe_merge(const json_t *base, const json_t *over, const cha
              : cf_fail(err, CF_ENOMEM, "%s: no memory", where);
     if (st == CF_OK)
         st = lay_over(out, over, where, err);
+    if (st == CF_OK &&
+        !json_object_get(out, "init_image") != !json_object_get(out, "keep_scales"))
+        st = cf_fail(err, CF_EFORMAT, "%s: init_image and keep_scales go together",
+                     where);
     if (st == CF_OK) {
         text =
             json_dumps(out, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));

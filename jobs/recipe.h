@@ -14,6 +14,15 @@
  *   lossless, sharp_yuv  true, false    WebP
  *   method               integer        WebP effort, 0..6
  *   strict_size          true, false    refuse a size that is no template of the model
+ *   size                 string         by name, "3:2", "0.25M" or "3:2@0.25M" (base/
+ *                                       parse.h), for jobs without width and height
+ *   kv_type              "f32", "bf16"  of the keys and values that attention keeps
+ *   positive_prompt      true, false    a sentence about faces where people are named
+ *   init_image           string         WebP file whose coarse scales are kept; relative
+ *                                       to the directory of the database
+ *   init_sha256          string         of that file: another one is refused
+ *   keep_scales          integer        how many of them, 1..256; not one without the
+ *                                       other
  *
  * Canonical: keys sorted, no blanks, null members dropped, numbers that are not counts
  * always with a fraction and at most nine digits (what a float can hold), -0.0 as 0.0. So

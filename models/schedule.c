@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "weights/config.h"
 
-enum { MAX_SIDE = 1024 };
+enum { MAX_SIDE = 1024, PIXELS = 16 /* of a token of a template */ };
 
 static const char *const class_name[CF_CLASSES] = {"0.06M", "0.25M", "0.60M", "1M"};
 static const int class_scales[CF_CLASSES] = {7, 10, 12, 13};
@@ -196,6 +197,61 @@ enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes
                  class_name[untrained]);
     }
     return CF_OK;
+}
+
+static enum cf_status class_named(const struct cf_sizes *sizes, const char *pixels,
+                                  int *class, struct cf_error *err)
+{
+    char known[64] = "";
+    size_t at = 0;
+
+    *class = -1;
+    for (int c = 0; c < CF_CLASSES; c++) {
+        if (*pixels ? sizes->allowed[c] && strcmp(pixels, class_name[c]) == 0
+                    : sizes->trained[c])
+            *class = c;
+        if (sizes->allowed[c])
+            at += (size_t)snprintf(known + at, sizeof(known) - at, "%s%s", at ? ", " : "",
+                                   class_name[c]);
+    }
+    return *class >= 0 ? CF_OK
+                       : cf_fail(err, CF_ERANGE, "size %s: the model has the classes %s",
+                                 pixels, known);
+}
+
+enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
+                              const struct cf_size_name *name, int *width, int *height,
+                              struct cf_error *err)
+{
+    double ratio = name->w ? (double)name->h / name->w : 1.0, side, off;
+    const struct cf_template *t = &cf_templates[cf_template_nearest(ratio)];
+    const struct cf_scale *last;
+    int class;
+
+    if (!sizes->released)
+        return cf_fail(err, CF_ERANGE, "size by name: the model has one size of its own");
+    CF_TRY(class_named(sizes, name->pixels, &class, err));
+    last = &t->scale[class_scales[class] - 1];
+    *width = last->w * PIXELS;
+    *height = last->h * PIXELS;
+    off = t->ratio - ratio;
+    if (fabs(off) >
+        0.002) { /* templates are rounded to three digits: 2:3 is 1.5, 0.666 */
+        side = sqrt((double)*width * *height);
+        *width = (int)lround(side / sqrt(ratio));
+        *height = (int)lround(side * sqrt(ratio));
+        *width = *width < 1 ? 1 : *width;
+        *height = *height < 1 ? 1 : *height;
+    }
+    return CF_OK;
+}
+
+const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n)
+{
+    for (int c = 0; sizes->released && c < CF_CLASSES; c++)
+        if (class_scales[c] == n && !sizes->trained[c])
+            return class_name[c];
+    return NULL;
 }
 
 int64_t cf_schedule_tokens(const struct cf_schedule *sched, int s)

@@ -64,6 +64,18 @@ enum cf_status cf_schedule_pick(struct cf_schedule *sched, const struct cf_sizes
                                 int width, int height, int px, int strict, char *note,
                                 int note_size, struct cf_error *err);
 
+/* Pixels of a size by name (base/parse.h): the template of that ratio, or what is asked
+ * for where there is none (to be told what cf_schedule_pick tells of any size); of that
+ * class, or of the largest trained one. CF_ERANGE for a class that the model does not
+ * have, or where sizes have no names. */
+struct cf_size_name;
+enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
+                              const struct cf_size_name *name, int *width, int *height,
+                              struct cf_error *err);
+
+/* The class of a schedule of n scales if the model was not trained for it, else NULL. */
+const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n);
+
 /* "0.06M", "0.25M", "0.60M", "1M". */
 const char *cf_class_name(int class);
 /* CF_EUSAGE lists the names. */

@@ -48,6 +48,7 @@ void cf_batch_default(struct cf_batch_options *o)
     memset(o, 0, sizeof *o);
     cf_retry_default(&o->retry);
     o->fail_fast = 5;
+    o->kv_type = -1;
     o->grace = 30;
     o->stop_status = 75;
     o->per_tar = 10000;
@@ -169,6 +170,7 @@ static enum cf_status open_places(struct batch *b, struct cf_error *err)
     if (!b->root)
         return CF_ENOMEM;
     b->shift.root = b->root;
+    b->shift.dir = b->source.dir;
     CF_TRY(cf_arrange_layout(b->queue, o->layout, b->source.planned, &layout, err));
     b->shift.in_tars = layout == CF_LAYOUT_TAR;
     CF_TRY(cf_sink_open(&b->shift.sink, b->root, err));
@@ -185,6 +187,8 @@ static enum cf_status open_model(struct batch *b, struct cf_error *err)
         .model_path = o->model_path,
         .cache = o->cache,
         .cache_bytes = o->cache_bytes,
+        .memory = o->memory,
+        .encoder = o->encoder,
         .cancel = &b->shift.stop.cancel,
         .log = b->shift.log,
     };
@@ -312,11 +316,13 @@ static void sum_up(struct batch *b)
     cf_log(b->shift.log, CF_LOG_INFO, "finished",
            "images=%ld failed=%ld seconds=%.2f images_per_minute=%.1f linear_s=%.2f "
            "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
-           "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f output=\"%s\"",
+           "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f peak_mib=%.0f "
+           "output=\"%s\"",
            c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
            t.conv, t.other, c.stage_ms[CF_STAGE_ENCODE] * 1e-3, e.memory + e.disk,
            e.encoded, c.stage_ms[CF_STAGE_WEBP] * 1e-3, c.stage_ms[CF_STAGE_FILE] * 1e-3,
-           c.stage_ms[CF_STAGE_ROW] * 1e-3, root ? root : "");
+           c.stage_ms[CF_STAGE_ROW] * 1e-3, (double)cf_memory_peak() / (1 << 20),
+           root ? root : "");
     cf_free(root);
 }
 

@@ -12,6 +12,7 @@
 #include "jobs/queue.h"
 #include "pipeline/arrange.h"
 #include "pipeline/progress.h"
+#include "pipeline/room.h"
 #include "store/meta.h"
 
 struct cf_crew_share;
@@ -27,6 +28,7 @@ struct cf_batch_options {
     const char *results;    /* of the shard; NULL: beside the plan */
     const char *model;      /* name or directory; NULL: the default model */
     const char *model_path; /* colon-separated places to look for models; NULL: none */
+    int kv_type;            /* for jobs that name none (models/gen.h), default -1 */
     const char *output;     /* root of the images; NULL: "images" beside the database */
     enum cf_layout layout;
     int per_tar; /* samples in a full tar, 1 .. 10000, default 10000 */
@@ -40,6 +42,8 @@ struct cf_batch_options {
     int side;          /* images side by side, 0: by memory, at most 8 */
     const char *cache; /* directory of the cache of text features, NULL: none */
     int64_t cache_bytes; /* its bound, default 1 GiB */
+    int64_t memory;      /* bytes that the process may take, 0: find out */
+    enum cf_encoder_mode encoder;
     struct cf_retry retry;
     int workers;             /* processes that share one loaded model, default 1 */
     int64_t time_limit;      /* seconds from time_start on, default CF_UNLIMITED */

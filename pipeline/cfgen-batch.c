@@ -10,6 +10,7 @@
 #include "pipeline/crew.h"
 #include "pipeline/launch.h"
 #include "pipeline/finish.h"
+#include "pipeline/settings.h"
 
 enum {
     FAIL_FAST = 256,
@@ -21,6 +22,9 @@ enum {
     CRASHES,
     BACKOFF,
     SIDE,
+    MEMORY,
+    ENCODER,
+    KV_TYPE,
     UNSAFE,
     SHARD,
     RESULTS,
@@ -90,6 +94,16 @@ static const struct cf_option options[] = {
     {SIDE, "side-by-side", "N|auto",
      "images computed together, 1..64; auto: by memory, at\n"
      "most 8; never changes an image"},
+    {MEMORY, "memory", "BYTES[K|M|G]|auto",
+     "what this process may take; auto: physical memory,\n"
+     "cgroup or Slurm, less a sixteenth"},
+    {ENCODER, "encoder", "auto|keep|release",
+     "the text encoder stays in memory, or leaves when a\n"
+     "claim is encoded; auto: as memory allows; never\n"
+     "changes an image"},
+    {KV_TYPE, "kv-type", "f32|bf16",
+     "of kept keys and values, for jobs that name none;\n"
+     "default the model's own"},
     {CACHE, "embed-cache", "DIR",
      "keep encoded prompts in DIR/embed.sqlite for later\n"
      "runs; never changes an image"},
@@ -159,6 +173,12 @@ static enum cf_status set_work(struct cf_batch_options *o, int key, const char *
         return add_where(o, v, err);
     case WAIT:
         return cf_parse_int(v, 0, 100000000, &o->wait, "--wait", err);
+    case MEMORY:
+        return cf_room_parse(v, &o->memory, err);
+    case ENCODER:
+        return cf_encoder_mode_parse(v, &o->encoder, err);
+    case KV_TYPE:
+        return cf_kv_parse(v, &o->kv_type, "--kv-type", err);
     case CACHE:
         o->cache = v;
         return CF_OK;

@@ -13,8 +13,10 @@
 #include "config.h"
 #include "pipeline/finish.h"
 #include "pipeline/rerun.h"
+#include "pipeline/room.h"
 #include "pipeline/single.h"
 #include "pipeline/stop.h"
+#include "pipeline/variation.h"
 #include "store/sink.h"
 
 enum {
@@ -28,6 +30,10 @@ enum {
     LOSSLESS,
     METHOD,
     STRICT,
+    KV_TYPE,
+    MEMORY,
+    POSITIVE,
+    PREVIEWS,
     META,
     METADATA,
     DB,
@@ -43,7 +49,9 @@ static const struct cf_option options[] = {
     {'o', "output", "FILE",
      "WebP file to write, \"-\" for standard output;\n"
      "default image.webp"},
-    {'s', "size", "WxH", "pixels; default the model's own size"},
+    {'s', "size", "WxH|W:H|CLASS|W:H@CLASS",
+     "pixels, or a ratio and a class of pixels, such as\n"
+     "0.25M, that the model has; default its own size"},
     {'S', "seed", "N", "0..18446744073709551615, default 0"},
     {'N', "negative", "TEXT", "negative prompt"},
     {'g', "cfg", "LIST", "guidance, one number or one per scale; 1 is off"},
@@ -56,8 +64,18 @@ static const struct cf_option options[] = {
     {FLIP, "flip-bits", "LIST",
      "inject wrong bits with this probability, one number\n"
      "(all scales but the last) or one per scale"},
-    {INIT, "init-image", "FILE", "WebP image of the same size ..."},
+    {INIT, "init-image", "FILE", "WebP image of any size ..."},
     {KEEP, "keep-scales", "N", "... whose first N scales are kept"},
+    {KV_TYPE, "kv-type", "f32|bf16", "of kept keys and values; default the model's own"},
+    {MEMORY, "memory", "BYTES[K|M|G]|auto",
+     "what this process may take; auto: physical memory,\n"
+     "cgroup or Slurm, less a sixteenth"},
+    {POSITIVE, "positive-prompt", NULL,
+     "where the prompt names people, add the reference's\n"
+     "sentence about good-looking faces"},
+    {PREVIEWS, "previews", NULL,
+     "also write the image as it is after each scale:\n"
+     "image.s00.webp and so on, beside image.webp"},
     {STRICT, "strict-size", NULL, "refuse a size that the model does not name"},
     {QUALITY, "quality", "Q", "WebP quality 0..100, default 90"},
     {LOSSLESS, "lossless", NULL, "WebP without loss"},
@@ -86,8 +104,9 @@ struct args {
     const char *model, *output, *init, *meta;
     enum cf_meta_level level;
     enum cf_cpu cpu;
+    int64_t memory; /* 0: find out */
     int threads;
-    bool check, verbose, help, version;
+    bool check, previews, verbose, help, version;
 };
 
 static enum cf_status floats(const char *v, double lo, double hi, float *dst, int *n,
@@ -119,8 +138,8 @@ static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char 
     double d;
 
     switch (key) {
-    case 's':
-        return cf_parse_size(v, &p->width, &p->height, "--size", err);
+    case KV_TYPE:
+        return cf_kv_parse(v, &p->kv_type, "--kv-type", err);
     case 'g':
         return floats(v, 0, 100, p->guidance, &p->n_guidance, "--cfg", err);
     case 'T':
@@ -143,28 +162,23 @@ static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char 
     }
 }
 
-static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
+static enum cf_status set_size(struct cf_settings *r, const char *v, struct cf_error *err)
+{
+    cf_free(r->size);
+    r->size = NULL;
+    CF_TRY(cf_parse_size_or_name(v, &r->params.width, &r->params.height, "--size", err));
+    if (!r->params.width)
+        r->size = cf_strdup(v, err);
+    return r->params.width || r->size ? CF_OK : CF_ENOMEM;
+}
+
+/* How the file is written. */
+static enum cf_status set_file(struct args *a, int key, const char *v,
+                               struct cf_error *err)
 {
     double d;
 
     switch (key) {
-    case 'm':
-        a->model = v;
-        return CF_OK;
-    case 'o':
-        a->output = v;
-        return CF_OK;
-    case 'S':
-        return cf_parse_u64(v, &a->req.seed, "--seed", err);
-    case 'N':
-        a->req.negative = v;
-        a->req.negative_len = strlen(v);
-        return CF_OK;
-    case INIT:
-        a->init = v;
-        return CF_OK;
-    case KEEP:
-        return cf_parse_int(v, 1, CF_MAX_STEPS, &a->req.keep, "--keep-scales", err);
     case QUALITY:
         CF_TRY(cf_parse_num(v, 0, 100, &d, "--quality", err));
         a->recipe.webp.quality = (float)d;
@@ -176,6 +190,41 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         return cf_parse_int(v, 0, 6, &a->recipe.webp.method, "--method", err);
     case METADATA:
         return cf_meta_level_parse(v, &a->level, "--metadata", err);
+    case PREVIEWS:
+        a->previews = true;
+        return CF_OK;
+    default:
+        return set_sampling(&a->recipe.params, key, v, err);
+    }
+}
+
+static enum cf_status set(struct args *a, int key, const char *v, struct cf_error *err)
+{
+    switch (key) {
+    case 'm':
+        a->model = v;
+        return CF_OK;
+    case 'o':
+        a->output = v;
+        return CF_OK;
+    case 's':
+        return set_size(&a->recipe, v, err);
+    case POSITIVE:
+        a->req.positive = true;
+        return CF_OK;
+    case MEMORY:
+        return cf_room_parse(v, &a->memory, err);
+    case 'S':
+        return cf_parse_u64(v, &a->req.seed, "--seed", err);
+    case 'N':
+        a->req.negative = v;
+        a->req.negative_len = strlen(v);
+        return CF_OK;
+    case INIT:
+        a->init = v;
+        return CF_OK;
+    case KEEP:
+        return cf_parse_int(v, 1, CF_MAX_STEPS, &a->req.keep, "--keep-scales", err);
     case 't':
         return cf_parse_auto(v, CF_MAX_THREADS, &a->threads, "--threads", err);
     case META:
@@ -205,7 +254,7 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         a->version = true;
         return CF_OK;
     default:
-        return set_sampling(&a->recipe.params, key, v, err);
+        return set_file(a, key, v, err);
     }
 }
 
@@ -268,6 +317,65 @@ static enum cf_status put(const struct args *a, const struct cf_blob *blob,
     return cf_cli_flush(err);
 }
 
+/* ---- previews ---- */
+
+struct previews {
+    const struct args *a;
+    struct cf_preview told;
+};
+
+/* "image.s03.webp" for "image.webp". */
+static enum cf_status show(void *ctx, int step, const struct cf_image *image,
+                           struct cf_error *err)
+{
+    const struct args *a = ((struct previews *)ctx)->a;
+    size_t n = strlen(a->output);
+    struct cf_blob blob = {0};
+    enum cf_status st;
+    char *path;
+
+    if (n > 5 && strcmp(a->output + n - 5, ".webp") == 0)
+        n -= 5;
+    path = cf_format(err, "%.*s.s%02d.webp", (int)n, a->output, step);
+    st = path ? cf_webp_encode(image, &a->recipe.webp, &blob, err) : CF_ENOMEM;
+    if (st == CF_OK)
+        st = cf_file_put(path, blob.data, blob.size, err);
+    cf_blob_free(&blob);
+    cf_free(path);
+    return st;
+}
+
+/* ---- the image ---- */
+
+/* The size is known from the model, and with it what the initial image becomes. */
+static enum cf_status prepare(struct args *a, struct cf_engine *engine,
+                              struct cf_plan *plan, struct cf_variation *init,
+                              struct cf_error *err)
+{
+    CF_TRY(cf_settings_size(&a->recipe, cf_engine_model(engine), err));
+    CF_TRY(cf_single_fit(engine, &a->recipe.params, NULL, a->memory, err));
+    if (!a->init)
+        return CF_OK;
+    CF_TRY(cf_engine_plan(engine, &a->recipe.params, 1, plan, err));
+    CF_TRY(cf_variation_read(init, NULL, a->init, "", plan->width, plan->height, err));
+    a->req.init = &init->image;
+    a->req.init_sha256 = init->sha256;
+    return CF_OK;
+}
+
+static void say(const struct args *a, const struct cf_plan *plan,
+                const struct cf_story *story, double encode_ms,
+                const struct cf_engine_times *times, size_t bytes)
+{
+    char peak[CF_BYTES_TEXT];
+
+    fprintf(stderr,
+            "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
+            "ms; %s; peak memory %s\n",
+            a->output, plan->width, plan->height, bytes, encode_ms, times->generate,
+            times->decode, story->weights, cf_bytes_text(peak, (double)cf_memory_peak()));
+}
+
 static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_dnn *dnn,
                            struct cf_stop *stop, struct cf_error *err)
 {
@@ -278,12 +386,20 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
     double encode_ms = 0;
     struct cf_story story = {0};
     struct cf_blob blob = {0};
+    struct cf_variation init = {0};
+    struct previews previews = {a, {show, &previews}};
     enum cf_status st = CF_ENOMEM;
     bool proved = false;
 
     if (!plan)
         return st;
-    st = cf_single_encode(&a->req, engine, dnn, &stop->cancel, text, &encode_ms, err);
+    if (a->previews)
+        a->req.preview = &previews.told;
+    st = prepare(a, engine, plan, &init, err);
+    if (st == CF_OK)
+        st = cf_single_encode(&a->req, engine, dnn, &stop->cancel, text, &encode_ms, err);
+    if (st == CF_OK)
+        st = cf_single_fit(engine, &a->recipe.params, &a->req, a->memory, err);
     if (st == CF_OK)
         st = cf_engine_run(engine, &a->recipe.params, &a->req, 1, &stop->cancel, plan,
                            &result, &times, err);
@@ -298,17 +414,13 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
     if (st == CF_OK && story.note)
         fprintf(stderr, "cfgen: note: %s\n", story.note);
     if (st == CF_OK && a->verbose)
-        fprintf(
-            stderr,
-            "cfgen: %s: %dx%d, %zu bytes; encode %.0f ms, generate %.0f ms, decode %.0f "
-            "ms\n",
-            a->output, plan->width, plan->height, blob.size, encode_ms, times.generate,
-            times.decode);
+        say(a, plan, &story, encode_ms, &times, blob.size);
     for (int i = 0; i < 2; i++)
         cf_encoded_drop(text[i]);
     cf_blob_free(&blob);
     cf_story_free(&story);
     cf_result_free(&result);
+    cf_variation_free(&init);
     cf_free(plan);
     return st;
 }
@@ -324,6 +436,10 @@ static enum cf_status check(struct args *a, struct cf_error *err)
                        at);
     if (!a->init != !a->req.keep)
         return cf_fail(err, CF_EUSAGE, "--init-image and --keep-scales go together");
+    if (a->previews && strcmp(a->output, "-") == 0)
+        return cf_fail(err, CF_EUSAGE,
+                       "--previews lie beside the image: with --output=- "
+                       "there is no place for them");
     return cf_webp_check(&a->recipe.webp, err);
 }
 
@@ -331,8 +447,6 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
 {
     struct cf_engine *engine = NULL;
     struct cf_dnn *dnn = NULL;
-    struct cf_image init = {0};
-    struct cf_blob file = {0};
     struct cf_stop stop;
     struct cf_team team;
     enum cf_status st;
@@ -343,13 +457,6 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     CF_TRY(cf_stop_start(&stop, 0, NULL, NULL,
                          err)); /* no grace: a signal drops the image */
     st = cf_model_find(&dir, a->model, getenv("CFGEN_MODEL_PATH"), err);
-    if (st == CF_OK && a->init)
-        st = read_image(a->init, &file, err);
-    if (st == CF_OK && a->init &&
-        cf_webp_decode(file.data, file.size, &init, err) != CF_OK)
-        st = cf_wrap(err, "%s", a->init);
-    if (a->init)
-        a->req.init = &init;
     if (st == CF_OK)
         st = cf_dnn_open(&dnn, a->cpu, team.threads, err);
     if (st == CF_OK)
@@ -358,8 +465,6 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
         st = make(a, engine, dnn, &stop, err);
     cf_engine_close(engine);
     cf_dnn_close(dnn);
-    cf_free(init.rgb);
-    cf_blob_free(&file);
     cf_free(dir);
     cf_stop_end(&stop);
     return st;
@@ -383,6 +488,9 @@ static int again(struct args *a, struct cf_error *err)
     a->rerun.usual = getenv("CFGEN_MODEL");
     a->rerun.model = a->model == a->rerun.usual ? NULL : a->model;
     a->rerun.model_path = getenv("CFGEN_MODEL_PATH");
+    a->rerun.init = a->init;
+    a->rerun.kv_type = a->recipe.params.kv_type;
+    a->rerun.memory = a->memory;
     a->rerun.cpu = a->cpu;
     a->rerun.threads = a->threads;
     if (cf_rerun(&a->rerun, &same, err) == CF_OK)
@@ -440,5 +548,6 @@ int main(int argc, char **argv)
         a.req.prompt_len = strlen(argv[cli.first]);
         generate(&a, &err);
     }
+    cf_settings_free(&a.recipe);
     return err.status == CF_OK ? status : cf_cli_complain("cfgen", &err);
 }

@@ -12,21 +12,24 @@
 #include "base/parse.h"
 #include "jobs/cmd.h"
 
-enum { CHECK = CF_CMD_OWN };
+enum { CHECK = CF_CMD_OWN, KV_TYPE };
 
 static const struct cf_option options[] = {
     CF_CMD_COMMON,
     {CHECK, "check", NULL, "only compare, write no file"},
     {'o', "output", "FILE", "write the new image here (default: job-ID.webp)"},
     {'m', "model", "NAME", "a model instead of the one that the job names"},
+    {KV_TYPE, "kv-type", "f32|bf16",
+     "of kept keys and values, as of the worker, where the\n"
+     "job names none"},
     {'t', "threads", "N", "compute threads (default: auto)"},
     {0},
 };
 
-enum { MAX_ARGS = 10 };
+enum { MAX_ARGS = 11 };
 
 struct args {
-    const char *output, *model, *threads;
+    const char *output, *model, *threads, *kv_type;
     bool check;
     char *argv[MAX_ARGS]; /* owned, but for the first */
     int n;
@@ -76,6 +79,7 @@ static enum cf_status rerun(struct cf_call *call, struct args *a)
     add(a, "--unsafe-shared-db", call->unsafe ? "" : NULL, err);
     add(a, "--output=", a->output ? a->output : output, err);
     add(a, "--model=", a->model, err);
+    add(a, "--kv-type=", a->kv_type, err);
     add(a, "--threads=", a->threads, err);
     cf_free(output);
     return err->status == CF_OK ? become(a, err) : err->status;
@@ -94,6 +98,8 @@ static int run(struct cf_call *call)
             a.model = value;
         if (o == 't')
             a.threads = value;
+        if (o == KV_TYPE)
+            a.kv_type = value;
         a.check |= o == CHECK;
     }
     if (o == 0)

@@ -6,13 +6,17 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "models/schedule.h"
 
 struct cf_engine {
     struct cf_dnn *dnn; /* borrowed */
     struct cf_model *model;
     const struct cf_gen_ops *ops;
-    struct cf_gen *gen;
+    struct cf_gen *planner; /* without weights */
+    struct cf_gen *gen;     /* NULL: not in memory */
+    struct cf_holding holding;
     struct cf_arena arena;
+    struct cf_sizes sizes;
 };
 
 /* A plan with the model's own settings: what does not fit together in the manifest is
@@ -25,7 +29,7 @@ static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
 
     cf_gen_params_default(&params);
     if (plan)
-        st = e->ops->plan(e->gen, &params, 1, 1, plan, err);
+        st = e->ops->plan(e->planner, &params, 1, 1, plan, err);
     cf_free(plan);
     return st == CF_OK ? st : cf_wrap(err, "model.json: its own settings");
 }
@@ -33,19 +37,46 @@ static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
     struct cf_gen_files files;
+    json_t *sizes;
 
     CF_TRY(cf_model_open(&e->model, dir, CF_MODEL_QUICK, err));
     e->ops = cf_gen_find(e->model->generator);
     if (!e->ops)
         return cf_fail(err, CF_EUNSUP, "generator '%s' is not one this program knows",
                        e->model->generator);
-    files = (struct cf_gen_files){
+    CF_TRY(cf_json_obj(e->model->json, "sizes", &sizes, "model.json", err));
+    CF_TRY(cf_sizes_parse(&e->sizes, sizes, err));
+    CF_TRY(cf_holding_read(&e->holding, e->model, err));
+    files = (struct cf_gen_files){.json = e->model->json};
+    CF_TRY(e->ops->open(&e->planner, &files, e->dnn, err));
+    return try_defaults(e, err);
+}
+
+enum cf_status cf_engine_wake(struct cf_engine *e, struct cf_error *err)
+{
+    const struct cf_gen_files files = {
         .json = e->model->json,
         .transformer = e->model->path[CF_PART_TRANSFORMER],
         .vae = e->model->path[CF_PART_VAE],
+        .hold = cf_holding_hold(e->model),
     };
-    CF_TRY(e->ops->open(&e->gen, &files, e->dnn, err));
-    return try_defaults(e, err);
+
+    if (e->gen || e->ops->open(&e->gen, &files, e->dnn, err) == CF_OK)
+        return CF_OK;
+    return cf_wrap(err, "model %s", e->model->dir);
+}
+
+void cf_engine_rest(struct cf_engine *e)
+{
+    cf_arena_close(&e->arena);
+    if (!e->gen)
+        return;
+    if (cf_holding_hold(e->model) == CF_HOLD_MAP) {
+        e->ops->rest(e->gen);
+    } else {
+        e->ops->close(e->gen);
+        e->gen = NULL;
+    }
 }
 
 enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
@@ -68,8 +99,10 @@ void cf_engine_close(struct cf_engine *e)
 {
     if (!e)
         return;
-    if (e->ops)
+    if (e->ops) {
         e->ops->close(e->gen);
+        e->ops->close(e->planner);
+    }
     cf_model_close(e->model);
     cf_arena_close(&e->arena);
     cf_free(e);
@@ -80,9 +113,19 @@ const struct cf_model *cf_engine_model(const struct cf_engine *e)
     return e->model;
 }
 
+const char *cf_engine_untrained(const struct cf_engine *e, const struct cf_plan *plan)
+{
+    return cf_sizes_untrained(&e->sizes, plan->n_step);
+}
+
 int cf_engine_text_dim(const struct cf_engine *e)
 {
-    return e->ops->text_dim(e->gen);
+    return e->ops->text_dim(e->planner);
+}
+
+const struct cf_holding *cf_engine_holding(const struct cf_engine *e)
+{
+    return &e->holding;
 }
 
 void cf_result_free(struct cf_result *r)
@@ -91,15 +134,15 @@ void cf_result_free(struct cf_result *r)
     memset(r, 0, sizeof *r);
 }
 
-static int longest(const struct cf_gen_item *item, int n)
+static int longest(const struct cf_request *req, int n)
 {
     int max = 1;
 
     for (int i = 0; i < n; i++) {
-        if (item[i].cond->n > max)
-            max = item[i].cond->n;
-        if (item[i].negative && item[i].negative->n > max)
-            max = item[i].negative->n;
+        if (req[i].cond->n > max)
+            max = req[i].cond->n;
+        if (req[i].avoid && req[i].avoid->n > max)
+            max = req[i].avoid->n;
     }
     return max;
 }
@@ -142,29 +185,62 @@ static enum cf_status force(struct cf_engine *e, const struct cf_plan *plan,
     return CF_OK;
 }
 
-static enum cf_status pixels(struct cf_engine *e, struct cf_gen_state *state,
-                             const struct cf_plan *plan, int i, struct cf_result *out,
+/* Image i of the group as it stands, into fresh pixels. */
+static enum cf_status decode(struct cf_engine *e, struct cf_gen_state *state,
+                             const struct cf_plan *plan, int i, struct cf_image *image,
                              struct cf_error *err)
 {
     size_t stride = 3 * (size_t)plan->width;
 
-    out->image = (struct cf_image){
+    *image = (struct cf_image){
         .rgb = cf_alloc((size_t)plan->height, stride, err),
         .w = plan->width,
         .h = plan->height,
         .stride = stride,
     };
-    if (!out->image.rgb)
-        return CF_ENOMEM;
-    CF_TRY(e->ops->decode(state, i, &out->image, err));
-    return cf_digest_mem(out->image.rgb, stride * (size_t)plan->height, out->pixel_sha256,
-                         err);
+    return image->rgb ? e->ops->decode(state, i, image, err) : CF_ENOMEM;
+}
+
+static enum cf_status pixels(struct cf_engine *e, struct cf_gen_state *state,
+                             const struct cf_plan *plan, int i, struct cf_result *out,
+                             struct cf_error *err)
+{
+    CF_TRY(decode(e, state, plan, i, &out->image, err));
+    return cf_digest_mem(out->image.rgb, out->image.stride * (size_t)plan->height,
+                         out->pixel_sha256, err);
+}
+
+/* After step k, to those who asked; the last one is shown when it is finished. */
+static enum cf_status preview(struct cf_engine *e, struct cf_gen_state *state,
+                              const struct cf_plan *plan, const struct cf_request *req,
+                              int k, struct cf_error *err)
+{
+    enum cf_status st = CF_OK;
+
+    for (int i = 0; i < plan->batch && st == CF_OK && k + 1 < plan->n_step; i++) {
+        struct cf_image image = {0};
+
+        if (!req[i].preview)
+            continue;
+        st = decode(e, state, plan, i, &image, err);
+        if (st == CF_OK)
+            st = req[i].preview->show(req[i].preview->ctx, k, &image, err);
+        cf_free(image.rgb);
+    }
+    return st;
 }
 
 enum cf_status cf_engine_plan(struct cf_engine *e, const struct cf_gen_params *params,
                               int batch, struct cf_plan *plan, struct cf_error *err)
 {
-    return e->ops->plan(e->gen, params, batch, 1, plan, err);
+    return e->ops->plan(e->planner, params, batch, 1, plan, err);
+}
+
+enum cf_status cf_engine_plan_for(struct cf_engine *e, const struct cf_gen_params *params,
+                                  const struct cf_request *req, int n, int batch,
+                                  struct cf_plan *plan, struct cf_error *err)
+{
+    return e->ops->plan(e->planner, params, batch, longest(req, n), plan, err);
 }
 
 enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *params,
@@ -186,7 +262,8 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         item[i] = (struct cf_gen_item){
             .seed = req[i].seed, .cond = req[i].cond, .negative = req[i].avoid};
     /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
-    if ((st = e->ops->plan(e->gen, params, n, longest(item, n), plan, err)) != CF_OK ||
+    if ((st = cf_engine_wake(e, err)) != CF_OK ||
+        (st = e->ops->plan(e->gen, params, n, longest(req, n), plan, err)) != CF_OK ||
         (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK)
         goto out;
     for (int i = 0; i < n && st == CF_OK; i++)
@@ -198,6 +275,8 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         cf_fault_point("scale", k);
         if ((st = cf_cancel_check(cancel, err)) == CF_OK)
             st = e->ops->step(state, k, err);
+        if (st == CF_OK)
+            st = preview(e, state, plan, req, k, err);
     }
     t1 = 1e3 * cf_clock();
     cf_fault_point("decode", 0);
@@ -205,6 +284,9 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
         if ((st = cf_cancel_check(cancel, err)) == CF_OK) {
             out[i].truncated = item[i].cond->truncated;
             st = pixels(e, state, plan, i, &out[i], err);
+            if (st == CF_OK && req[i].preview)
+                st = req[i].preview->show(req[i].preview->ctx, plan->n_step - 1,
+                                          &out[i].image, err);
         }
 out:
     if (st != CF_OK)

@@ -9,17 +9,33 @@
 #include "base/cancel.h"
 #include "base/digest.h"
 #include "models/gen.h"
+#include "pipeline/holding.h"
 #include "weights/model.h"
 
 struct cf_engine;
 
-/* dir: a model directory (weights/model.h); all its parts are hashed and bound.
- * CF_EMISMATCH where parts do not belong together. */
+/* dir: a model directory (weights/model.h); its parts are compared with their hashes, or
+ * large ones with samples, and its settings are tried. No weight is in memory yet: plans
+ * can be made. */
 enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
                               const char *dir, struct cf_error *err);
 void cf_engine_close(struct cf_engine *engine);
 
+/* The generator's weights come into memory, unless they are there; a run sees to that
+ * itself. CF_EMISMATCH where parts do not belong together. */
+enum cf_status cf_engine_wake(struct cf_engine *engine, struct cf_error *err);
+
+/* The generator's weights and working memory leave until the next wake or run: what is
+ * mapped is dropped, what is packed is closed. */
+void cf_engine_rest(struct cf_engine *engine);
+
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
+
+/* The class of the plan's size where the model was not trained for it, else NULL. */
+const char *cf_engine_untrained(const struct cf_engine *engine,
+                                const struct cf_plan *plan);
+
+const struct cf_holding *cf_engine_holding(const struct cf_engine *engine);
 
 int cf_engine_text_dim(const struct cf_engine *engine);
 
@@ -31,8 +47,19 @@ struct cf_request {
     const struct cf_text *cond, *avoid; /* of prompt and negative; avoid NULL: the learned
                                            null condition */
     uint64_t seed;
-    const struct cf_image *init; /* NULL, or an image of the plan's size ... */
-    int keep;                    /* ... whose first keep scales are kept */
+    const struct cf_image *init;      /* NULL, or an image of the plan's size ... */
+    int keep;                         /* ... whose first keep scales are kept */
+    const char *init_sha256;          /* of the file it came from */
+    bool positive;                    /* cond is of the prompt with pipeline/positive.h */
+    const struct cf_preview *preview; /* NULL: none */
+};
+
+/* Told of the image as it is after each step, coarse to fine, the finished one last;
+ * pixels are borrowed for the call. What it returns ends the run unless it is CF_OK. */
+struct cf_preview {
+    enum cf_status (*show)(void *ctx, int step, const struct cf_image *image,
+                           struct cf_error *err);
+    void *ctx;
 };
 
 struct cf_result {
@@ -47,6 +74,12 @@ void cf_result_free(struct cf_result *r);
 enum cf_status cf_engine_plan(struct cf_engine *engine,
                               const struct cf_gen_params *params, int batch,
                               struct cf_plan *plan, struct cf_error *err);
+/* The same for `batch` images side by side whose texts are among those of n requests:
+ * what cf_engine_run will take. */
+enum cf_status cf_engine_plan_for(struct cf_engine *engine,
+                                  const struct cf_gen_params *params,
+                                  const struct cf_request *req, int n, int batch,
+                                  struct cf_plan *plan, struct cf_error *err);
 
 /* n requests side by side with the same settings; out[0 .. n-1] filled, or none on
  * failure. times, where given, receives milliseconds of generating and decoding of the

@@ -33,21 +33,6 @@ struct work {
 
 /* ---- opening ---- */
 
-/* Bytes of memory that only this process has. */
-static double anonymous_bytes(void)
-{
-    FILE *f = fopen("/proc/self/status", "re");
-    char line[256];
-    double kib = 0;
-
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "RssAnon: %lf", &kib) == 1)
-            break;
-    if (f)
-        fclose(f);
-    return 1024 * kib;
-}
-
 /* What the sink would find out by making a file. path: the root or, until it is made, the
  * directory it will be made in. */
 static enum cf_status check_place(struct work *w, const char *path, struct cf_error *err)
@@ -103,7 +88,6 @@ static enum cf_status open_queue(struct work *w, struct cf_error *err)
 static enum cf_status load(struct work *w, struct cf_error *err)
 {
     const struct cf_batch_options *o = w->o;
-    double before = anonymous_bytes();
     struct cf_team team;
     bool changed;
 
@@ -114,31 +98,55 @@ static enum cf_status load(struct work *w, struct cf_error *err)
                               .threads = team.threads,
                               .model = o->model,
                               .model_path = o->model_path,
+                              .memory = o->memory,
+                              .encoder = o->encoder,
+                              .workers = o->workers,
                               .log = w->log,
                           },
                           err));
-    CF_TRY(cf_loaded_need(w->loaded, NULL, &changed, err));
-    w->e.weight_bytes = anonymous_bytes() - before;
-    return CF_OK;
+    return cf_loaded_need(w->loaded, NULL, &changed, err);
 }
 
 /* ---- what an image costs ---- */
 
-/* Working memory of images side by side with these settings, of all workers. */
-static void add_memory(struct work *w, const struct cf_gen_params *params)
+/* Images side by side with these settings, in all workers: what is shared out for them.
+ * What does not fit is the job's own failure, told as a warning. */
+static enum cf_status add_memory(struct work *w, const struct cf_gen_params *params,
+                                 struct cf_error *err)
 {
     struct cf_pool *pool = cf_loaded_pool(w->loaded);
-    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
-    int groups = cf_pool_groups(pool), workers = w->o->workers > 1 ? w->o->workers : 1;
-    int side = cf_pool_side(pool, params, w->o->side, LOOK);
-    double bytes;
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    struct cf_room room = *cf_loaded_room(w->loaded);
+    int groups = cf_pool_groups(pool);
+    int side = cf_pool_side(pool, params, w->o->side, LOOK, cf_loaded_space(w->loaded));
+    enum cf_status st = CF_ENOMEM;
 
-    if (plan && cf_engine_plan(cf_pool_engine(pool), params, (side + groups - 1) / groups,
-                               plan, NULL) == CF_OK) {
-        bytes = (double)plan->arena_bytes * (side < groups ? side : groups) * workers;
-        w->e.work_bytes = fmax(w->e.work_bytes, bytes);
+    if (plan)
+        st = cf_engine_plan(cf_pool_engine(pool), params, (side + groups - 1) / groups,
+                            plan, err);
+    if (st == CF_OK) {
+        side = side < groups ? side : groups;
+        st = cf_room_decide(&room, plan, side, err);
+        w->e.turns |= room.turns;
+        w->e.work_bytes =
+            fmax(w->e.work_bytes, (double)plan->arena_bytes * side * room.workers);
     }
     cf_free(plan);
+    return st;
+}
+
+static void sum_memory(struct work *w)
+{
+    const struct cf_room *room = cf_loaded_room(w->loaded);
+    struct cf_estimate *e = &w->e;
+
+    e->memory = room->memory;
+    e->turns |= room->turns;
+    e->weight_bytes = cf_room_generator(room);
+    e->encoder_bytes = cf_room_encoder(room);
+    e->peak_bytes = e->weight_bytes + e->work_bytes;
+    e->peak_bytes = CF_ROOM_PROGRAM + (e->turns ? fmax(e->peak_bytes, e->encoder_bytes)
+                                                : e->peak_bytes + e->encoder_bytes);
 }
 
 static enum cf_status look_back(struct work *w, const struct cf_lot *lot,
@@ -201,6 +209,7 @@ static enum cf_status make_one(struct work *w, struct cf_slot *s, struct cf_plan
 
     CF_TRY(cf_loaded_encode(w->loaded, &s, 1, err));
     req = cf_slot_request(s);
+    CF_TRY(cf_loaded_fit(w->loaded, &s->recipe.params, &req, 1, err));
     CF_TRY(
         cf_pool_run(pool, &s->recipe.params, &req, 1, NULL, plan, &result, &times, err));
     /* The first one pays for what is made only once: the last one counts. */
@@ -227,18 +236,21 @@ static enum cf_status try_out(struct work *w, struct cf_lot *lot, struct cf_erro
 
 static enum cf_status measure(struct work *w, struct cf_lot *lot, struct cf_error *err)
 {
+    const struct cf_model *m = cf_engine_model(cf_pool_engine(cf_loaded_pool(w->loaded)));
+
     for (int i = 0; i < lot->jobs.n; i++) {
         struct cf_slot *s = &lot->slot[i];
         struct cf_error why = {0};
 
-        if (cf_slot_read(s, &why) != CF_OK) {
+        if (cf_slot_read(s, w->o->kv_type, &why) != CF_OK ||
+            (!s->recipe.model && (cf_settings_size(&s->recipe, m, &why) != CF_OK ||
+                                  add_memory(w, &s->recipe.params, &why) != CF_OK))) {
             cf_log(w->log, CF_LOG_WARN, "job would fail", "job=%lld code=%s error=\"%s\"",
                    (long long)s->job->id, cf_status_name(why.status), why.msg);
             s->open = false;
-        } else if (!s->recipe.model) {
-            add_memory(w, &s->recipe.params);
         }
     }
+    sum_memory(w);
     CF_TRY(look_back(w, lot, err));
     return w->e.past ? CF_OK : try_out(w, lot, err);
 }
@@ -264,17 +276,6 @@ static enum cf_status estimate(struct work *w, struct cf_error *err)
 
 /* ---- telling ---- */
 
-static const char *bytes_text(char buf[32], double bytes)
-{
-    static const char *const unit[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    size_t u = 0;
-
-    for (; bytes >= 1024 && u + 1 < sizeof unit / sizeof unit[0]; u++)
-        bytes /= 1024;
-    snprintf(buf, 32, u ? "%.1f %s" : "%.0f %s", bytes, unit[u]);
-    return buf;
-}
-
 static const char *time_text(char buf[48], double seconds)
 {
     long long s = (long long)ceil(fmin(seconds, 1e15));
@@ -289,7 +290,7 @@ static const char *time_text(char buf[48], double seconds)
 
 static void print_lines(const struct cf_estimate *e)
 {
-    char a[48], b[32], c[32];
+    char a[48], b[CF_BYTES_TEXT], c[CF_BYTES_TEXT], d[CF_BYTES_TEXT], f[CF_BYTES_TEXT];
 
     printf("jobs    %lld\n", (long long)e->jobs);
     if (e->image_ms > 0)
@@ -298,25 +299,30 @@ static void print_lines(const struct cf_estimate *e)
                e->past ? "this queue's images were made" : "tried out just now");
     else
         printf("time    unknown\n");
-    printf("memory  %s: weights %s, working memory %s\n",
-           bytes_text(a, e->weight_bytes + e->work_bytes), bytes_text(b, e->weight_bytes),
-           bytes_text(c, e->work_bytes));
+    printf("memory  %s of %s (%s): weights %s, text encoder %s%s, working memory %s\n",
+           cf_bytes_text(a, e->peak_bytes), cf_bytes_text(b, (double)e->memory.bytes),
+           e->memory.why, cf_bytes_text(c, e->weight_bytes),
+           cf_bytes_text(d, e->encoder_bytes), e->turns ? " in turn" : "",
+           cf_bytes_text(f, e->work_bytes));
     printf("disk    %s of %s free in %s\n",
-           bytes_text(a, (double)e->jobs * e->image_bytes), bytes_text(b, e->free_bytes),
-           e->root);
+           cf_bytes_text(a, (double)e->jobs * e->image_bytes),
+           cf_bytes_text(b, e->free_bytes), e->root);
 }
 
 static enum cf_status print_json(const struct cf_estimate *e, struct cf_error *err)
 {
     json_t *obj = json_pack(
-        "{sI sf sf ss si sI sI sI sI ss}", "jobs", (json_int_t)e->jobs, "seconds",
-        (double)e->jobs * e->image_ms * 1e-3, "image_ms", e->image_ms, "from",
+        "{sI sf sf ss si sI sI sI ss sI sI ss sI sI ss}", "jobs", (json_int_t)e->jobs,
+        "seconds", (double)e->jobs * e->image_ms * 1e-3, "image_ms", e->image_ms, "from",
         e->past   ? "history"
         : e->made ? "trial"
                   : "nothing",
         "images", e->past ? e->past : e->made, "weight_bytes",
-        (json_int_t)e->weight_bytes, "work_bytes", (json_int_t)e->work_bytes,
-        "disk_bytes", (json_int_t)((double)e->jobs * e->image_bytes), "disk_free_bytes",
+        (json_int_t)e->weight_bytes, "encoder_bytes", (json_int_t)e->encoder_bytes,
+        "work_bytes", (json_int_t)e->work_bytes, "encoder", e->turns ? "release" : "keep",
+        "peak_bytes", (json_int_t)e->peak_bytes, "memory_bytes",
+        (json_int_t)e->memory.bytes, "memory_by", e->memory.why, "disk_bytes",
+        (json_int_t)((double)e->jobs * e->image_bytes), "disk_free_bytes",
         (json_int_t)e->free_bytes, "output", e->root);
     char *text = obj ? json_dumps(obj, JSON_REAL_PRECISION(9)) : NULL;
 

@@ -62,6 +62,8 @@ static int claim_size(const struct cf_feed *f)
     long long us = atomic_load(&f->shift->image_us);
     long long k = o->claim;
 
+    if (!k && cf_loaded_turns(f->shift->loaded))
+        k = AUTO_CLAIM; /* each claim costs one more turn of the encoder */
     if (!k)
         k = us ? 5000000 / us : 1; /* the first image tells how long one takes */
     if (!o->claim && k > AUTO_CLAIM)
@@ -123,7 +125,7 @@ static void open_slots(struct cf_feed *f, struct cf_lot *lot)
     for (int i = 0; i < lot->jobs.n; i++) {
         struct cf_error why = {0};
 
-        if (cf_slot_read(&lot->slot[i], &why) == CF_OK)
+        if (cf_slot_read(&lot->slot[i], f->shift->o->kv_type, &why) == CF_OK)
             continue;
         lot->slot[i].open = false;
         cf_ledger_charge(&f->shift->ledger, f->queue, lot->slot[i].job, &why, false);

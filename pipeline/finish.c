@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "config.h"
+#include "pipeline/positive.h"
 
 const char *cf_build_id(char buf[CF_BUILD_ID])
 {
@@ -55,9 +56,11 @@ enum cf_status cf_story_make(struct cf_story *s, const struct cf_engine *engine,
     s->prompt = cf_strndup(req->prompt, req->prompt_len, &failed);
     if (req->negative)
         s->negative = cf_strndup(req->negative, req->negative_len, &failed);
+    if (req->positive)
+        cf_positive(&s->encoded, req->prompt, req->prompt_len, &failed);
     s->model_name = cf_strdup(m->name, &failed);
-    s->recipe = cf_settings_resolved(plan, webp, m->generator, req->init ? req->keep : 0,
-                                     &failed);
+    s->weights = cf_strdup(cf_engine_holding(engine)->weights, &failed);
+    s->recipe = cf_settings_resolved(plan, webp, m->generator, req, &failed);
     s->guidance = cf_plan_list(plan, CF_STEP_GUIDANCE, &failed);
     s->temperature = cf_plan_list(plan, CF_STEP_TEMPERATURE, &failed);
     s->sampler = sampler_text(plan, m->generator, &failed);
@@ -85,7 +88,9 @@ void cf_story_free(struct cf_story *s)
 {
     cf_free(s->prompt);
     cf_free(s->negative);
+    cf_free(s->encoded);
     cf_free(s->model_name);
+    cf_free(s->weights);
     cf_free(s->recipe);
     cf_free(s->guidance);
     cf_free(s->temperature);
@@ -128,10 +133,12 @@ static struct cf_record record_of(const struct cf_story *s, char date[CF_CLOCK_U
     return (struct cf_record){
         .prompt = s->prompt,
         .negative = s->negative,
+        .prompt_encoded = s->encoded,
         .seed = s->seed,
         .width = s->width,
         .height = s->height,
         .steps = s->steps,
+        .weights = s->weights,
         .model_name = s->model_name,
         .model_sha256 = s->model_sha256,
         .transformer_sha256 = s->part_sha256[CF_PART_TRANSFORMER],

@@ -12,8 +12,8 @@
 
 /* Everything that the metadata of one image says; strings owned. */
 struct cf_story {
-    char *prompt, *negative;
-    char *model_name, *recipe, *guidance, *temperature, *sampler, *note;
+    char *prompt, *negative, *encoded; /* encoded NULL: the prompt itself was */
+    char *model_name, *weights, *recipe, *guidance, *temperature, *sampler, *note;
     char model_sha256[CF_DIGEST_HEX], part_sha256[CF_NPART][CF_DIGEST_HEX];
     char recipe_sha256[CF_DIGEST_HEX], pixel_sha256[CF_DIGEST_HEX],
         job_key[CF_DIGEST_HEX];

@@ -1,6 +1,7 @@
 #include "pipeline/loaded.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -17,6 +18,8 @@ struct cf_loaded {
     pthread_mutex_t lock;
     struct cf_texts *texts; /* NULL: no model */
     char *dir, *name; /* of the model, and what a job calls it; name NULL: nothing */
+    struct cf_room room;
+    atomic_bool turns;            /* room.turns, for the feed */
     struct cf_texts_count before; /* of models that were loaded before */
 };
 
@@ -100,9 +103,12 @@ static void tell(const struct cf_loaded *l)
     char *safe = cf_utf8_printable(m->name, strlen(m->name), 200, NULL);
 
     cf_log(l->o.log, CF_LOG_INFO, "model loaded",
-           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s", safe ? safe : "",
-           m->hash, l->o.threads, cf_pool_groups(l->pool),
-           cf_cpu_name(cf_dnn_level(cf_pool_dnn(l->pool))));
+           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s weights=\"%s\" "
+           "memory_mib=%.0f memory_by=\"%s\" encoder=%s",
+           safe ? safe : "", m->hash, l->o.threads, cf_pool_groups(l->pool),
+           cf_cpu_name(cf_dnn_level(cf_pool_dnn(l->pool))), l->room.held.weights,
+           (double)l->room.memory.bytes / (1 << 20), l->room.memory.why,
+           l->room.turns ? "release" : "keep");
     cf_free(safe);
 }
 
@@ -112,7 +118,7 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
     const struct cf_engine *e = cf_pool_engine(l->pool);
     struct cf_dnn *machine = cf_pool_dnn(l->pool);
 
-    if (cf_pool_groups(l->pool) > 1)
+    if (cf_pool_groups(l->pool) > 1 && !l->room.turns)
         CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine), 1, err));
     return cf_texts_open(texts,
                          &(struct cf_texts_options){
@@ -125,6 +131,44 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
                          err);
 }
 
+/* With a model whose weights are not in memory yet. */
+static enum cf_status share_out(struct cf_loaded *l, struct cf_error *err)
+{
+    struct cf_engine *e = cf_pool_engine(l->pool);
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    struct cf_gen_params params;
+    enum cf_status st = CF_ENOMEM;
+
+    l->room = (struct cf_room){
+        .memory = l->room.memory,
+        .encoder = l->o.encoder,
+        .workers = l->o.workers > 1 ? l->o.workers : 1,
+        .groups = cf_pool_groups(l->pool),
+        .held = *cf_engine_holding(e),
+    };
+    cf_gen_params_default(&params);
+    if (plan)
+        st = cf_engine_plan(e, &params, 1, plan, err);
+    if (st == CF_OK)
+        st = cf_room_decide(&l->room, plan, 1, err);
+    cf_free(plan);
+    return st;
+}
+
+/* Each is opened once before the first job is claimed, so that damaged files and parts
+ * that do not go together cost no job anything; where they take turns, one by one. */
+static enum cf_status open_parts(struct cf_loaded *l, struct cf_texts **texts,
+                                 struct cf_error *err)
+{
+    if (!l->room.turns) {
+        CF_TRY(cf_pool_wake(l->pool, err));
+        return open_texts(l, texts, err);
+    }
+    CF_TRY(open_texts(l, texts, err));
+    cf_texts_rest(*texts);
+    return cf_pool_wake(l->pool, err);
+}
+
 /* Takes dir, whatever it returns. */
 static enum cf_status load(struct cf_loaded *l, char *dir, const char *name,
                            struct cf_error *err)
@@ -135,9 +179,12 @@ static enum cf_status load(struct cf_loaded *l, char *dir, const char *name,
 
     unload(l);
     cf_fault_point("load", 0);
-    st = cf_pool_load(l->pool, dir, err);
+    cf_memory_find(&l->room.memory, l->o.memory);
+    st = cf_pool_load(l->pool, dir, (double)l->room.memory.bytes - CF_ROOM_PROGRAM, err);
     if (st == CF_OK)
-        st = open_texts(l, &texts, err);
+        st = share_out(l, err);
+    if (st == CF_OK)
+        st = open_parts(l, &texts, err);
     if (st == CF_OK && name && !(called = cf_strdup(name, err)))
         st = CF_ENOMEM;
     if (st != CF_OK) {
@@ -150,6 +197,7 @@ static enum cf_status load(struct cf_loaded *l, char *dir, const char *name,
     l->texts = texts;
     l->dir = dir;
     l->name = called;
+    atomic_store(&l->turns, l->room.turns);
     pthread_mutex_unlock(&l->lock);
     tell(l);
     return CF_OK;
@@ -170,10 +218,57 @@ enum cf_status cf_loaded_need(struct cf_loaded *l, const char *name, bool *chang
     return load(l, dir, name, err);
 }
 
+const struct cf_room *cf_loaded_room(const struct cf_loaded *l)
+{
+    return &l->room;
+}
+
+bool cf_loaded_turns(const struct cf_loaded *l)
+{
+    return atomic_load(&l->turns);
+}
+
+double cf_loaded_space(const struct cf_loaded *l)
+{
+    return cf_room_left(&l->room) / l->room.workers / 2;
+}
+
+enum cf_status cf_loaded_fit(struct cf_loaded *l, const struct cf_gen_params *params,
+                             const struct cf_request *req, int n, struct cf_error *err)
+{
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
+    enum cf_status st = CF_ENOMEM;
+    bool before = l->room.turns;
+    int side;
+
+    if (plan)
+        st = cf_pool_plan(l->pool, params, req, n, plan, &side, err);
+    if (st == CF_OK)
+        st = cf_room_decide(&l->room, plan, side, err);
+    cf_free(plan);
+    if (l->room.turns && !before) {
+        atomic_store(&l->turns, true);
+        pthread_mutex_lock(&l->lock); /* the feed may be encoding */
+        cf_texts_rest(l->texts);
+        pthread_mutex_unlock(&l->lock);
+    }
+    return st;
+}
+
 enum cf_status cf_loaded_encode(struct cf_loaded *l, struct cf_slot *const *slot, int n,
                                 struct cf_error *err)
 {
-    return cf_slots_encode(slot, n, l->texts, false, err);
+    enum cf_status st;
+
+    if (!l->room.turns)
+        return cf_slots_encode(slot, n, l->texts, false, err);
+    CF_TRY(cf_slots_encode(slot, n, l->texts, true, err));
+    if (!cf_slots_need(slot, n))
+        return CF_OK;
+    cf_pool_rest(l->pool);
+    st = cf_slots_encode(slot, n, l->texts, false, err);
+    cf_texts_rest(l->texts);
+    return st;
 }
 
 static bool same_name(const char *a, const char *b)
@@ -192,7 +287,8 @@ void cf_loaded_ahead(struct cf_loaded *l, struct cf_lot *lot)
     for (int i = 0; i < lot->jobs.n && l->texts; i++)
         if (lot->slot[i].open && same_name(lot->slot[i].recipe.model, l->name))
             slot[n++] = &lot->slot[i];
-    if (n && cf_slots_encode(slot, n, l->texts, !l->own, &why) == CF_OK)
+    if (n &&
+        cf_slots_encode(slot, n, l->texts, !l->own || cf_loaded_turns(l), &why) == CF_OK)
         lot->encode_ms += (1e3 * cf_clock() - t0) / lot->jobs.n;
     pthread_mutex_unlock(&l->lock);
 }

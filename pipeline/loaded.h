@@ -5,13 +5,14 @@
  * encoder has a machine of its own, with one thread. Where all threads work inside one
  * product, a team beside them only makes both wait, so the encoder uses the generator's
  * machine, between two groups, on its thread; the feed then looks into the caches alone.
- */
+ * So it does where generator and encoder take turns (room.h). */
 #ifndef CF_PIPELINE_LOADED_H
 #define CF_PIPELINE_LOADED_H
 
 #include "base/log.h"
 #include "pipeline/lot.h"
 #include "pipeline/pool.h"
+#include "pipeline/room.h"
 
 struct cf_loaded;
 
@@ -22,6 +23,9 @@ struct cf_loaded_options {
     const char *model_path; /* places to look, colon-separated; NULL: none */
     const char *cache;      /* directory of the features' cache, NULL: none */
     int64_t cache_bytes;
+    int64_t memory; /* bytes for all of the process, 0: find out */
+    enum cf_encoder_mode encoder;
+    int workers;              /* processes that will share the model; 0 is 1 */
     struct cf_cancel *cancel; /* while encoding */
     struct cf_log *log;
     bool held; /* one thread and no file of the cache until cf_loaded_go: for a parent
@@ -44,7 +48,24 @@ enum cf_status cf_loaded_need(struct cf_loaded *l, const char *name, bool *chang
                               struct cf_error *err);
 struct cf_pool *cf_loaded_pool(const struct cf_loaded *l);
 
-/* Of the generator's thread: texts of these slots, whatever it takes. */
+/* How memory is shared out for the model in it; of the generator's thread. */
+const struct cf_room *cf_loaded_room(const struct cf_loaded *l);
+
+/* True where generator and encoder take turns, so that many texts at once are best; from
+ * any thread. */
+bool cf_loaded_turns(const struct cf_loaded *l);
+
+/* Bytes that images side by side may work in: half of what weights leave. */
+double cf_loaded_space(const struct cf_loaded *l);
+
+/* Before a run of n requests whose texts are encoded: that there is memory for it. The
+ * encoder goes for good where it is in the way. CF_ENOMEM says what would help. */
+enum cf_status cf_loaded_fit(struct cf_loaded *l, const struct cf_gen_params *params,
+                             const struct cf_request *req, int n, struct cf_error *err);
+
+/* Of the generator's thread: texts of these slots, whatever it takes. Where they take
+ * turns and not all of them are known, the generator rests meanwhile, and the encoder
+ * afterwards. */
 enum cf_status cf_loaded_encode(struct cf_loaded *l, struct cf_slot *const *slot, int n,
                                 struct cf_error *err);
 

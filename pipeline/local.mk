@@ -12,6 +12,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/holding.c %D%/holding.h \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/launch.c %D%/launch.h \
 	%D%/ledger.c %D%/ledger.h \
@@ -19,9 +20,11 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/lot.c %D%/lot.h \
 	%D%/needs.c %D%/needs.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/positive.c %D%/positive.h \
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
+	%D%/room.c %D%/room.h \
 	%D%/single.c %D%/single.h \
 	%D%/selfcheck.c %D%/selfcheck.h \
 	%D%/settings.c %D%/settings.h \
@@ -31,6 +34,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/stop.c %D%/stop.h \
 	%D%/tarout.c %D%/tarout.h \
 	%D%/texts.c %D%/texts.h \
+	%D%/variation.c %D%/variation.h \
 	%D%/workdb.c %D%/workdb.h
 
 CF_PIPELINE_LIBS = pipeline/libpipeline.a $(CF_JOBS_LIBS) $(CF_STORE_LIBS) $(CF_ENGINE_LIBS)

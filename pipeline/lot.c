@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "pipeline/positive.h"
 
 struct cf_lot *cf_lot_new(struct cf_jobs *jobs, struct cf_error *err)
 {
@@ -25,6 +26,8 @@ void cf_lot_free(struct cf_lot *lot)
         return;
     for (int i = 0; i < lot->jobs.n; i++) {
         cf_settings_free(&lot->slot[i].recipe);
+        cf_variation_free(&lot->slot[i].init);
+        cf_free(lot->slot[i].positive);
         cf_encoded_drop(lot->slot[i].cond);
         cf_encoded_drop(lot->slot[i].avoid);
     }
@@ -32,15 +35,38 @@ void cf_lot_free(struct cf_lot *lot)
     cf_free(lot);
 }
 
-enum cf_status cf_slot_read(struct cf_slot *s, struct cf_error *err)
+enum cf_status cf_slot_read(struct cf_slot *s, int kv_type, struct cf_error *err)
 {
-    return cf_settings_read(&s->recipe, s->job->recipe, s->job->width, s->job->height,
-                            err);
+    CF_TRY(
+        cf_settings_read(&s->recipe, s->job->recipe, s->job->width, s->job->height, err));
+    if (s->recipe.keep && !s->recipe.init)
+        return cf_fail(err, CF_EFORMAT, "recipe: keep_scales without an init_image");
+    if (s->recipe.params.kv_type == -1)
+        s->recipe.params.kv_type = kv_type;
+    return s->recipe.positive
+               ? cf_positive(&s->positive, s->job->prompt, s->job->prompt_len, err)
+               : CF_OK;
+}
+
+/* What goes to the encoder. */
+static struct cf_prompt prompt_of(const struct cf_slot *s)
+{
+    if (s->positive)
+        return (struct cf_prompt){s->positive, strlen(s->positive)};
+    return (struct cf_prompt){s->job->prompt, s->job->prompt_len};
 }
 
 static bool needs(const struct cf_slot *s)
 {
     return s->open && (!s->cond || (s->job->negative && !s->avoid));
+}
+
+bool cf_slots_need(struct cf_slot *const *slot, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (needs(slot[i]))
+            return true;
+    return false;
 }
 
 static void forget(struct cf_slot *s)
@@ -61,7 +87,7 @@ enum cf_status cf_slots_encode(struct cf_slot *const *slot, int n, struct cf_tex
         if (!needs(slot[i]))
             continue;
         forget(slot[i]);
-        want[m++] = (struct cf_prompt){slot[i]->job->prompt, slot[i]->job->prompt_len};
+        want[m++] = prompt_of(slot[i]);
         if (slot[i]->job->negative)
             want[m++] =
                 (struct cf_prompt){slot[i]->job->negative, slot[i]->job->negative_len};
@@ -90,5 +116,9 @@ struct cf_request cf_slot_request(const struct cf_slot *s)
         .cond = cf_encoded_text(s->cond),
         .avoid = s->avoid ? cf_encoded_text(s->avoid) : NULL,
         .seed = s->job->seed,
+        .positive = s->recipe.positive,
+        .init = s->init.image.rgb ? &s->init.image : NULL,
+        .keep = s->recipe.keep,
+        .init_sha256 = s->init.sha256,
     };
 }

@@ -2,8 +2,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 
@@ -107,37 +105,51 @@ void cf_pool_close(struct cf_pool *p)
     cf_free(p);
 }
 
-/* Bytes of the files that become weights. */
-static int64_t weight_bytes(const struct cf_model *m)
-{
-    int64_t sum = 0;
-    struct stat st;
-
-    for (int i = 0; i < CF_NPART; i++) {
-        char *below = cf_format(NULL, "%s/model.safetensors", m->path[i]);
-
-        if (below && (stat(below, &st) == 0 || stat(m->path[i], &st) == 0))
-            sum += st.st_size;
-        cf_free(below);
-    }
-    return sum;
-}
-
-enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, struct cf_error *err)
+/* How many groups a model will have, before there is one. Damaged files are told by the
+ * engine, which compares their hashes first. */
+static enum cf_status count_groups(int *groups, const char *dir, int threads, double room,
+                                   struct cf_error *err)
 {
     struct cf_model *model;
-    int64_t bytes;
+    struct cf_holding h;
+
+    *groups = 1;
+    CF_TRY(cf_model_open(&model, dir, CF_MODEL_TRUST, err));
+    if (!model->map && cf_holding_read(&h, model, NULL) == CF_OK &&
+        h.file_bytes <= CF_POOL_SMALL)
+        *groups = threads;
+    cf_model_close(model);
+    while (*groups > 1 && *groups * (double)(h.transformer.own + h.vae.own) > room / 2)
+        *groups /= 2;
+    return CF_OK;
+}
+
+enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
+                            struct cf_error *err)
+{
+    int groups;
 
     close_groups(p);
-    if (cf_model_open(&model, dir, CF_MODEL_TRUST, err) !=
-        CF_OK) /* engines compare the hashes */
+    if (count_groups(&groups, dir, p->threads, room, err) != CF_OK)
         return cf_wrap(err, "model %s", dir);
-    bytes = weight_bytes(model);
-    cf_model_close(model);
-    CF_TRY(open_groups(p, bytes > CF_POOL_SMALL ? 1 : p->threads, err));
+    CF_TRY(open_groups(p, groups, err));
     for (int i = 0; i < p->n; i++)
         CF_TRY(cf_engine_open(&p->group[i].engine, p->group[i].dnn, dir, err));
     return CF_OK;
+}
+
+enum cf_status cf_pool_wake(struct cf_pool *p, struct cf_error *err)
+{
+    for (int i = 0; i < p->n; i++)
+        CF_TRY(cf_engine_wake(p->group[i].engine, err));
+    return CF_OK;
+}
+
+void cf_pool_rest(struct cf_pool *p)
+{
+    for (int i = 0; i < p->n; i++)
+        if (p->group[i].engine)
+            cf_engine_rest(p->group[i].engine);
 }
 
 struct cf_engine *cf_pool_engine(const struct cf_pool *p)
@@ -227,17 +239,25 @@ enum cf_status cf_pool_run(struct cf_pool *p, const struct cf_gen_params *params
 }
 
 int cf_pool_side(const struct cf_pool *p, const struct cf_gen_params *params, int asked,
-                 int want)
+                 int want, double room)
 {
-    double memory = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
     int n = asked ? asked : AUTO_SIDE * p->n;
 
     n = n < want ? n : want;
     while (plan && !asked && n > 1 &&
            cf_engine_plan(cf_pool_engine(p), params, n, plan, NULL) == CF_OK &&
-           (double)plan->arena_bytes > memory / 4)
+           (double)plan->arena_bytes > room)
         n /= 2;
     cf_free(plan);
     return n < 1 ? 1 : n;
+}
+
+enum cf_status cf_pool_plan(struct cf_pool *p, const struct cf_gen_params *params,
+                            const struct cf_request *req, int n, struct cf_plan *plan,
+                            int *groups, struct cf_error *err)
+{
+    *groups = p->n < n ? p->n : n;
+    return cf_engine_plan_for(cf_pool_engine(p), params, req, n,
+                              (n + *groups - 1) / *groups, plan, err);
 }

@@ -21,11 +21,17 @@ void cf_pool_close(struct cf_pool *pool); /* NULL is fine */
 void cf_pool_hold(struct cf_pool *pool);
 enum cf_status cf_pool_go(struct cf_pool *pool, struct cf_error *err);
 
-/* Load the model of a directory in place of the one before. Groups are as many as threads
- * where the model's files are small (CF_POOL_SMALL bytes in all), else one. On failure
- * the pool has no model. */
+/* Open the model of a directory in place of the one before; its weights stay on disk
+ * until cf_pool_wake or a run. Groups are as many as threads where the model is packed
+ * and its files are small (CF_POOL_SMALL bytes in all), as far as the weights of all take
+ * no more than half of `room` bytes; else one. On failure the pool has no model. */
 enum { CF_POOL_SMALL = 64 << 20 };
-enum cf_status cf_pool_load(struct cf_pool *pool, const char *dir, struct cf_error *err);
+enum cf_status cf_pool_load(struct cf_pool *pool, const char *dir, double room,
+                            struct cf_error *err);
+
+/* cf_engine_wake and cf_engine_rest of all groups. */
+enum cf_status cf_pool_wake(struct cf_pool *pool, struct cf_error *err);
+void cf_pool_rest(struct cf_pool *pool);
 
 /* The first group's engine and machine: for plans and records. */
 struct cf_engine *cf_pool_engine(const struct cf_pool *pool);
@@ -36,9 +42,15 @@ int cf_pool_groups(const struct cf_pool *pool);
 struct cf_dnn_times cf_pool_times(const struct cf_pool *pool);
 
 /* How many of `want` images of these settings are computed side by side: as asked, or (0)
- * so many that their memory is a quarter of the machine's, at most eight a group. */
+ * so many that their memory is at most `room` bytes, at most eight a group. */
 int cf_pool_side(const struct cf_pool *pool, const struct cf_gen_params *params,
-                 int asked, int want);
+                 int asked, int want, double room);
+
+/* What a run of these requests would take: the plan of its largest group, and how many
+ * groups there are. */
+enum cf_status cf_pool_plan(struct cf_pool *pool, const struct cf_gen_params *params,
+                            const struct cf_request *req, int n, struct cf_plan *plan,
+                            int *groups, struct cf_error *err);
 
 /* cf_engine_run with the requests split over the groups. On failure all of out is empty
  * and err is that of the first group that failed. times is that of the slowest group. */

@@ -15,11 +15,13 @@
 #include "pipeline/finish.h"
 #include "pipeline/single.h"
 #include "pipeline/stop.h"
+#include "pipeline/variation.h"
 #include "store/sink.h"
 
 /* What is known of the image as it was. NULL: not known. Strings are owned. */
 struct original {
-    char *prompt, *negative, *key, *pixels, *file, *build, *isa, *model, *note, *date;
+    char *prompt, *negative, *key, *pixels, *file, *build, *isa, *model, *note, *date,
+        *dir; /* where the path of an initial image begins */
     size_t prompt_len, negative_len;
     uint64_t seed;
     int threads; /* 0: not known */
@@ -38,8 +40,8 @@ struct again {
 
 static void original_free(struct original *o)
 {
-    char *const text[] = {o->prompt, o->negative, o->key,   o->pixels, o->file,
-                          o->build,  o->isa,      o->model, o->note,   o->date};
+    char *const text[] = {o->prompt, o->negative, o->key,  o->pixels, o->file, o->build,
+                          o->isa,    o->model,    o->note, o->date,   o->dir};
 
     for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
         cf_free(text[i]);
@@ -101,6 +103,8 @@ static enum cf_status read_row(struct original *o, const struct cf_rerun *how,
         st = cf_details_one(&it, q, how->job, err);
     if (st == CF_OK)
         st = cf_details_next(&it, &d, &row, err);
+    if (st == CF_OK && !(o->dir = cf_strdup(cf_queue_dir(q), err)))
+        st = CF_ENOMEM;
     if (st == CF_OK)
         st = row ? take_row(o, &d, err)
                  : cf_fail(err, CF_ENOENT, "there is no job %" PRId64, how->job);
@@ -130,12 +134,6 @@ static enum cf_status take_recipe(struct original *o, const json_t *record,
 
     if (!flat)
         return cf_fail(err, CF_EFORMAT, "the image's record has no recipe");
-    if (json_object_get(flat, "keep_scales")) {
-        json_decref(flat);
-        return cf_fail(err, CF_EUNSUP,
-                       "made from another image (--init-image), which "
-                       "its record does not hold");
-    }
     json_object_update(flat, json_object_get(recipe, "webp"));
     if (field(record, "model_name"))
         json_object_set(flat, "model", json_object_get(record, "model_name"));
@@ -227,9 +225,38 @@ static enum cf_status encode(struct again *a, const struct original *o,
     return CF_OK;
 }
 
-static enum cf_status generate(struct again *a, const struct original *o,
-                               struct cf_engine *engine, struct cf_dnn *dnn,
-                               struct cf_stop *stop, struct cf_error *err)
+/* Settings that need the model: a size by name, and what an initial image becomes. */
+static enum cf_status prepare(struct original *o, const struct cf_rerun *how,
+                              struct cf_engine *engine, struct cf_plan *plan,
+                              struct cf_variation *init, struct cf_request *req,
+                              struct cf_error *err)
+{
+    struct cf_settings *s = &o->settings;
+    const char *path = how->init ? how->init : s->init;
+
+    if (s->params.kv_type == -1)
+        s->params.kv_type = how->kv_type;
+    CF_TRY(cf_settings_size(s, cf_engine_model(engine), err));
+    CF_TRY(cf_single_fit(engine, &s->params, NULL, how->memory, err));
+    if (!s->keep)
+        return CF_OK;
+    if (!path)
+        return cf_fail(err, CF_EUNSUP,
+                       "made from another image, whose path its record does not hold: "
+                       "give it with --init-image");
+    CF_TRY(cf_engine_plan(engine, &s->params, 1, plan, err));
+    CF_TRY(cf_variation_read(init, how->init ? NULL : o->dir, path, s->init_sha256,
+                             plan->width, plan->height, err));
+    req->init = &init->image;
+    req->init_sha256 = init->sha256;
+    req->keep = s->keep;
+    return CF_OK;
+}
+
+static enum cf_status generate(struct again *a, struct original *o,
+                               const struct cf_rerun *how, struct cf_engine *engine,
+                               struct cf_dnn *dnn, struct cf_stop *stop,
+                               struct cf_error *err)
 {
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
     struct cf_request req = {
@@ -238,13 +265,17 @@ static enum cf_status generate(struct again *a, const struct original *o,
         .negative = o->negative,
         .negative_len = o->negative_len,
         .seed = o->seed,
+        .positive = o->settings.positive,
     };
+    struct cf_variation init = {0};
     struct cf_encoded *text[2] = {NULL, NULL};
     enum cf_status st = CF_ENOMEM;
     double ms;
 
     memcpy(a->model, cf_engine_model(engine)->hash, sizeof a->model);
     if (plan)
+        st = prepare(o, how, engine, plan, &init, &req, err);
+    if (st == CF_OK)
         st = cf_single_encode(&req, engine, dnn, &stop->cancel, text, &ms, err);
     if (st == CF_OK)
         st = cf_engine_run(engine, &o->settings.params, &req, 1, &stop->cancel, plan,
@@ -256,11 +287,12 @@ static enum cf_status generate(struct again *a, const struct original *o,
         st = encode(a, o, stop, err);
     for (int i = 0; i < 2; i++)
         cf_encoded_drop(text[i]);
+    cf_variation_free(&init);
     cf_free(plan);
     return st;
 }
 
-static enum cf_status make(struct again *a, const struct original *o,
+static enum cf_status make(struct again *a, struct original *o,
                            const struct cf_rerun *how, struct cf_error *err)
 {
     const char *name = how->model          ? how->model
@@ -282,7 +314,7 @@ static enum cf_status make(struct again *a, const struct original *o,
     if (st == CF_OK)
         st = cf_engine_open(&engine, dnn, dir, err);
     if (st == CF_OK)
-        st = generate(a, o, engine, dnn, &stop, err);
+        st = generate(a, o, how, engine, dnn, &stop, err);
     cf_engine_close(engine);
     cf_dnn_close(dnn);
     cf_free(dir);

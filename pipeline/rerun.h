@@ -21,13 +21,16 @@ struct cf_rerun {
     const char *output;             /* where the new image goes; NULL: nowhere */
     const char *model;              /* instead of the one it was made with; NULL: none */
     const char *usual, *model_path; /* for a job that names no model */
+    int kv_type;                    /* for a job that names none; -1: the model's */
+    const char *init; /* the image that `from` was made from; NULL: not given */
     enum cf_cpu cpu;
-    int threads; /* 0: auto */
+    int threads;    /* 0: auto */
+    int64_t memory; /* bytes, 0: auto */
 };
 
 /* The report goes to stdout. *same: pixels and bytes are. CF_ENOENT for no such job or
  * model, CF_EUSAGE for a job that is not done, CF_EUNSUP for an image that was made from
- * another one. */
+ * another one which is not given. */
 enum cf_status cf_rerun(const struct cf_rerun *how, bool *same, struct cf_error *err);
 
 #endif

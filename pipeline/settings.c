@@ -6,6 +6,9 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/parse.h"
+#include "models/schedule.h"
+#include "pipeline/engine.h"
 
 /* A number, or a list of them, or nothing. */
 static enum cf_status floats(const json_t *o, const char *key, float *dst, int *n,
@@ -79,19 +82,58 @@ static enum cf_status webp(const json_t *o, struct cf_webp *w, struct cf_error *
     return cf_webp_check(w, err);
 }
 
+/* A copy of the text that key has; NULL where it has none. */
+static enum cf_status text(const json_t *o, const char *key, char **out,
+                           struct cf_error *err)
+{
+    const char *v;
+
+    if (!json_object_get(o, key))
+        return CF_OK;
+    CF_TRY(cf_json_str(o, key, &v, "recipe", err));
+    *out = cf_strdup(v, err);
+    return *out ? CF_OK : CF_ENOMEM;
+}
+
+/* The image whose scales are kept. A record tells its hash and not where it lies, so
+ * without a path only the hash is required to come with the number. */
+static enum cf_status init(struct cf_settings *r, const json_t *o, struct cf_error *err)
+{
+    const char *sha256;
+    int64_t keep;
+
+    CF_TRY(text(o, "init_image", &r->init, err));
+    if (json_object_get(o, "keep_scales")) {
+        CF_TRY(cf_json_int(o, "keep_scales", 1, CF_MAX_STEPS, &keep, "recipe", err));
+        r->keep = (int)keep;
+    }
+    if (json_object_get(o, "init_sha256")) {
+        CF_TRY(cf_json_str(o, "init_sha256", &sha256, "recipe", err));
+        snprintf(r->init_sha256, sizeof r->init_sha256, "%s", sha256);
+    }
+    if (!r->keep != !(r->init || r->init_sha256[0]))
+        return cf_fail(err, CF_EFORMAT, "recipe: init_image and keep_scales go together");
+    return CF_OK;
+}
+
 static enum cf_status fill(struct cf_settings *r, const json_t *o, struct cf_error *err)
 {
-    const char *model;
     int64_t top_k;
     double top_p;
     bool strict;
+    char *kv = NULL;
 
-    if (json_object_get(o, "model")) {
-        CF_TRY(cf_json_str(o, "model", &model, "recipe", err));
-        r->model = cf_strdup(model, err);
-        if (!r->model)
-            return CF_ENOMEM;
+    CF_TRY(text(o, "model", &r->model, err));
+    CF_TRY(text(o, "size", &r->size, err));
+    CF_TRY(text(o, "kv_type", &kv, err));
+    if (kv && cf_kv_parse(kv, &r->params.kv_type, "recipe: kv_type", err) != CF_OK) {
+        cf_free(kv);
+        return err->status;
     }
+    cf_free(kv);
+    CF_TRY(init(r, o, err));
+    if (json_object_get(o, "positive_prompt"))
+        CF_TRY(cf_json_bool(o, "positive_prompt", &r->positive, "recipe", err));
     CF_TRY(floats(o, "cfg", r->params.guidance, &r->params.n_guidance, err));
     CF_TRY(floats(o, "tau", r->params.temperature, &r->params.n_temperature, err));
     CF_TRY(floats(o, "flip_bits", r->params.flip, &r->params.n_flip, err));
@@ -127,6 +169,10 @@ enum cf_status cf_settings_read(struct cf_settings *r, const char *json, int wid
     st = json_is_object(o) ? fill(r, o, err)
                            : cf_fail(err, CF_EFORMAT, "recipe: expected a JSON object");
     json_decref(o);
+    if (width) { /* pixels go before a name */
+        cf_free(r->size);
+        r->size = NULL;
+    }
     if (st != CF_OK)
         cf_settings_free(r);
     return st;
@@ -135,19 +181,64 @@ enum cf_status cf_settings_read(struct cf_settings *r, const char *json, int wid
 void cf_settings_free(struct cf_settings *r)
 {
     cf_free(r->model);
-    r->model = NULL;
+    cf_free(r->size);
+    cf_free(r->init);
+    r->model = r->size = r->init = NULL;
+}
+
+enum cf_status cf_kv_parse(const char *word, int *kv_type, const char *what,
+                           struct cf_error *err)
+{
+    static const char *const words[] = {"f32", "bf16", NULL};
+    int n;
+
+    CF_TRY(cf_parse_word(word, words, &n, what, err));
+    *kv_type = n ? CF_BF16 : CF_F32;
+    return CF_OK;
+}
+
+enum cf_status cf_settings_size(struct cf_settings *r, const struct cf_model *model,
+                                struct cf_error *err)
+{
+    struct cf_size_name name;
+    struct cf_sizes sizes;
+    json_t *section;
+
+    if (!r->size)
+        return CF_OK;
+    if (!cf_size_name_read(r->size, &name))
+        return cf_fail(err, CF_EFORMAT, "recipe: size \"%.40s\" is no size by name",
+                       r->size);
+    CF_TRY(cf_json_obj(model->json, "sizes", &section, "model.json", err));
+    CF_TRY(cf_sizes_parse(&sizes, section, err));
+    if (cf_sizes_named(&sizes, &name, &r->params.width, &r->params.height, err) != CF_OK)
+        return cf_wrap(err, "recipe");
+    cf_free(r->size);
+    r->size = NULL;
+    return CF_OK;
+}
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool cf_settings_same_model(const struct cf_settings *a, const struct cf_settings *b)
+{
+    return same(a->model, b->model);
 }
 
 bool cf_settings_same_group(const struct cf_settings *a, const struct cf_settings *b)
 {
     const struct cf_gen_params *p = &a->params, *q = &b->params;
 
-    if (!a->model != !b->model || (a->model && strcmp(a->model, b->model) != 0))
+    if (!same(a->model, b->model) || !same(a->size, b->size))
         return false;
-    return p->width == q->width && p->height == q->height && p->top_k == q->top_k &&
-           p->top_p == q->top_p && p->strict_size == q->strict_size &&
-           p->n_guidance == q->n_guidance && p->n_temperature == q->n_temperature &&
-           p->n_insert == q->n_insert && p->n_flip == q->n_flip &&
+    return p->kv_type == q->kv_type && p->width == q->width && p->height == q->height &&
+           p->top_k == q->top_k && p->top_p == q->top_p &&
+           p->strict_size == q->strict_size && p->n_guidance == q->n_guidance &&
+           p->n_temperature == q->n_temperature && p->n_insert == q->n_insert &&
+           p->n_flip == q->n_flip &&
            memcmp(p->guidance, q->guidance, (size_t)p->n_guidance * sizeof(float)) == 0 &&
            memcmp(p->temperature, q->temperature,
                   (size_t)p->n_temperature * sizeof(float)) == 0 &&
@@ -231,7 +322,8 @@ static json_t *webp_json(const struct cf_webp *w)
 }
 
 char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
-                           const char *generator, int keep_scales, struct cf_error *err)
+                           const char *generator, const struct cf_request *req,
+                           struct cf_error *err)
 {
     json_t *o = json_object(), *scales = json_array(), *insert = json_array();
     char *dump, *out = NULL;
@@ -246,8 +338,14 @@ char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
     json_object_set_new(o, "tau", list(plan, CF_STEP_TEMPERATURE));
     if (!all_equal(plan, CF_STEP_FLIP) || plan->step[0].flip > 0)
         json_object_set_new(o, "flip_bits", list(plan, CF_STEP_FLIP));
-    if (keep_scales)
-        json_object_set_new(o, "keep_scales", json_integer(keep_scales));
+    if (req->init && req->keep) {
+        json_object_set_new(o, "keep_scales", json_integer(req->keep));
+        json_object_set_new(o, "init_sha256", json_string(req->init_sha256));
+    }
+    if (req->positive)
+        json_object_set_new(o, "positive_prompt", json_true());
+    json_object_set_new(o, "kv_type",
+                        json_string(plan->params.kv_type == CF_BF16 ? "bf16" : "f32"));
     json_object_set_new(o, "top_k", json_integer(plan->params.top_k));
     json_object_set_new(o, "top_p", number(plan->params.top_p));
     json_object_set_new(o, "cfg_insertion_layer", insert);

@@ -30,6 +30,7 @@ struct cf_shift {
     int64_t worker_id;
     const struct cf_worker *self;
     const char *root; /* of the images */
+    const char *dir;  /* of the queue or the plan: where relative paths of jobs begin */
     struct cf_sink *sink;
     bool in_tars; /* the layout */
     int threads;  /* of the compute team, for the rows */

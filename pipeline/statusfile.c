@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/memory.h"
 
 void cf_statusfile_start(struct cf_statusfile *s, const char *path, struct cf_log *log)
 {
@@ -56,13 +57,13 @@ static char *text_of(const struct cf_statusfile *s, const struct cf_statusfile_f
 
     gethostname(host, sizeof host - 1);
     obj = json_pack(
-        "{ss ss* si si sI sI sI sI sf so so so so so}", "state", f->state, "host", host,
-        "pid", (int)getpid(), "workers", f->workers, "done", (json_int_t)f->done,
+        "{ss ss* si si sI sI sI sI sf so so sI so so so}", "state", f->state, "host",
+        host, "pid", (int)getpid(), "workers", f->workers, "done", (json_int_t)f->done,
         "failed", (json_int_t)f->failed, "released", (json_int_t)f->released, "total",
         (json_int_t)f->total, "images_per_minute", 60 * rate, "eta_s",
         rate > 0 ? json_integer((json_int_t)((double)left / rate)) : json_null(),
-        "stage_ms", stages(f), "started", moment(s->started), "updated",
-        moment((int64_t)time(NULL)), "exit_status",
+        "stage_ms", stages(f), "peak_bytes", (json_int_t)cf_memory_peak(), "started",
+        moment(s->started), "updated", moment((int64_t)time(NULL)), "exit_status",
         ended ? json_integer(f->exit_status) : json_null());
     text = obj ? json_dumps(obj, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
     json_decref(obj);

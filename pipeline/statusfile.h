@@ -4,7 +4,8 @@
  *    "released": 0, "total": 100, "images_per_minute": 7.5, "eta_s": 704,
  *    "stage_ms": {"encode": .., "generate": .., "decode": .., "webp": .., "file": ..,
  *                 "row": ..},
- *    "started": "2026-01-31T12:00:00Z", "updated": "...", "exit_status": null}
+ *    "peak_bytes": 123456789, "started": "2026-01-31T12:00:00Z", "updated": "...",
+ *    "exit_status": null}
  *
  * Each time it is written whole beside and renamed over, so a reader sees the old text or
  * the new one. It is not synced: after a power loss nobody runs. Trouble with it is told
@@ -28,7 +29,8 @@ struct cf_statusfile {
     bool warned;
 };
 
-/* Sums over the whole run; milliseconds are sums over images, 0 where not measured. */
+/* peak_bytes is the most memory that the process which writes had at once. Sums are over
+ * the whole run; milliseconds are sums over images, 0 where not measured. */
 struct cf_statusfile_facts {
     const char *state; /* "starting", "running", "stopping", "ended" */
     int workers;

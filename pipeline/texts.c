@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "pipeline/finish.h"
+#include "pipeline/holding.h"
 
 enum { KEEP_TEXTS = 256, KEEP_BYTES = 64 << 20, MAX_ROWS = 1 << 16 /* of a text */ };
 
@@ -20,8 +21,8 @@ struct cf_encoded {
 
 struct cf_texts {
     pthread_mutex_t lock;
-    struct cf_textenc *enc;
-    struct cf_cache *cache; /* borrowed */
+    struct cf_texts_options o; /* what it was opened with, or adopted since */
+    struct cf_textenc *enc;    /* NULL: not in memory */
     struct cf_encoded *kept[KEEP_TEXTS];
     uint64_t clock;
     char *identity; /* of encoder, settings, build, isa: what goes before a prompt in a
@@ -73,13 +74,15 @@ static struct cf_encoded *wrap(const struct cf_prompt *p, struct cf_text *text,
 
 void cf_texts_adopt(struct cf_texts *t, struct cf_cache *cache, struct cf_cancel *cancel)
 {
-    t->cache = cache;
-    cf_textenc_cancel(t->enc, cancel);
+    t->o.cache = cache;
+    t->o.cancel = cancel;
+    if (t->enc)
+        cf_textenc_cancel(t->enc, cancel);
 }
 
 /* ---- opening ---- */
 
-/* Everything but the prompt that features depend on, as one line. */
+/* Everything but the prompt that features depend on, as lines. */
 static char *identify(const struct cf_model *m, const json_t *spec, const char *isa,
                       struct cf_error *err)
 {
@@ -91,30 +94,51 @@ static char *identify(const struct cf_model *m, const json_t *spec, const char *
         cf_fail(err, CF_ENOMEM, "settings of the text encoder");
         return NULL;
     }
-    line = cf_format(err, "cfgen text 1\n%s\n%s\n%s\n%s\n%s\n", m->sha256[CF_PART_TEXT],
-                     m->sha256[CF_PART_VOCAB], json, isa, cf_build_id(build));
+    line = cf_format(err, "cfgen text 2\n%s\n%s\n%s\n%s\n%s\n%s\n",
+                     m->sha256[CF_PART_TEXT], m->sha256[CF_PART_VOCAB], json,
+                     m->map ? "mapped" : "packed", isa, cf_build_id(build));
     free(json);
     return line;
 }
 
-static enum cf_status load(struct cf_texts *t, const struct cf_texts_options *o,
-                           struct cf_error *err)
+/* The encoder is in memory. */
+static enum cf_status wake(struct cf_texts *t, struct cf_error *err)
 {
-    const struct cf_model *m = o->model;
+    const struct cf_model *m = t->o.model;
     json_t *spec;
 
+    if (t->enc)
+        return CF_OK;
     CF_TRY(cf_json_obj(m->json, "text", &spec, "model.json", err));
-    CF_TRY(cf_textenc_open(&t->enc, o->dnn, spec, m->path[CF_PART_TEXT],
-                           m->path[CF_PART_VOCAB], CF_HOLD_PACK, err));
-    if (cf_textenc_dim(t->enc) != o->dim)
+    CF_TRY(cf_textenc_open(&t->enc, t->o.dnn, spec, m->path[CF_PART_TEXT],
+                           m->path[CF_PART_VOCAB], cf_holding_hold(m), err));
+    if (cf_textenc_dim(t->enc) != t->o.dim)
         return cf_fail(
             err, CF_EMISMATCH,
             "text encoder gives %d features a token, the transformer was trained "
             "with %d",
-            cf_textenc_dim(t->enc), o->dim);
-    cf_textenc_cancel(t->enc, o->cancel);
-    t->identity = identify(m, spec, cf_cpu_name(cf_dnn_level(o->dnn)), err);
+            cf_textenc_dim(t->enc), t->o.dim);
+    cf_textenc_cancel(t->enc, t->o.cancel);
+    return CF_OK;
+}
+
+static enum cf_status load(struct cf_texts *t, struct cf_error *err)
+{
+    const char *isa = cf_cpu_name(cf_dnn_level(t->o.dnn));
+    json_t *spec;
+
+    CF_TRY(wake(t, err));
+    CF_TRY(cf_json_obj(t->o.model->json, "text", &spec, "model.json", err));
+    t->identity = identify(t->o.model, spec, isa, err);
     return t->identity ? CF_OK : CF_ENOMEM;
+}
+
+void cf_texts_rest(struct cf_texts *t)
+{
+    pthread_mutex_lock(&t->lock);
+    cf_textenc_close(t->enc);
+    t->enc = NULL;
+    pthread_mutex_unlock(&t->lock);
 }
 
 enum cf_status cf_texts_open(struct cf_texts **texts, const struct cf_texts_options *o,
@@ -125,8 +149,8 @@ enum cf_status cf_texts_open(struct cf_texts **texts, const struct cf_texts_opti
     if (!t)
         return CF_ENOMEM;
     pthread_mutex_init(&t->lock, NULL);
-    t->cache = o->cache;
-    if (load(t, o, err) != CF_OK) {
+    t->o = *o;
+    if (load(t, err) != CF_OK) {
         cf_texts_close(t);
         return cf_wrap(err, "model %s", o->model->dir);
     }
@@ -231,7 +255,7 @@ static bool unpack(const struct cf_texts *t, const void *data, size_t size,
     if (size < sizeof s)
         return false;
     memcpy(&s, data, sizeof s);
-    if (s.n < 1 || s.n > MAX_ROWS || s.dim != cf_textenc_dim(t->enc) || s.truncated < 0)
+    if (s.n < 1 || s.n > MAX_ROWS || s.dim != t->o.dim || s.truncated < 0)
         return false;
     n = (size_t)s.n;
     m = n * (size_t)s.dim;
@@ -261,10 +285,10 @@ static enum cf_status fetch(struct cf_texts *t, const struct cf_prompt *p,
     size_t size = 0;
 
     *found = NULL;
-    if (!t->cache)
+    if (!t->o.cache)
         return CF_OK;
     CF_TRY(key_of(t, p, key, err));
-    CF_TRY(cf_cache_get(t->cache, key, &data, &size, err));
+    CF_TRY(cf_cache_get(t->o.cache, key, &data, &size, err));
     if (data && unpack(t, data, size, &text, err))
         *found = wrap(p, &text, err);
     cf_free(data);
@@ -283,7 +307,7 @@ static enum cf_status store(struct cf_texts *t, const struct cf_encoded *e,
     uint8_t *data;
     bool kept;
 
-    if (!t->cache)
+    if (!t->o.cache)
         return CF_OK;
     CF_TRY(key_of(t, &p, key, err));
     data = cf_alloc(1, sizeof s + n + m, err);
@@ -292,7 +316,7 @@ static enum cf_status store(struct cf_texts *t, const struct cf_encoded *e,
     memcpy(data, &s, sizeof s);
     memcpy(data + sizeof s, e->text.ids, n);
     memcpy(data + sizeof s + n, e->text.features, m);
-    st = cf_cache_put(t->cache, key, data, sizeof s + n + m, &kept, err);
+    st = cf_cache_put(t->o.cache, key, data, sizeof s + n + m, &kept, err);
     cf_free(data);
     return st;
 }
@@ -340,8 +364,10 @@ static enum cf_status encode(struct cf_texts *t, const struct cf_prompt *want, i
                              struct cf_encoded **out, struct cf_error *err)
 {
     struct cf_text *text = cf_calloc((size_t)m, sizeof *text, err);
-    enum cf_status st = text ? cf_textenc_encode(t->enc, want, m, text, err) : CF_ENOMEM;
+    enum cf_status st = text ? wake(t, err) : CF_ENOMEM;
 
+    if (st == CF_OK)
+        st = cf_textenc_encode(t->enc, want, m, text, err);
     for (int j = 0; j < m && st == CF_OK; j++) {
         struct cf_encoded *e = wrap(&want[j], &text[j], err);
 

@@ -29,10 +29,14 @@ struct cf_texts_options {
     struct cf_cancel *cancel;     /* polled between layers; NULL: never */
 };
 
-/* CF_EMISMATCH where the encoder's features are not of that width. */
+/* Opens the encoder, too. CF_EMISMATCH where its features are not of that width. */
 enum cf_status cf_texts_open(struct cf_texts **texts, const struct cf_texts_options *o,
                              struct cf_error *err);
 void cf_texts_close(struct cf_texts *texts); /* NULL is fine; references stay valid */
+
+/* The encoder leaves memory until there is something to encode; what was lately encoded
+ * stays. */
+void cf_texts_rest(struct cf_texts *texts);
 
 /* Another cache and another flag than at opening, for a process that was forked since. */
 void cf_texts_adopt(struct cf_texts *texts, struct cf_cache *cache,

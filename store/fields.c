@@ -23,6 +23,7 @@
 const struct cf_field cf_fields[CF_NFIELD] = {
     TEXT(prompt),
     TEXT(negative),
+    TEXT(prompt_encoded),
     {"seed", CF_FIELD_SEED, offsetof(struct cf_record, seed)},
     COUNT(width),
     COUNT(height),
@@ -36,6 +37,7 @@ const struct cf_field cf_fields[CF_NFIELD] = {
     TEXT(vae_sha256),
     TEXT(text_sha256),
     TEXT(vocab_sha256),
+    TEXT(weights),
     {"recipe", CF_FIELD_JSON, offsetof(struct cf_record, recipe)},
     TEXT(recipe_sha256),
     TEXT(job_key),

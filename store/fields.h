@@ -23,7 +23,7 @@ struct cf_field {
     size_t at; /* offset in struct cf_record */
 };
 
-enum { CF_NFIELD = 23, CF_FIELD_BUF = 24 };
+enum { CF_NFIELD = 25, CF_FIELD_BUF = 24 };
 extern const struct cf_field cf_fields[CF_NFIELD];
 
 /* NULL for a name that is none of ours. */

@@ -32,8 +32,10 @@ enum cf_status cf_meta_level_parse(const char *s, enum cf_meta_level *level,
  * where unknown. A count of 0 is unknown too. */
 struct cf_record {
     const char *prompt, *negative;
+    const char *prompt_encoded; /* where it is not the prompt itself */
     uint64_t seed;
     int width, height, steps;
+    const char *weights; /* in which types: "transformer bf16 mapped, ..." */
     const char *model_name, *model_sha256;
     const char *transformer_sha256, *vae_sha256, *text_sha256, *vocab_sha256;
     const char *guidance; /* "4" or "4,4,3": as used, per step when they differ */

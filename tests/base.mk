@@ -14,3 +14,9 @@ TESTS += %D%/duration_test
 %C%_duration_test_SOURCES = %D%/duration_test.c
 %C%_duration_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_duration_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
+check_PROGRAMS += %D%/lanczos_test
+TESTS += %D%/lanczos_test
+%C%_lanczos_test_SOURCES = %D%/lanczos_test.c
+%C%_lanczos_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_lanczos_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lm

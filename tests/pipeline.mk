@@ -1,10 +1,11 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
-	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh
+	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
-$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
+$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) cfgen-model$(EXEEXT)
 
 check_PROGRAMS += %D%/settings_test %D%/finish_test
 TESTS += %D%/settings_test %D%/finish_test
@@ -69,6 +70,13 @@ TESTS += %D%/stages_test
 %C%_stages_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_stages_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_stages_test_SOURCES = dummy.cxx
+
+check_PROGRAMS += %D%/room_test
+TESTS += %D%/room_test
+%C%_room_test_SOURCES = %D%/room_test.c
+%C%_room_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_room_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_room_test_SOURCES = dummy.cxx
 
 # models made again in other types, and made up
 CF_MAKE_TESTS = %D%/cli/model_quantize.sh %D%/cli/model_synth.sh

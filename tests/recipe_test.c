@@ -70,6 +70,10 @@ static void a_recipe_has_one_spelling(void **state)
     canon("{\"cfg\":-0.0}", "{\"cfg\":0.0}");
     canon("{\"top_k\":900,\"top_p\":0.97}", "{\"top_k\":900,\"top_p\":0.97}");
     canon("{\"cfg_insertion_layer\":[-5]}", "{\"cfg_insertion_layer\":[-5]}");
+    canon("{\"size\":\"3:2@0.25M\",\"kv_type\":\"bf16\"}",
+          "{\"kv_type\":\"bf16\",\"size\":\"3:2@0.25M\"}");
+    canon("{\"keep_scales\":3,\"init_image\":\"a.webp\",\"positive_prompt\":true}",
+          "{\"init_image\":\"a.webp\",\"keep_scales\":3,\"positive_prompt\":true}");
     canon("{\"lossless\":true,\"quality\":90,\"method\":6,\"sharp_yuv\":false}",
           "{\"lossless\":true,\"method\":6,\"quality\":90.0,\"sharp_yuv\":false}");
 }
@@ -98,7 +102,20 @@ static void a_recipe_out_of_range_is_refused(void **state)
                                       "{\"model\":\"\"}",
                                       "{\"model\":\"a\\u0000\"}",
                                       "{\"cfg\":1,\"cfg\":1}",
-                                      "{\"cfg\":1e999}"};
+                                      "{\"cfg\":1e999}",
+                                      "{\"size\":\"32x32\"}",
+                                      "{\"size\":\"0:1\"}",
+                                      "{\"size\":\"1:1@\"}",
+                                      "{\"size\":\"1:1@1\"}",
+                                      "{\"size\":\"M\"}",
+                                      "{\"size\":\"1M@1:1\"}",
+                                      "{\"kv_type\":\"f16\"}",
+                                      "{\"positive_prompt\":\"yes\"}",
+                                      "{\"init_image\":\"a.webp\"}",
+                                      "{\"keep_scales\":2}",
+                                      "{\"init_image\":\"a\",\"keep_scales\":0}",
+                                      "{\"init_image\":\"a\",\"keep_scales\":1,"
+                                      "\"init_sha256\":\"A\"}"};
 
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)

@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "pipeline/belt.h"
+#include "pipeline/engine.h"
 #include "pipeline/ledger.h"
 #include "pipeline/texts.h"
 
@@ -267,6 +268,84 @@ static void a_text_that_cannot_be_encoded_leaves_nothing_behind(void **state)
     cf_texts_close(t);
 }
 
+static void an_encoder_that_rested_encodes_the_same_bit_for_bit(void **state)
+{
+    struct fixture *f = *state;
+    struct cf_texts *t = open_texts(f, NULL);
+    struct cf_encoded *got[N];
+    struct cf_error err = {0};
+
+    for (int round = 0; round < 2; round++) { /* from the encoder, then from memory */
+        cf_texts_rest(t);
+        assert_int_equal(cf_texts_get(t, prompts, N, round == 1, got, &err), CF_OK);
+        assert_int_equal(cf_texts_count(t).encoded, 2);
+        same_as_plain(f, prompts, N, got);
+        drop(got, N);
+    }
+    cf_texts_close(t);
+}
+
+static void near(size_t told, size_t is)
+{
+    assert_in_range(told, is - is / 50, is + is / 50);
+}
+
+static void what_weights_will_take_is_known_before_they_are_loaded(void **state)
+{
+    struct fixture *f = *state;
+    const struct cf_gen_ops *ops = cf_gen_find("infinity");
+    const struct cf_gen_files files = {
+        .json = f->model->json,
+        .transformer = f->model->path[CF_PART_TRANSFORMER],
+        .vae = f->model->path[CF_PART_VAE],
+    };
+    struct cf_error err = {0};
+    struct cf_holding h;
+    struct cf_gen *gen;
+    struct cf_held held;
+
+    assert_int_equal(cf_holding_read(&h, f->model, &err), CF_OK);
+    assert_string_equal(h.weights, "transformer bf16 packed, text encoder bf16 packed");
+    held = cf_textenc_held(f->plain);
+    near(h.text.own, held.own);
+    assert_int_equal(h.text.mapped, 0);
+    assert_int_equal(ops->open(&gen, &files, f->dnn, &err), CF_OK);
+    held = ops->held(gen);
+    near(h.transformer.own + h.vae.own, held.own);
+    ops->close(gen);
+}
+
+static void a_model_at_rest_paints_the_same_when_it_wakes(void **state)
+{
+    struct fixture *f = *state;
+    struct cf_gen_params params;
+    struct cf_engine *e;
+    struct cf_error err = {0};
+    struct cf_text text = {0};
+    struct cf_result first, again;
+    struct cf_plan *plan = cf_alloc(1, sizeof *plan, NULL);
+    struct cf_request req = {.prompt = "fox", .prompt_len = 3, .cond = &text};
+
+    cf_gen_params_default(&params);
+    assert_int_equal(
+        cf_textenc_encode(f->plain, &(struct cf_prompt){"fox", 3}, 1, &text, &err),
+        CF_OK);
+    assert_int_equal(cf_engine_open(&e, f->dnn, f->model->dir, &err), CF_OK);
+    cf_engine_rest(e); /* before there is anything */
+    assert_int_equal(cf_engine_run(e, &params, &req, 1, NULL, plan, &first, NULL, &err),
+                     CF_OK);
+    cf_engine_rest(e);
+    assert_int_equal(cf_engine_wake(e, &err), CF_OK);
+    assert_int_equal(cf_engine_run(e, &params, &req, 1, NULL, plan, &again, NULL, &err),
+                     CF_OK);
+    assert_string_equal(first.pixel_sha256, again.pixel_sha256);
+    cf_result_free(&first);
+    cf_result_free(&again);
+    cf_engine_close(e);
+    cf_text_free(&text);
+    cf_free(plan);
+}
+
 static void an_encoder_of_another_width_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -289,6 +368,9 @@ int main(void)
         cmocka_unit_test(a_text_from_disk_is_the_same_bit_for_bit),
         cmocka_unit_test(more_texts_than_are_kept_are_all_right),
         cmocka_unit_test(a_text_that_cannot_be_encoded_leaves_nothing_behind),
+        cmocka_unit_test(an_encoder_that_rested_encodes_the_same_bit_for_bit),
+        cmocka_unit_test(what_weights_will_take_is_known_before_they_are_loaded),
+        cmocka_unit_test(a_model_at_rest_paints_the_same_when_it_wakes),
         cmocka_unit_test(an_encoder_of_another_width_is_refused),
     };
 

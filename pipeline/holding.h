@@ -1,0 +1,29 @@
+/* holding.h - what a model's weights will take in memory, from the headers of its files
+ * alone: known before anything is loaded.
+ *
+ * A matrix that is read in place counts as it lies in the file; one that is packed counts
+ * as floats, and so does all of the decoder. The table of embeddings, of which a few rows
+ * are read, and the image encoder, which is there only while it runs, count as nothing.
+ */
+#ifndef CF_PIPELINE_HOLDING_H
+#define CF_PIPELINE_HOLDING_H
+
+#include "base/weight.h"
+#include "dnn/layer.h"
+#include "weights/model.h"
+
+struct cf_holding {
+    struct cf_held transformer, vae, text;
+    int64_t file_bytes; /* of all these parts as they lie on disk */
+    char weights[96];   /* for the record: "transformer bf16 mapped, text encoder f32
+                           packed": both change how results are rounded */
+};
+
+/* How the model wants its matrices held. */
+enum cf_hold cf_holding_hold(const struct cf_model *model);
+
+/* Errors are those of cf_ckpt_open. */
+enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *model,
+                               struct cf_error *err);
+
+#endif
