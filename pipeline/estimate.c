@@ -299,7 +299,7 @@ static void print_lines(const struct cf_estimate *e)
                e->past ? "this queue's images were made" : "tried out just now");
     else
         printf("time    unknown\n");
-    printf("memory  %s of %s (%s): generator %s, text encoder %s%s, working memory %s\n",
+    printf("memory  %s of %s (%s): weights %s, text encoder %s%s, working memory %s\n",
            cf_bytes_text(a, e->peak_bytes), cf_bytes_text(b, (double)e->memory.bytes),
            e->memory.why, cf_bytes_text(c, e->weight_bytes),
            cf_bytes_text(d, e->encoder_bytes), e->turns ? " in turn" : "",

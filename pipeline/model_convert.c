@@ -174,15 +174,28 @@ static enum cf_status pair(struct convert *c, struct cf_error *err)
 
 /* ---- telling ---- */
 
+/* A name out of a file may hold what a terminal would obey. */
+static const char *clean(char text[CF_STATE_NAME], const char *name)
+{
+    snprintf(text, CF_STATE_NAME, "%s", name);
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    return text;
+}
+
 static void tell_state(const char *what, const char *path, const struct cf_source *src,
                        const struct cf_state *s, int dropped, size_t taken)
 {
+    char text[CF_STATE_NAME];
+
     printf("%-13s %s (%s)\n", what, path, cf_source_format(src));
     if (*s->prefix[s->chosen])
-        printf("              weights under \"%s\"\n", s->prefix[s->chosen]);
+        printf("              weights under \"%s\"\n", clean(text, s->prefix[s->chosen]));
     for (int i = 0; i < s->n; i++)
         if (i != s->chosen)
-            printf("              not taken: the weights under \"%s\"%s\n", s->prefix[i],
+            printf("              not taken: the weights under \"%s\"%s\n",
+                   clean(text, s->prefix[i]),
                    cf_state_is_average(s->prefix[i]) ? " (an average)" : "");
     printf("              %zu tensors", taken);
     if (dropped)

@@ -38,6 +38,7 @@ static void must(enum cf_status status, const char *what)
 struct tensor {
     char name[512];
     struct cf_view view;
+    void *own; /* its bytes; NULL for a constant */
     size_t bytes;
 };
 
@@ -54,7 +55,15 @@ static struct tensor *add(struct list *l, const char *prefix, int len, const cha
     must(cf_grow(&l->t, &l->cap, l->n + 1, sizeof *l->t, &err), name);
     snprintf(l->t[l->n].name, sizeof l->t[l->n].name, "%.*s%s%s", len, prefix,
              len ? "." : "", plain ? cf_vae_plain(buf, name) : name);
+    l->t[l->n].own = NULL;
     return &l->t[l->n++];
+}
+
+static void drop(struct list *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        cf_free(l->t[i].own);
+    cf_free(l->t);
 }
 
 static void add_file(struct list *l, const char *arg, bool plain)
@@ -81,7 +90,7 @@ static void add_file(struct list *l, const char *arg, bool plain)
             die(path);
         must(cf_source_read(src, i, data, &err), path);
         t->view = *cf_source_shape(src, i);
-        t->view.data = data; /* until exit */
+        t->view.data = t->own = data;
         t->bytes = cf_source_bytes(src, i);
     }
     cf_source_close(src);
@@ -276,6 +285,7 @@ static void wrap(int argc, char **argv)
         add_file(&l, argv[i], plain);
     }
     write_any(&l, argv[plain], levels);
+    drop(&l);
 }
 
 static void shard(const char *format, const char *dir, const char *in)
@@ -305,6 +315,7 @@ static void shard(const char *format, const char *dir, const char *in)
     }
     fprintf(index, "}}\n");
     fclose(index);
+    drop(&all);
 }
 
 static void same(const char *a, const char *b)
@@ -329,6 +340,8 @@ static void same(const char *a, const char *b)
             exit(1);
         }
     }
+    drop(&l[0]);
+    drop(&l[1]);
 }
 
 int main(int argc, char **argv)

@@ -1,11 +1,11 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
 	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
-	%D%/cli/memory.sh %D%/cli/variations.sh
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
-$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
+$(CF_CLI_TESTS:.sh=.log): cfgen$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT) cfgen-model$(EXEEXT)
 
 check_PROGRAMS += %D%/settings_test %D%/finish_test
 TESTS += %D%/settings_test %D%/finish_test
@@ -18,6 +18,12 @@ nodist_EXTRA_%C%_settings_test_SOURCES = dummy.cxx
 %C%_finish_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 %C%_finish_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=cf_webp_verify
 nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
+
+check_PROGRAMS += %D%/convert_test
+TESTS += %D%/convert_test
+%C%_convert_test_SOURCES = %D%/convert_test.c pipeline/convert_pair.c pipeline/convert_state.c
+%C%_convert_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_convert_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
 # what a converter gets and makes
 check_PROGRAMS += %D%/model_tool

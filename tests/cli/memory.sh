@@ -72,7 +72,7 @@ case_ "Slurm's bound is found" by_slurm
 told() {
     [ "$(part memory_bytes)" -gt 0 ] && part memory_by | grep -qE 'physical|cgroup' && [ "$(part encoder)" = '"keep"' ] &&
         [ "$(parts --memory=$((together - 1)) | jq -r .encoder)" = release ] &&
-        cfgen-batch --db=plan.db --dry-run --encoder=release | grep -qE '^memory .*generator .*text encoder .* in turn, working memory'
+        cfgen-batch --db=plan.db --dry-run --encoder=release | grep -qE '^memory .*weights .*text encoder .* in turn, working memory'
 }
 case_ "--dry-run tells who takes what, and turns" told
 peak() {

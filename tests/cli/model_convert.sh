@@ -63,7 +63,7 @@ pilot=(--transformer="$p32/infinity.safetensors" --vae="$p32/vae.safetensors" --
 # ---- what goes in comes out ----
 
 two() {
-    convert m2b "${two[@]}" && whole m2b && $tool same "$inf/inf-tiny-2b.safetensors" m2b/infinity.safetensors &&
+    convert m2b "${two[@]}" && cp told told2 && whole m2b && $tool same "$inf/inf-tiny-2b.safetensors" m2b/infinity.safetensors &&
         $tool same "$inf/vae-p16-d16.safetensors" m2b/vae.safetensors &&
         $tool same t5/model.safetensors m2b/text_encoder/model.safetensors &&
         cmp t5/config.json m2b/text_encoder/config.json && cmp t5/spiece.model m2b/spiece.model &&
@@ -71,7 +71,7 @@ two() {
         runs m2b 256x256
 }
 eight() {
-    convert m8b "${eight[@]}" && whole m8b && $tool same "$inf/inf-tiny-8b.safetensors" m8b/infinity.safetensors &&
+    convert m8b "${eight[@]}" && cp told told8 && whole m8b && $tool same "$inf/inf-tiny-8b.safetensors" m8b/infinity.safetensors &&
         $tool same "$inf/vae-p8-d14.safetensors" m8b/vae.safetensors &&
         [ "$(jq -c '[.infinity.spatial_patchify, .infinity.bits, .vae.patch]' m8b/model.json)" = '[true,14,8]' ] &&
         [ "$(jq -c '[.sampling.cfg, .sampling.tau]' m8b/model.json)" = '[3,1]' ] && runs m8b 256x256
@@ -87,6 +87,14 @@ own() {
 case_ "a 2B-style transformer, its VAE and a T5 folder become a model with the same tensors, that runs" two
 case_ "an 8B-style transformer is recognized as patchified, and runs" eight
 case_ "the shipped model's own parts give its own manifest" own
+sound_models() { cfgen-model verify m2b m8b mp >told 2>said || { cat told said; return 1; }; }
+case_ "cfgen-model verify finds converted models sound" sound_models
+images() { # the encoder of a VAE came along, or its absence is told
+    cfgen --model=./m8b --size=256x256 --init-image=m8b.webp --keep-scales=3 -o varied.webp 'red apple' 2>/dev/null && [ -s varied.webp ] &&
+        says 'no encoder' 65 cfgen --model=./m2b --size=256x256 --init-image=m8b.webp --keep-scales=3 -o none.webp 'red apple' &&
+        grep -q 'with its encoder' told8 && grep -q 'without an encoder' told2
+}
+case_ "a converted VAE keeps its encoder, so that images can be varied" images
 batch() {
     queue q.sqlite 'red apple' 'octopus' && cfgen-batch --db=q.sqlite --model=./mp --output=img 2>/dev/null &&
         [ "$(find img -name '*.webp' | wc -l)" -eq 2 ]
@@ -233,10 +241,15 @@ tokenizers() {
             --text-encoder=w48v/text_encoder --tokenizer=t5
 }
 case_ "a tokenizer that is missing or has more ids than the encoder rows is refused" tokenizers
-configs() {
-    mkdir -p badcfg && cp qwen2-tiny-tied/model.safetensors qwen2-tiny-tied/*.json badcfg &&
-        jq '.rope_scaling = {type: "linear", factor: 2}' qwen2-tiny-tied/config.json >badcfg/config.json &&
-        refuses 'rope' 65 --transformer=w64/infinity.safetensors --vae=w64/vae.safetensors --text-encoder=badcfg
+configs() { # none of the recorded cases that must be refused gets through
+    local n i
+    n=$(jq '.refuse | length' "$gold/textenc/config_cases.json")
+    mkdir -p badcfg && cp qwen2-tiny-tied/model.safetensors qwen2-tiny-tied/tokenizer*.json badcfg && [ "$n" -ge 9 ] || return 1
+    for i in $(seq 0 $((n - 1))); do
+        jq ".refuse[$i].config" "$gold/textenc/config_cases.json" >badcfg/config.json
+        refuses 'badcfg/*config.json: ' 65 --transformer=w64/infinity.safetensors --vae=w64/vae.safetensors \
+            --text-encoder=badcfg || return 1
+    done
 }
 case_ "an encoder that would be computed otherwise is refused by its config" configs
 prefixes() {
