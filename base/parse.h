@@ -30,8 +30,8 @@ enum cf_status cf_parse_num(const char *s, double lo, double hi, double *out,
 /* "WxH" or "WXH", both 1..CF_SIDE_MAX. */
 enum cf_status cf_parse_size(const char *s, int *width, int *height, const char *what,
                              struct cf_error *err);
-/* A size by name, which a model's own list turns into pixels: "0.25M" (a class of pixels),
- * "3:2" (width to height), "3:2@0.25M". What is not named is 0 or "". */
+/* A size by name, which a model's own list turns into pixels: "0.25M" (a class of
+ * pixels), "3:2" (width to height), "3:2@0.25M". What is not named is 0 or "". */
 struct cf_size_name {
     int w, h;        /* the ratio, 1..1000 each; 0: none */
     char pixels[16]; /* the class, digits and a point before an M */

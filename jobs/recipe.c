@@ -202,8 +202,8 @@ enum cf_status cf_recipe_merge(const json_t *base, const json_t *over, const cha
         st = lay_over(out, over, where, err);
     if (st == CF_OK &&
         !json_object_get(out, "init_image") != !json_object_get(out, "keep_scales"))
-        st = cf_fail(err, CF_EFORMAT, "%s: init_image and keep_scales go together",
-                     where);
+        st =
+            cf_fail(err, CF_EFORMAT, "%s: init_image and keep_scales go together", where);
     if (st == CF_OK) {
         text =
             json_dumps(out, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));

@@ -131,28 +131,18 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
                          err);
 }
 
-/* With a model whose weights are not in memory yet. */
+/* With a model whose weights are not in memory yet. How large images are the jobs will
+ * say (cf_loaded_fit). */
 static enum cf_status share_out(struct cf_loaded *l, struct cf_error *err)
 {
-    struct cf_engine *e = cf_pool_engine(l->pool);
-    struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
-    struct cf_gen_params params;
-    enum cf_status st = CF_ENOMEM;
-
     l->room = (struct cf_room){
         .memory = l->room.memory,
         .encoder = l->o.encoder,
         .workers = l->o.workers > 1 ? l->o.workers : 1,
         .groups = cf_pool_groups(l->pool),
-        .held = *cf_engine_holding(e),
+        .held = *cf_engine_holding(cf_pool_engine(l->pool)),
     };
-    cf_gen_params_default(&params);
-    if (plan)
-        st = cf_engine_plan(e, &params, 1, plan, err);
-    if (st == CF_OK)
-        st = cf_room_decide(&l->room, plan, 1, err);
-    cf_free(plan);
-    return st;
+    return cf_room_decide(&l->room, NULL, 1, err);
 }
 
 /* Each is opened once before the first job is claimed, so that damaged files and parts

@@ -49,20 +49,23 @@ double cf_room_left(const struct cf_room *r)
 static enum cf_status no_room(const struct cf_room *r, const struct cf_plan *plan,
                               double work, struct cf_error *err)
 {
-    char a[CF_BYTES_TEXT], b[CF_BYTES_TEXT], c[CF_BYTES_TEXT], d[CF_BYTES_TEXT];
+    char all[CF_BYTES_TEXT], part[CF_BYTES_TEXT], rest[CF_BYTES_TEXT], is[CF_BYTES_TEXT];
     double weights = cf_room_generator(r);
     bool f32 = plan && plan->params.kv_type != CF_BF16;
+    char what[96] = "";
 
-    return cf_fail(
-        err, CF_ENOMEM,
-        "memory: the generator takes %s (weights %s, working memory of %d x %d "
-        "pixels %s), there are %s (%s); what helps: %s%sa smaller size, "
-        "weights of fewer bits (cfgen-model quantize)",
-        cf_bytes_text(a, CF_ROOM_PROGRAM + weights + work), cf_bytes_text(b, weights),
-        plan ? plan->width : 0, plan ? plan->height : 0, cf_bytes_text(c, work),
-        cf_bytes_text(d, (double)r->memory.bytes), r->memory.why,
-        f32 ? "--kv-type=bf16, " : "",
-        plan && plan->batch > 1 ? "--side-by-side=1, " : "");
+    if (plan)
+        snprintf(what, sizeof what, ", working memory of %d x %d pixels %s", plan->width,
+                 plan->height, cf_bytes_text(rest, work));
+    return cf_fail(err, CF_ENOMEM,
+                   "memory: the generator takes %s (weights %s%s), there are %s (%s); "
+                   "what helps: %s%s%sweights of fewer bits (cfgen-model quantize)",
+                   cf_bytes_text(all, CF_ROOM_PROGRAM + weights + work),
+                   cf_bytes_text(part, weights), what,
+                   cf_bytes_text(is, (double)r->memory.bytes), r->memory.why,
+                   f32 ? "--kv-type=bf16, " : "",
+                   plan && plan->batch > 1 ? "--side-by-side=1, " : "",
+                   plan ? "a smaller size, " : "");
 }
 
 static enum cf_status no_turns(const struct cf_room *r, double need, struct cf_error *err)

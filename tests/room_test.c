@@ -81,6 +81,21 @@ static void what_would_not_help_is_not_named(void **state)
     cf_free(p);
 }
 
+static void weights_alone_are_judged_before_any_size_is_known(void **state)
+{
+    struct cf_room together = room(700), turns = room(699), none = room(399);
+    struct cf_error err = {0};
+
+    (void)state;
+    assert_int_equal(cf_room_decide(&together, NULL, 1, &err), CF_OK);
+    assert_false(together.turns);
+    assert_int_equal(cf_room_decide(&turns, NULL, 1, &err), CF_OK);
+    assert_true(turns.turns);
+    assert_int_equal(cf_room_decide(&none, NULL, 1, &err), CF_ENOMEM);
+    assert_non_null(strstr(err.msg, "(weights 400.0 MiB), there are 463.0 MiB"));
+    assert_null(strstr(err.msg, "size"));
+}
+
 static void an_encoder_that_is_too_large_alone_is_named(void **state)
 {
     struct cf_room r = room(600);
@@ -181,6 +196,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(they_stay_together_while_there_is_room_and_take_turns_below),
+        cmocka_unit_test(weights_alone_are_judged_before_any_size_is_known),
         cmocka_unit_test(what_would_not_help_is_not_named),
         cmocka_unit_test(an_encoder_that_is_too_large_alone_is_named),
         cmocka_unit_test(an_order_goes_before_what_there_is),
