@@ -1,7 +1,11 @@
 #include "base/file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,4 +73,54 @@ char *cf_file_read(const char *path, size_t max, size_t *size, struct cf_error *
     }
     close(fd);
     return buf;
+}
+
+/* Whether text, of n bytes, begins with word in any case. */
+static bool begins(const char *text, size_t n, const char *word)
+{
+    return n >= strlen(word) && strncasecmp(text, word, strlen(word)) == 0;
+}
+
+/* Length of the one short line that begins with a letter and is all there is, as in
+ * "Entry not found"; 0: it is anything else. */
+static int line_length(const char *text, size_t n)
+{
+    enum { LONGEST = 100 };
+    size_t i = 0;
+
+    while (i < n && text[i] >= ' ' && text[i] <= '~')
+        i++;
+    return isalpha((unsigned char)text[0]) && i <= LONGEST &&
+                   (i == n || (text[i] == '\n' && i + 1 == n))
+               ? (int)i
+               : 0;
+}
+
+enum cf_status cf_file_no_download(const void *head, size_t n, const char *where,
+                                   struct cf_error *err)
+{
+    const char *text = head;
+    size_t skip = 0;
+
+    if (n == 0)
+        return cf_fail(err, CF_EFORMAT, "%.300s: empty: was it downloaded?", where);
+    if (begins(text, n, "version https://git-lfs"))
+        return cf_fail(err, CF_EFORMAT,
+                       "%.300s: a pointer of Git LFS: the file itself was not downloaded "
+                       "(git lfs pull)",
+                       where);
+    if (n > 2 && memcmp(text, "\x1f\x8b", 2) == 0)
+        return cf_fail(err, CF_EFORMAT, "%.300s: compressed by gzip: unpack it first",
+                       where);
+    while (skip < n && strchr(" \t\r\n", text[skip]) && text[skip])
+        skip++;
+    if (begins(text + skip, n - skip, "<!doctype") ||
+        begins(text + skip, n - skip, "<html") || begins(text + skip, n - skip, "<?xml"))
+        return cf_fail(err, CF_EFORMAT,
+                       "%.300s: a web page, not the file: download it again", where);
+    if (line_length(text, n))
+        return cf_fail(err, CF_EFORMAT,
+                       "%.300s: no more than the text \"%.*s\": download it again", where,
+                       line_length(text, n), text);
+    return CF_OK;
 }

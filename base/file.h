@@ -15,4 +15,11 @@ int cf_file_open(const char *path, size_t *size, struct cf_error *err);
  * CF_EFORMAT above max bytes or when its length changes meanwhile, and CF_ENOMEM. */
 char *cf_file_read(const char *path, size_t max, size_t *size, struct cf_error *err);
 
+/* What a download that went wrong leaves under the name of a file: nothing, a pointer of
+ * Git LFS, a web page or a line of text that says why; or the file, compressed. head: its
+ * first n bytes, of which a few hundred are enough. CF_EFORMAT names what it is; CF_OK
+ * for anything else, so this is asked where a file was found not to be what it should. */
+enum cf_status cf_file_no_download(const void *head, size_t n, const char *where,
+                                   struct cf_error *err);
+
 #endif

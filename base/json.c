@@ -59,8 +59,13 @@ json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
 {
     size_t len;
     char *text = cf_file_read(path, max_bytes, &len, err);
-    json_t *tree = text ? cf_json_parse(text, len, max_values, path, err) : NULL;
+    struct cf_error why = {0};
+    json_t *tree = text ? cf_json_parse(text, len, max_values, path, &why) : NULL;
 
+    if (why.status == CF_EFORMAT)
+        cf_file_no_download(text, len, path, err);
+    if (why.status)
+        cf_fail(err, why.status, "%s", why.msg); /* unless that told more */
     cf_free(text);
     return tree;
 }

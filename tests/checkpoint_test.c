@@ -190,7 +190,8 @@ static void an_index_cannot_name_files_elsewhere(void **state)
 static void an_index_of_another_form_is_refused(void **state)
 {
     (void)state;
-    refused("", CF_EFORMAT, "line 1");
+    refused("", CF_EFORMAT, "empty");
+    refused("{", CF_EFORMAT, "line 1");
     refused("[]", CF_EFORMAT, "weight_map");
     refused("{}", CF_EFORMAT, "weight_map");
     refused("{\"weight_map\":[]}", CF_EFORMAT, "weight_map");

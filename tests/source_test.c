@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "tests/weights_util.h"
@@ -258,12 +259,37 @@ static void what_holds_no_weights_is_refused(void **state)
     refused(util_path(dir, "x.pth"), CF_EFORMAT, "Git LFS");
     util_write_text(util_path(dir, "y.json"), "{\"model_type\": \"t5\"}");
     refused(util_path(dir, "y.json"), CF_EFORMAT, "weight_map");
-    util_write_text(util_path(dir, "z"), "<html>");
+    util_write_text(util_path(dir, "z"), "BZh91AY&SY\001");
     refused(util_path(dir, "z"), CF_EFORMAT, "expected a file of torch.save");
-    util_write_text(util_path(dir, "z.safetensors"), "<html></html>");
-    refused(util_path(dir, "z.safetensors"), CF_EFORMAT, "header");
-    util_write_text(util_path(dir, "empty"), "");
-    refused(util_path(dir, "empty"), CF_EFORMAT, "expected a file of torch.save");
+    util_write_text(util_path(dir, "z.safetensors"), "BZh91AY&SY\001");
+    refused(util_path(dir, "z.safetensors"), CF_EFORMAT, "no safetensors file?");
+}
+
+static void a_failed_download_is_named(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } what[] = {
+        {"", "empty"},
+        {"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4\n",
+         "Git LFS"},
+        {"\n<!DOCTYPE html>\n<title>404</title>\n", "a web page"},
+        {"<HTML>", "a web page"},
+        {"Entry not found", "\"Entry not found\""},
+        {"Access denied\n", "\"Access denied\""},
+        {"\x1f\x8b\x08", "gzip"},
+    };
+    static const char *const name[] = {"w.pth", "w.safetensors", "w.index.json"};
+
+    (void)state;
+    for (size_t n = 0; n < sizeof name / sizeof name[0]; n++)
+        for (size_t i = 0; i < sizeof what / sizeof what[0]; i++) {
+            util_write_text(util_path(dir, name[n]), what[i].text);
+            refused(util_path(dir, name[n]), CF_EFORMAT, what[i].why);
+        }
+    st_file("cut.safetensors", "s");
+    assert_int_equal(truncate(util_path(dir, "cut.safetensors"), 62), 0);
+    refused(util_path(dir, "cut.safetensors"), CF_EFORMAT, "cut short?");
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, make_dir, remove_dir)
@@ -282,6 +308,7 @@ int main(void)
         T(a_directory_is_searched_in_the_order_that_is_written),
         T(a_directory_of_unrelated_files_names_them),
         T(what_holds_no_weights_is_refused),
+        T(a_failed_download_is_named),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,7 +63,9 @@ cf_status status_of(const sentencepiece::util::Status &st, const char *where,
 {
     if (st.ok())
         return CF_OK;
-    return cf_fail(err, CF_EFORMAT, "%s: SentencePiece: %s", where, st.error_message());
+    return cf_fail(err, CF_EFORMAT,
+                   "%s: no SentencePiece model, or cut short: its library says: %s",
+                   where, st.error_message());
 }
 
 bool in_range(const cf_spm *spm, int32_t id)
@@ -81,9 +83,8 @@ enum cf_status cf_spm_open_mem(struct cf_spm **spm, const void *data, size_t siz
         return cf_fail(err, CF_EFORMAT, "%s: %zu bytes, at most %d expected", where, size,
                        CF_SPM_MAX_FILE);
     /* An empty message parses; SentencePiece would then miss its unk piece. */
-    if (size == 0)
-        return cf_fail(err, CF_EFORMAT, "%s: empty, expected a SentencePiece model",
-                       where);
+    if (cf_file_no_download(data, size, where, err) != CF_OK)
+        return CF_EFORMAT;
     return guard(err, [&] {
         std::call_once(quiet_once, be_quiet);
         std::unique_ptr<cf_spm> made(new cf_spm);

@@ -486,7 +486,10 @@ enum cf_status cf_model_find(char **dir, const char *name, const char *search,
     if (!name)
         name = CF_DEFAULT_MODEL;
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return cf_fail(err, CF_ENOENT, "model \"%.300s\": no model.json there", name);
+        return cf_fail(err, CF_ENOENT,
+                       "model \"%.300s\": no model.json there: it names a directory that "
+                       "cfgen-model convert made, say",
+                       name);
     while (*at && !*dir) {
         size_t len = strcspn(at, ":");
 

@@ -96,8 +96,9 @@ static enum cf_status read_offsets(const struct cf_st *st, struct tensor *t,
     t->begin = (size_t)json_integer_value(b);
     t->end = (size_t)json_integer_value(e);
     if (t->end < t->begin || t->end > st->data_size)
-        return cf_fail(err, CF_EFORMAT, AT ": bytes %zu..%zu of %zu bytes of data",
-                       AT_ARGS(st, t), t->begin, t->end, st->data_size);
+        return cf_fail(err, CF_EFORMAT, AT ": bytes %zu..%zu of %zu bytes of data%s",
+                       AT_ARGS(st, t), t->begin, t->end, st->data_size,
+                       t->end > st->data_size ? ": cut short?" : "");
     return CF_OK;
 }
 
@@ -236,14 +237,20 @@ static enum cf_status parse(struct cf_st *st, const unsigned char *bytes, size_t
     json_t *json;
     uint64_t len;
 
-    if (n < 8)
+    if (n < 8) {
+        CF_TRY(cf_file_no_download(bytes, n, st->path, err));
         return cf_fail(err, CF_EFORMAT,
                        "%.200s: %zu bytes, too short for a header length", st->path, n);
+    }
     len = cf_load_u64(bytes);
-    if (len < 2 || len > n - 8)
+    if (len < 2 || len > n - 8) {
+        CF_TRY(cf_file_no_download(bytes, n, st->path, err));
         return cf_fail(err, CF_EFORMAT,
-                       "%.200s: byte 0: a header of %llu bytes in a file of %zu",
-                       st->path, (unsigned long long)len, n);
+                       "%.200s: byte 0: a header of %llu bytes in a file of %zu: %s",
+                       st->path, (unsigned long long)len, n,
+                       len > n && len <= CF_ST_MAX_HEADER ? "cut short?"
+                                                          : "no safetensors file?");
+    }
     if (len > CF_ST_MAX_HEADER)
         return cf_fail(err, CF_EUNSUP,
                        "%.200s: byte 0: a header of %llu bytes, at most %d are read",
@@ -280,10 +287,7 @@ static enum cf_status map_file(struct cf_st *st, struct cf_error *err)
 
     if (fd < 0)
         return err->status;
-    if (size < 8)
-        cf_fail(err, CF_EFORMAT, "%.300s: %zu bytes, too short for a header length",
-                st->path, size);
-    else {
+    if (size > 0) { /* nothing cannot be mapped; parse refuses it */
         st->map_size = size;
         st->map = mmap(NULL, st->map_size, PROT_READ, MAP_SHARED, fd, 0);
         if (st->map == MAP_FAILED) {

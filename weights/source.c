@@ -45,8 +45,7 @@ static bool ends_with(const char *s, const char *tail)
  * its name asks for, which says what is wrong with it. */
 static enum cf_status sniff(const char *path, enum kind *kind, struct cf_error *err)
 {
-    static const char lfs[] = "version https://git-lfs";
-    char head[sizeof lfs] = "";
+    char head[32] = "";
     size_t size, text;
     ssize_t n;
     int fd = cf_file_open(path, &size, err);
@@ -59,11 +58,6 @@ static enum cf_status sniff(const char *path, enum kind *kind, struct cf_error *
     close(fd);
     if (n < 0)
         return err->status;
-    if (strcmp(head, lfs) == 0)
-        return cf_fail(err, CF_EFORMAT,
-                       "%.300s: a pointer of Git LFS: the file itself was not downloaded "
-                       "(git lfs pull)",
-                       path);
     text = strspn(head, " \t\r\n");
     if (n > 8 && head[8] == '{' && cf_load_u64(head) <= size - 8)
         *kind = SAFETENSORS;

@@ -6,6 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/file.h"
 
 /* APPNOTE.TXT of PKWARE, 4.3.14 to 4.3.16. */
 enum {
@@ -57,6 +58,7 @@ static enum cf_status not_a_zip(const unsigned char *head, size_t n, const char 
                        "%.200s: a plain pickle, not a file of torch.save: save the "
                        "weights with torch.save(STATE_DICT, NEW)",
                        where);
+    CF_TRY(cf_file_no_download(head, n, where, err));
     return cf_fail(err, CF_EFORMAT,
                    "%.200s: begins as no zip file, expected a file of torch.save", where);
 }

@@ -288,11 +288,11 @@ def bad_files():
         {"data/0": bytes(80000)}, zipfile.ZIP_DEFLATED), "so often"
     yield "cut_short", good[:-30], "cut short"
     yield "cut_to_head", good[:100], "cut short"
-    yield "empty", b"", "begins as no zip"
+    yield "empty", b"", "empty: was it downloaded?"
     yield "legacy", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.", "before 1.6"
     yield "plain_pickle", pickle.dumps({"a": 1}, 2), "plain pickle"
     yield "tar", b"pickle".ljust(257, b"\0") + b"ustar".ljust(300, b"\0"), "tar archive"
-    yield "html", b"<!DOCTYPE html><title>404</title>", "begins as no zip"
+    yield "html", b"<!DOCTYPE html><title>404</title>", "a web page"
 
 
 def write_bad(folder):
