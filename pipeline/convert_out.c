@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,15 +16,19 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "pipeline/stop.h"
 
 #define MARK ".converting"
 
-enum { OPEN_DIRS = 8 };
+enum { OPEN_DIRS = 8, REMOVALS = 1000 };
 
 struct cf_out {
     char *path, *above, *part;
-    int lock;      /* the mark in part; -1 before cf_out_begin */
+    int lock;      /* the mark in part; -1 where part is not ours */
     bool replaces; /* path holds a model that goes */
+    pthread_t watch;
+    bool watched;
+    pthread_mutex_t turn; /* over lock, and over the names that part and path lead to */
 };
 
 /* ---- looking ---- */
@@ -95,24 +101,7 @@ static enum cf_status split(struct cf_out *o, const char *path, struct cf_error 
     return CF_OK;
 }
 
-enum cf_status cf_out_open(struct cf_out **out, const char *path, bool force,
-                           struct cf_error *err)
-{
-    struct cf_out *o = cf_calloc(1, sizeof *o, err);
-
-    *out = NULL;
-    if (!o)
-        return CF_ENOMEM;
-    o->lock = -1;
-    if (split(o, path, err) != CF_OK || look(o, force, err) != CF_OK) {
-        cf_out_close(o);
-        return err->status;
-    }
-    *out = o;
-    return CF_OK;
-}
-
-/* ---- making ---- */
+/* ---- removing ---- */
 
 static int remove_one(const char *path, const struct stat *info, int type,
                       struct FTW *where)
@@ -127,6 +116,87 @@ static enum cf_status remove_tree(const char *path, struct cf_error *err)
         return cf_fail_errno(err, errno, "%.300s: remove", path);
     return CF_OK;
 }
+
+/* ---- signals ---- */
+
+/* What ends a program that does not ask; what was ignored from the start stays so. */
+static void ending_signals(sigset_t *set)
+{
+    struct sigaction now;
+
+    cf_stop_signals(set);
+    sigdelset(set, SIGUSR2);
+    for (int sig = 1; sig < NSIG; sig++)
+        if (sigismember(set, sig) == 1 && sigaction(sig, NULL, &now) == 0 &&
+            now.sa_handler == SIG_IGN)
+            sigdelset(set, sig);
+}
+
+void cf_out_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGXFSZ, SIG_IGN);
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+/* The writer goes on meanwhile and may make a file where one was just removed, until its
+ * directory is gone. */
+static void remove_under_writer(const struct cf_out *o)
+{
+    struct cf_error ignored = {0};
+
+    for (int i = 0; i < REMOVALS && access(o->part, F_OK) == 0; i++)
+        remove_tree(o->part, &ignored);
+}
+
+/* Waits for a signal, and ends the process by it with nothing half made left. turn is
+ * never given back: the writer, whose files are gone, stops at cf_out_close instead of
+ * telling of that. */
+static void *watch(void *arg)
+{
+    struct cf_out *o = arg;
+    sigset_t set;
+    int sig;
+
+    ending_signals(&set);
+    if (sigwait(&set, &sig) != 0)
+        return NULL;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+    pthread_mutex_lock(&o->turn);
+    if (o->lock >= 0)
+        remove_under_writer(o);
+    signal(sig, SIG_DFL);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    raise(sig);
+    return NULL;
+}
+
+enum cf_status cf_out_open(struct cf_out **out, const char *path, bool force,
+                           struct cf_error *err)
+{
+    struct cf_out *o = cf_calloc(1, sizeof *o, err);
+    int e;
+
+    *out = NULL;
+    if (!o)
+        return CF_ENOMEM;
+    o->lock = -1;
+    pthread_mutex_init(&o->turn, NULL);
+    e = pthread_create(&o->watch, NULL, watch, o);
+    o->watched = e == 0;
+    if (e)
+        cf_fail(err, CF_ENOMEM, "signal thread: %s", strerror(e));
+    if (e || split(o, path, err) != CF_OK || look(o, force, err) != CF_OK) {
+        cf_out_close(o);
+        return err->status;
+    }
+    *out = o;
+    return CF_OK;
+}
+
+/* ---- making ---- */
 
 static enum cf_status take_lock(struct cf_out *o, struct cf_error *err)
 {
@@ -179,7 +249,7 @@ static enum cf_status need_space(const struct cf_out *o, size_t bytes,
                    o->path, bytes, (double)bytes / 1e9, there / 1e9);
 }
 
-enum cf_status cf_out_begin(struct cf_out *o, size_t bytes, struct cf_error *err)
+static enum cf_status begin(struct cf_out *o, size_t bytes, struct cf_error *err)
 {
     CF_TRY(clear(o, err));
     CF_TRY(need_space(o, bytes, err));
@@ -191,6 +261,16 @@ enum cf_status cf_out_begin(struct cf_out *o, size_t bytes, struct cf_error *err
         return cf_fail_errno(err, errno, "%.300s: create", o->part);
     }
     return take_lock(o, err);
+}
+
+enum cf_status cf_out_begin(struct cf_out *o, size_t bytes, struct cf_error *err)
+{
+    enum cf_status status;
+
+    pthread_mutex_lock(&o->turn);
+    status = begin(o, bytes, err);
+    pthread_mutex_unlock(&o->turn);
+    return status;
 }
 
 const char *cf_out_dir(const struct cf_out *o)
@@ -292,12 +372,11 @@ static enum cf_status exchange(struct cf_out *o, struct cf_error *err)
     return err->status;
 }
 
-enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
+/* The new name, and no mark below it. */
+static enum cf_status name_it(struct cf_out *o, struct cf_error *err)
 {
     char *mark;
 
-    if (nftw(o->part, sync_one, OPEN_DIRS, FTW_PHYS) != 0)
-        return cf_fail_errno(err, errno, "%.300s: sync", o->part);
     if (o->replaces)
         CF_TRY(exchange(o, err));
     else if (rename(o->part, o->path) != 0)
@@ -308,6 +387,19 @@ enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
     cf_free(mark);
     close(o->lock);
     o->lock = -1;
+    return CF_OK;
+}
+
+enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
+{
+    enum cf_status status;
+
+    if (nftw(o->part, sync_one, OPEN_DIRS, FTW_PHYS) != 0)
+        return cf_fail_errno(err, errno, "%.300s: sync", o->part);
+    pthread_mutex_lock(&o->turn);
+    status = name_it(o, err);
+    pthread_mutex_unlock(&o->turn);
+    CF_TRY(status);
     if (sync_one(o->path, NULL, FTW_D, NULL) != 0 ||
         sync_one(o->above, NULL, FTW_D, NULL) != 0)
         return cf_fail_errno(err, errno, "%.300s: sync", o->path);
@@ -320,10 +412,18 @@ void cf_out_close(struct cf_out *o)
 
     if (!o)
         return;
+    pthread_mutex_lock(&o->turn);
     if (o->lock >= 0) {
         remove_tree(o->part, &ignored);
         close(o->lock);
+        o->lock = -1;
     }
+    pthread_mutex_unlock(&o->turn);
+    if (o->watched) {
+        pthread_cancel(o->watch);
+        pthread_join(o->watch, NULL);
+    }
+    pthread_mutex_destroy(&o->turn);
     cf_free(o->part);
     cf_free(o->above);
     cf_free(o->path);

@@ -3,8 +3,9 @@
  *     OUT.partial/.converting (locked) -> parts -> model.json -> sync
  *       -> OUT.partial becomes OUT -> sync of the directory above
  *
- * A conversion that was killed leaves OUT.partial, which the next one to OUT removes and
- * begins anew; only a directory with our mark in it is ever removed. */
+ * A signal that ends the process takes OUT.partial along. A conversion that was killed
+ * with -9 leaves it, and the next one to OUT removes it and begins anew; only a directory
+ * with our mark in it is ever removed. */
 #ifndef CF_PIPELINE_CONVERT_OUT_H
 #define CF_PIPELINE_CONVERT_OUT_H
 
@@ -14,6 +15,11 @@
 #include "base/error.h"
 
 struct cf_out;
+
+/* Blocks the signals that end a program in the calling thread, so that all threads made
+ * later inherit that, and makes a file that grows too large an error. Call once, before
+ * any other thread exists; from cf_out_open on a thread waits for them. */
+void cf_out_signals(void);
 
 /* Looks whether path can be made, and touches nothing: CF_ECREAT where it is there
  * already, unless it is an empty directory or, with force, a model, which the new one

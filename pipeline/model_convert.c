@@ -2,7 +2,6 @@
  *
  * Everything is opened, recognized, paired and chosen before the first byte is written;
  * then the parts are written one tensor at a time, and the directory gets its name. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -368,7 +367,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 
     if (!c)
         return CF_ENOMEM;
-    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error, not an end */
+    cf_out_signals();
     status = convert(c, cli, err);
     close_all(c);
     return status;

@@ -1,11 +1,11 @@
 /* cfgen-model quantize: a model again, its matrices in another type. */
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/parse.h"
 #include "base/team.h"
+#include "pipeline/convert_out.h"
 #include "pipeline/model_cmd.h"
 #include "pipeline/quant_report.h"
 #include "pipeline/requant.h"
@@ -150,7 +150,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
                        cli->argc - cli->first);
     a.o.type.group = a.o.text_type.group = a.group;
     a.report.prompt = a.prompt;
-    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error, not an end */
+    cf_out_signals();
     CF_TRY(cf_team_count(&team, a.threads, err));
     CF_TRY(cf_dnn_open(&dnn, CF_CPU_AUTO, team.threads, err));
     st = work(&a, cli->argv[cli->first], cli->argv[cli->first + 1], dnn, err);

@@ -1,10 +1,10 @@
 /* cfgen-model synth: a model of any geometry with random weights, for tests and
  * benchmarks. */
-#include <signal.h>
 #include <stdlib.h>
 
 #include "base/parse.h"
 #include "base/team.h"
+#include "pipeline/convert_out.h"
 #include "pipeline/model_cmd.h"
 #include "pipeline/synth_model.h"
 
@@ -153,7 +153,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
     if (cli->argc - cli->first != 1)
         return cf_fail(err, CF_EUSAGE, "synth: %d operands, expected one directory",
                        cli->argc - cli->first);
-    signal(SIGXFSZ, SIG_IGN); /* a file that grows too large is an error, not an end */
+    cf_out_signals();
     CF_TRY(cf_team_count(&team, a.threads, err));
     CF_TRY(cf_dnn_open(&dnn, CF_CPU_AUTO, team.threads, err));
     st = cf_synth_model(&a.o, cli->argv[cli->first], dnn, err);

@@ -49,6 +49,22 @@ says() {
     grep -qE -- "$pattern" said.log || { echo "no /$pattern/ in:"; cat said.log; return 1; }
 }
 
+# ended SIGNAL PATTERN COMMAND...: the signal, sent when a file that matches the pattern is
+# there, ends the command as it ends any; stays until then in the background.
+ended() {
+    local sig=$1 until=$2 i
+    shift 2
+    "$@" >ended.log 2>&1 &
+    for i in $(seq 1 600); do
+        compgen -G "$until" >/dev/null && break
+        sleep 0.02
+    done
+    kill -"$sig" $! 2>/dev/null
+    wait $!
+    i=$?
+    [ "$i" -eq $((128 + $(kill -l "$sig"))) ] || { echo "exit status $i after SIG$sig: $*"; cat ended.log; return 1; }
+}
+
 # The four invariants of a queue, and a sound database.
 sound() {
     local db=$1 bad

@@ -301,6 +301,17 @@ killed() {
     done
 }
 case_ "a conversion that is killed leaves no model, and the next one begins anew" killed
+stopped() { # large enough that there is something to stop
+    cfgen-model synth --geometry=infinity-2b --embed-dim=1024 --depth=16 --num-heads=8 --base-channels=32 --text-width=256 \
+        --text-layers=1 --dtype=f32 large >/dev/null &&
+        ended TERM 'ended.partial/infinity*' cfgen-model convert --transformer=large/infinity.safetensors \
+            --vae=large/vae.safetensors --text-encoder=t5 --dtype=int8 ended && none ended &&
+        ended HUP 'ended.partial/infinity*' cfgen-model quantize --dtype=4bit large ended && none ended
+    local status=$?
+    rm -rf large
+    return $status
+}
+case_ "a conversion or quantization that a signal ends leaves nothing" stopped
 occupied() {
     convert taken "${two[@]}" && says 'exists; --force' 73 cfgen-model convert "${two[@]}" taken >/dev/null &&
         convert taken "${eight[@]}" --force && whole taken && $tool same "$inf/inf-tiny-8b.safetensors" taken/infinity.safetensors &&

@@ -74,6 +74,18 @@ occupied() {
 }
 case_ "a directory that is there is kept, or with --force replaced if it is a model" occupied
 
+stopped() {
+    local sig
+    for sig in TERM HUP; do
+        ended $sig 'gone.partial/text_encoder' cfgen-model synth $small --embed-dim=1024 --depth=24 --num-heads=8 gone && none gone || return 1
+    done
+    synth keep && ended TERM 'keep.partial/text_encoder' cfgen-model synth $small --embed-dim=1024 --depth=24 --num-heads=8 --force keep &&
+        [ ! -e keep.partial ] && cfgen-model verify keep >/dev/null
+}
+case_ "a signal that ends it takes what is half made along, and a model that was there stays" stopped
+ignored() { (trap '' HUP; cfgen-model synth $small nohup & i=$!; sleep 0.05; kill -HUP $i; wait $i) && cfgen-model hash nohup; }
+case_ "a signal that was ignored from the start stays so" ignored
+
 no_vocabulary() {
     mkdir -p none && says 'vocabulary: .*pilot32' 66 env CFGEN_MODEL_PATH="$tmp/none" cfgen-model synth $small x && none x
 }
