@@ -13,6 +13,7 @@
 #include "textenc/pretok.h"
 #include "textenc/qwen2_keys.h"
 #include "textenc/t5_keys.h"
+#include "textenc/tokenizer.h"
 #include "weights/model_spec.h"
 
 enum {
@@ -294,11 +295,33 @@ static const char *vocabulary_name(const struct maker *m)
     return m->encoder.family == CF_FAMILY_T5 ? "spiece.model" : "tokenizer.json";
 }
 
+/* Every id must have a row of embeddings, or there are prompts that cannot be encoded. */
+static enum cf_status check_rows(const struct maker *m, const char *name,
+                                 struct cf_error *err)
+{
+    const struct cf_encoder_config *c = &m->encoder;
+    const bool t5 = c->family == CF_FAMILY_T5;
+    const int rows = t5 ? c->t5.vocab : c->qwen2.vocab;
+    char *path = cf_out_path(m->out, name, err);
+    struct cf_tok *tok = NULL;
+    enum cf_status st = CF_ENOMEM;
+
+    if (path)
+        st = cf_tok_open(&tok, t5 ? "sentencepiece" : "bpe", path, err);
+    if (st == CF_OK && cf_tok_size(tok) > rows)
+        st = cf_fail(err, CF_EUSAGE, "--text-vocab=%d: the vocabulary has %d ids", rows,
+                     (int)cf_tok_size(tok));
+    cf_tok_close(tok);
+    cf_free(path);
+    return st;
+}
+
 static enum cf_status write_vocabulary(struct maker *m, const char *name,
                                        struct cf_error *err)
 {
-    return m->encoder.family == CF_FAMILY_T5 ? borrow_pieces(m, name, err)
-                                             : put_json(m, name, byte_tokenizer(), err);
+    CF_TRY(m->encoder.family == CF_FAMILY_T5 ? borrow_pieces(m, name, err)
+                                             : put_json(m, name, byte_tokenizer(), err));
+    return check_rows(m, name, err);
 }
 
 /* ---- the whole ---- */

@@ -52,6 +52,12 @@ encoders() {
 }
 case_ "a text encoder alone is a folder as they are downloaded" encoders
 
+rows() {
+    says '--text-vocab=1000: .* 4096 ids' 64 synth --text-vocab=1000 x && none x &&
+        says '--text-vocab=256: .* 257 ids' 64 synth --text-encoder=qwen2-1.5b --text-vocab=256 x && none x
+}
+case_ "an encoder with fewer rows than its vocabulary has ids is refused" rows
+
 unknown() {
     says 'infinity-125m.*infinity-2b.*infinity-8b.*flan-t5-xl.*qwen2-1.5b' 64 cfgen-model synth --geometry=infinity-3b x &&
         says 'flan-t5-xl.*qwen2-1.5b' 64 cfgen-model synth $small --text-encoder=t5 x &&
