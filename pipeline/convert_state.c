@@ -103,18 +103,47 @@ static enum cf_status choose(int *chosen, const struct cf_state *c, const char *
                    all, what);
 }
 
-/* What a file that holds no such model does hold: the first names. */
+/* Which of the other models it is, by tensors that only one of them has; NULL: none. */
+static const char *recognize(const struct cf_source *src)
+{
+    static const char *const of[][2] = {
+        {"word_embed.weight", "a transformer: --transformer"},
+        {"decoder.conv_in.conv.weight", "a tokenizer: --vae"},
+        {"decoder.conv_in.weight", "a tokenizer: --vae"},
+        {"embed_tokens.weight", "a text encoder: --text-encoder, with its folder"},
+        {"shared.weight", "a text encoder: --text-encoder, with its folder"},
+    };
+
+    for (int i = 0; i < cf_source_count(src); i++)
+        for (size_t k = 0; k < sizeof of / sizeof of[0]; k++) {
+            const char *name = cf_source_name(src, i);
+            size_t len = strlen(name), tail = strlen(of[k][0]);
+
+            if (len >= tail && strcmp(name + len - tail, of[k][0]) == 0 &&
+                (len == tail || name[len - tail - 1] == '.'))
+                return of[k][1];
+        }
+    return NULL;
+}
+
+/* What a file that holds no such model does hold. */
 static enum cf_status tell_none(const struct cf_source *src, const char *what,
                                 const char *anchor, struct cf_error *err)
 {
+    const char *path = cf_source_path(src), *other = recognize(src);
     char first[CF_STATE_NAME] = "";
 
     for (int i = 0; i < cf_source_count(src) && i < 3; i++)
         add_word(first, sizeof first, cf_source_name(src, i));
+    if (other)
+        return cf_fail(err, CF_ENOENT,
+                       "%.150s: no %s in it: no tensor is called %s; this seems to be %s",
+                       path, what, anchor, other);
     return cf_fail(err, CF_ENOENT,
                    "%.150s: no %s in it: no tensor is called %s; the names begin with "
-                   "%.150s",
-                   cf_source_path(src), what, anchor, first);
+                   "%.150s%s",
+                   path, what, anchor, first,
+                   strstr(path, "-of-") ? "; of shards name the folder" : "");
 }
 
 enum cf_status cf_state_enter(struct cf_state *state, struct cf_source *src,

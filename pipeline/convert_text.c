@@ -172,21 +172,29 @@ static enum cf_status check_tokenizer(const struct cf_convert_text *t,
 
 /* ---- both ---- */
 
-/* The folder of a path that may be a file in it. */
+/* The folder of a path that may be the weights in it. */
 static enum cf_status find_dir(struct cf_convert_text *t, const char *path,
                                struct cf_error *err)
 {
-    const char *slash = strrchr(path, '/');
+    static const char what[] = "a text encoder is a folder of config.json, weights and "
+                               "vocabulary";
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 
     if (!is_there(path))
         return cf_fail(err, CF_ENOENT, "%.300s: no text encoder", path);
+    if (strcmp(name, "config.json") == 0)
+        return cf_fail(err, CF_EUSAGE, "--text-encoder=%.200s: %s", path, what);
     if (is_dir(path))
         t->dir = cf_strdup(path, err);
     else
         t->dir = slash ? cf_strndup(path, (size_t)(slash - path) + 1, err)
                        : cf_strdup(".", err);
     t->config_path = t->dir ? cf_format(err, "%s/config.json", t->dir) : NULL;
-    return t->config_path ? CF_OK : CF_ENOMEM;
+    if (!t->config_path)
+        return CF_ENOMEM;
+    if (!is_there(t->config_path))
+        return cf_fail(err, CF_ENOENT, "%.200s: no config.json there: %s", t->dir, what);
+    return CF_OK;
 }
 
 enum cf_status cf_convert_text_open(struct cf_convert_text *t,

@@ -62,9 +62,11 @@ static char *pick_lone(const char *dir, struct dirent **e, int n, struct cf_erro
             return cf_format(err, "%s/%s", dir, name[0]);
         if (found > 1) {
             cf_fail(err, CF_EFORMAT,
-                    "%.150s: holds %d files of weights, which is meant? (%.100s, "
-                    "%.100s%s)",
-                    dir, found, name[0], name[1], found > 2 ? ", ..." : "");
+                    "%.150s: holds %d files of weights, %s (%.100s, %.100s%s)", dir,
+                    found,
+                    strstr(name[0], "-of-") ? "shards without their .index.json?"
+                                            : "which is meant?",
+                    name[0], name[1], found > 2 ? ", ..." : "");
             return NULL;
         }
     }

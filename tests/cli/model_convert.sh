@@ -34,7 +34,7 @@ runs() { # DIR SIZE
 
 # Encoders and transformers of matching widths, where the recorded ones have none.
 small='--geometry=infinity-125m --embed-dim=64 --depth=4 --num-heads=4 --mlp-hidden=64 --bits=16
-    --base-channels=32 --text-layers=1 --text-vocab=2112 --dtype=f32 --text-dtype=f32'
+    --base-channels=32 --text-layers=1 --text-vocab=4096 --dtype=f32 --text-dtype=f32'
 few() { # a tokenizer of 310 ids, for encoders with few rows
     local from=$gold/textenc/tok-bpe4k
     mkdir few && jq '.model.vocab |= with_entries(select(.value < 310)) | .model.merges |= .[:54] | .added_tokens = []' \
@@ -43,7 +43,7 @@ few() { # a tokenizer of 310 ids, for encoders with few rows
         "$from/tokenizer_config.json" >few/tokenizer_config.json
 }
 make_all() {
-    cfgen-model synth --geometry=flan-t5-xl --text-width=256 --text-layers=2 --text-vocab=2112 \
+    cfgen-model synth --geometry=flan-t5-xl --text-width=256 --text-layers=2 --text-vocab=4096 \
         --text-dtype=f32 t5 && cp "$gold/textenc/spm-unigram-t5/spiece.model" t5 &&
         cfgen-model synth $small --text-width=48 w48 && cfgen-model synth $small --text-width=64 w64 &&
         for e in t5-tiny qwen2-tiny-tied qwen2-tiny-sharded qwen3-tiny; do
@@ -231,14 +231,22 @@ case_ "a 2b name with the 8b's VAE name is refused" pairing infinity_2b.pth infi
 case_ "names that say nothing contradict nothing" fits weights.bin vae.bin
 case_ "bits that do not fit are refused with both numbers" refuses '56 bits.*16 bits' 65 "${eight[@]}" --vae="$inf/vae-p16-d16.safetensors"
 case_ "an encoder of another width is refused with both numbers" refuses '256 wide.*48 wide' 65 "${two[@]}" --text-encoder=t5-tiny
-case_ "transformer and VAE the wrong way round are told apart" refuses 'no transformer.*word_embed' 66 \
-    --transformer="$inf/vae-p16-d16.safetensors" --vae="$inf/inf-tiny-2b.safetensors" --text-encoder=t5
+confused() {
+    refuses 'no transformer.*word_embed.*a tokenizer: --vae' 66 \
+        --transformer="$inf/vae-p16-d16.safetensors" --vae="$inf/inf-tiny-2b.safetensors" --text-encoder=t5 &&
+        refuses 'no vae.*a transformer: --transformer' 66 "${two[@]}" --vae="$inf/inf-tiny-2b.safetensors" &&
+        refuses 'no vae.*a text encoder: --text-encoder' 66 "${two[@]}" --vae=t5 &&
+        cp "$inf/inf-tiny-2b.safetensors" lone.safetensors &&
+        refuses 'no config.json there.*folder of config.json, weights and vocabulary' 66 "${two[@]}" --text-encoder=lone.safetensors &&
+        refuses 'folder of config.json' 64 "${two[@]}" --text-encoder=t5/config.json
+}
+case_ "parts given in each other's place are told apart" confused
 tokenizers() {
     mkdir -p nospm && cp t5/config.json t5/model.safetensors nospm && refuses 'spiece.model' 66 "${two[@]}" --text-encoder=nospm &&
         convert mtok "${two[@]}" --text-encoder=nospm --tokenizer=t5 && cmp m2b/spiece.model mtok/spiece.model &&
-        cfgen-model synth $small --text-width=48 --text-vocab=1000 w48v --force >/dev/null &&
-        refuses '2100 ids.*1000 rows|[0-9]+ ids for an encoder with 1000' 65 --transformer=w48/infinity.safetensors --vae=w48/vae.safetensors \
-            --text-encoder=w48v/text_encoder --tokenizer=t5
+        rows=$(jq .vocab_size t5-tiny/config.json) && [ "$rows" -lt 4096 ] &&
+        refuses "4096 ids for an encoder with $rows rows" 65 --transformer=w48/infinity.safetensors --vae=w48/vae.safetensors \
+            --text-encoder=t5-tiny --tokenizer="$p32/spm.model"
 }
 case_ "a tokenizer that is missing or has more ids than the encoder rows is refused" tokenizers
 configs() { # none of the recorded cases that must be refused gets through
@@ -271,6 +279,19 @@ damage() {
         cp -r t5 t5cut && head -c 5000 t5/model.safetensors >t5cut/model.safetensors && refuses 't5cut' 65 "${two[@]}" --text-encoder=t5cut
 }
 case_ "truncated and missing files are named" damage
+downloads() { # of a folder, each file may be what git leaves without lfs
+    local f
+    printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 99\n' >pointer
+    for f in config.json spiece.model model.safetensors; do
+        rm -rf t5lfs && cp -r t5 t5lfs && cp pointer "t5lfs/$f" && refuses "t5lfs/$f: .*Git LFS" 65 "${two[@]}" --text-encoder=t5lfs || return 1
+    done
+    f=$(find tdir -name '*-00002-of-*') && cp -r tdir tlfs && cp pointer "tlfs/${f##*/}" &&
+        refuses "${f##*/}: .*Git LFS" 65 "${two[@]}" --transformer=tlfs &&
+        rm -r tlfs && cp -r tdir tlfs && rm tlfs/*.index.json &&
+        refuses 'shards without their .index.json' 65 "${two[@]}" --transformer=tlfs &&
+        refuses 'of shards name the folder' 66 "${two[@]}" --transformer="$(find tdir -name '*-00001-of-*')"
+}
+case_ "files that git or a web server left in the place of a download are named" downloads
 missing() {
     $tool wrap less.pth a.b=+conv.weight && refuses 'no transformer.*a.b.conv.weight' 66 "${two[@]}" --transformer=less.pth
 }
