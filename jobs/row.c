@@ -1,5 +1,6 @@
 #include "jobs/row.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -14,7 +15,8 @@ enum { KEY_LIMIT = 255 };
 enum cf_cell cf_cell_of(const char *name, const char *column)
 {
     static const char *const known[CF_NCELL] = {
-        "prompt", "negative", "seed", "seeds", "width", "height", "priority", "key",
+        "prompt", "negative", "seed", "seeds", "width",
+        "height", "priority", "key",  "size",
     };
 
     if (strcasecmp(name, column ? column : "prompt") == 0)
@@ -106,6 +108,52 @@ struct made {
     char *recipe, *key, *extra;
 };
 
+static enum cf_status pixels(const struct cf_row *row, struct cf_job_spec *s,
+                             struct cf_error *err)
+{
+    if (!row->cell[CF_CELL_WIDTH].len != !row->cell[CF_CELL_HEIGHT].len)
+        return cf_fail(err, CF_EFORMAT, "width without height, or height without width");
+    CF_TRY(number(row, CF_CELL_WIDTH, "width", 1, CF_SIDE_MAX, &s->width, err));
+    return number(row, CF_CELL_HEIGHT, "height", 1, CF_SIDE_MAX, &s->height, err);
+}
+
+/* Pixels are the job's; a name goes into over, its recipe. */
+static enum cf_status size_or_name(const struct cf_row *row, struct cf_job_spec *s,
+                                   json_t *over, struct cf_error *err)
+{
+    enum { LONGEST = 64 };
+    const size_t len = row->cell[CF_CELL_SIZE].len;
+    struct cf_error why = {0};
+    char text[LONGEST];
+
+    if (row->cell[CF_CELL_WIDTH].len)
+        return cf_fail(err, CF_EFORMAT, "both size and width are given");
+    snprintf(text, sizeof text, "%.*s", (int)(len < LONGEST ? len : LONGEST - 1),
+             row->cell[CF_CELL_SIZE].text);
+    if (cf_parse_size_or_name(text, &s->width, &s->height, "size", &why) != CF_OK)
+        return cf_fail(err, CF_EFORMAT, "%s", why.msg);
+    if (s->width == 0 && json_object_set_new(over, "size", json_string(text)) != 0)
+        return cf_fail(err, CF_ENOMEM, "size: no memory");
+    return CF_OK;
+}
+
+/* The recipe of the options under that of the row, and under its size by name. */
+static enum cf_status recipe(const struct cf_defaults *d, const struct cf_row *row,
+                             struct made *m, struct cf_job_spec *s, struct cf_error *err)
+{
+    json_t *over = row->recipe ? json_copy((json_t *)row->recipe) : json_object();
+    enum cf_status st = over ? CF_OK : cf_fail(err, CF_ENOMEM, "recipe: no memory");
+
+    if (st == CF_OK && row->cell[CF_CELL_SIZE].len)
+        st = size_or_name(row, s, over, err);
+    if (st == CF_OK && json_object_size(over)) {
+        st = cf_recipe_merge(d->how->recipe, over, "recipe", &m->recipe, err);
+        s->recipe = m->recipe;
+    }
+    json_decref(over);
+    return st;
+}
+
 static enum cf_status make(const struct cf_defaults *d, const struct cf_row *row,
                            struct made *m, struct cf_new_job *job, struct cf_error *err)
 {
@@ -128,19 +176,14 @@ static enum cf_status make(const struct cf_defaults *d, const struct cf_row *row
     CF_TRY(cf_prompt_check(s->prompt, s->prompt_len, "prompt", err));
     if (s->negative)
         CF_TRY(cf_prompt_check(s->negative, s->negative_len, "negative", err));
-    if (!row->cell[CF_CELL_WIDTH].len != !row->cell[CF_CELL_HEIGHT].len)
-        return cf_fail(err, CF_EFORMAT, "width without height, or height without width");
-    CF_TRY(number(row, CF_CELL_WIDTH, "width", 1, CF_SIDE_MAX, &s->width, err));
-    CF_TRY(number(row, CF_CELL_HEIGHT, "height", 1, CF_SIDE_MAX, &s->height, err));
+    CF_TRY(pixels(row, s, err));
     CF_TRY(number(row, CF_CELL_PRIORITY, "priority", -1000000, 1000000, &job->priority,
                   err));
     CF_TRY(seeds(d, row, &m->seeds, err));
     CF_TRY(user_key(row, &m->key, err));
     job->user_key = m->key;
-    if (row->recipe) {
-        CF_TRY(cf_recipe_merge(how->recipe, row->recipe, "recipe", &m->recipe, err));
-        s->recipe = m->recipe;
-    }
+    if (row->recipe || row->cell[CF_CELL_SIZE].len)
+        CF_TRY(recipe(d, row, m, s, err));
     if (row->extra && json_object_size(row->extra)) {
         m->extra = json_dumps(row->extra,
                               JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));

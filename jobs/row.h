@@ -14,6 +14,7 @@ enum cf_cell {
     CF_CELL_HEIGHT,
     CF_CELL_PRIORITY,
     CF_CELL_KEY,
+    CF_CELL_SIZE, /* in place of width and height: pixels or a name */
     CF_NCELL,
     CF_CELL_EXTRA = CF_NCELL, /* every other column */
     CF_CELL_RECIPE,

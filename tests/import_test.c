@@ -336,6 +336,36 @@ static void options_fill_in_what_rows_leave_open(void **state)
     assert_int_equal(ask("SELECT count(*) FROM batch WHERE name = 'night'"), 1);
 }
 
+static void a_row_has_a_size_in_pixels_or_by_name(void **state)
+{
+    static const char csv[] = "prompt,size,width,height\na,3:2@0.25M,,\nb,64x32,,\n"
+                              "c,,8,8\nd,,,\ne,big,,\nf,1M,8,8\n";
+    static const char jsonl[] =
+        "{\"prompt\":\"g\",\"size\":\"0.06M\",\"recipe\":{\"tau\":0.5}}\n";
+    json_t *recipe = json_pack("{s:i, s:s}", "cfg", 3, "size", "1M");
+    struct cf_imported n;
+
+    (void)state;
+    put("a.csv", csv, sizeof csv - 1);
+    n = import_as((struct cf_import){.recipe = recipe, .width = 0}, CF_OK);
+    assert_int_equal(n.added, 4);
+    assert_string_equal(bad_lines, "6 7 ");
+    assert_int_equal(ask("SELECT count(*) FROM job j JOIN recipe r ON r.id = j.recipe_id"
+                         " WHERE json = '{\"cfg\":3.0,\"size\":\"3:2@0.25M\"}'"
+                         " AND width = 0 AND height = 0"),
+                     1);
+    assert_int_equal(ask("SELECT count(*) FROM job WHERE width = 64 AND height = 32"), 1);
+    assert_int_equal(ask("SELECT count(*) FROM job WHERE width = 8 AND height = 8"), 1);
+    put("b.jsonl", jsonl, sizeof jsonl - 1);
+    n = import_as((struct cf_import){.recipe = recipe, .width = 64, .height = 64}, CF_OK);
+    json_decref(recipe);
+    assert_int_equal(n.added, 1);
+    assert_int_equal(
+        ask("SELECT count(*) FROM job j JOIN recipe r ON r.id = j.recipe_id WHERE width "
+            "= 0 AND json = '{\"cfg\":3.0,\"size\":\"0.06M\",\"tau\":0.5}'"),
+        1);
+}
+
 static void gzip_is_read_and_damage_is_told(void **state)
 {
     static char buf[200000];
@@ -502,6 +532,7 @@ int main(void)
         WITH_QUEUE(a_row_twice_is_one_job),
         WITH_QUEUE(seeds_of_one_prompt_lie_side_by_side),
         WITH_QUEUE(options_fill_in_what_rows_leave_open),
+        WITH_QUEUE(a_row_has_a_size_in_pixels_or_by_name),
         WITH_QUEUE(gzip_is_read_and_damage_is_told),
         WITH_QUEUE(files_that_cannot_be_read_are_told),
         WITH_QUEUE(more_rows_than_a_transaction_holds),
