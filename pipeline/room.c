@@ -49,7 +49,8 @@ double cf_room_left(const struct cf_room *r)
 static enum cf_status no_room(const struct cf_room *r, const struct cf_plan *plan,
                               double work, struct cf_error *err)
 {
-    char all[CF_BYTES_TEXT], part[CF_BYTES_TEXT], rest[CF_BYTES_TEXT], is[CF_BYTES_TEXT];
+    char all[CF_BYTES_TEXT], part[CF_BYTES_TEXT], rest[CF_BYTES_TEXT], is[CF_BYTES_TEXT],
+        own[CF_BYTES_TEXT];
     double weights = cf_room_generator(r);
     bool f32 = plan && plan->params.kv_type != CF_BF16;
     char what[96] = "";
@@ -57,15 +58,17 @@ static enum cf_status no_room(const struct cf_room *r, const struct cf_plan *pla
     if (plan)
         snprintf(what, sizeof what, ", working memory of %d x %d pixels %s", plan->width,
                  plan->height, cf_bytes_text(rest, work));
-    return cf_fail(err, CF_ENOMEM,
-                   "memory: the generator takes %s (weights %s%s), there are %s (%s); "
-                   "what helps: %s%s%sweights of fewer bits (cfgen-model quantize)",
-                   cf_bytes_text(all, CF_ROOM_PROGRAM + weights + work),
-                   cf_bytes_text(part, weights), what,
-                   cf_bytes_text(is, (double)r->memory.bytes), r->memory.why,
-                   f32 ? "--kv-type=bf16, " : "",
-                   plan && plan->batch > 1 ? "--side-by-side=1, " : "",
-                   plan ? "a smaller size, " : "");
+    return cf_fail(
+        err, CF_ENOMEM,
+        "memory: the generator takes %s (weights %s%s, the program %s), there are "
+        "%s (%s); "
+        "what helps: %s%s%sweights of fewer bits (cfgen-model quantize)",
+        cf_bytes_text(all, CF_ROOM_PROGRAM + weights + work),
+        cf_bytes_text(part, weights), what, cf_bytes_text(own, CF_ROOM_PROGRAM),
+        cf_bytes_text(is, (double)r->memory.bytes), r->memory.why,
+        f32 ? "--kv-type=bf16, " : "",
+        plan && plan->batch > 1 ? "--side-by-side=1, " : "",
+        plan ? "a smaller size, " : "");
 }
 
 static enum cf_status no_turns(const struct cf_room *r, double need, struct cf_error *err)

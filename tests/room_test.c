@@ -92,7 +92,9 @@ static void weights_alone_are_judged_before_any_size_is_known(void **state)
     assert_int_equal(cf_room_decide(&turns, NULL, 1, &err), CF_OK);
     assert_true(turns.turns);
     assert_int_equal(cf_room_decide(&none, NULL, 1, &err), CF_ENOMEM);
-    assert_non_null(strstr(err.msg, "(weights 400.0 MiB), there are 463.0 MiB"));
+    assert_non_null(strstr(err.msg,
+                           "(weights 400.0 MiB, the program 64.0 MiB), there are "
+                           "463.0 MiB"));
     assert_null(strstr(err.msg, "size"));
 }
 
