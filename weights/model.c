@@ -320,13 +320,21 @@ static enum cf_status read_manifest(struct cf_model *m, enum cf_model_check chec
     return CF_OK;
 }
 
+static const char no_model[] = "no model.json there; cfgen-model convert makes a "
+                               "directory with one of what was downloaded";
+
 /* The bytes are read once: what is hashed is what is parsed. */
 static enum cf_status load_manifest(struct cf_model *m, struct cf_error *err)
 {
     char *path = cf_format(err, "%s/model.json", m->dir);
+    struct cf_error why = {0};
     size_t len = 0;
-    char *text = path ? cf_file_read(path, MAX_MANIFEST, &len, err) : NULL;
+    char *text = path ? cf_file_read(path, MAX_MANIFEST, &len, &why) : NULL;
 
+    if (why.status == CF_ENOENT)
+        cf_fail(err, CF_ENOENT, "%.300s: %s", m->dir, no_model);
+    else if (why.status)
+        cf_fail(err, why.status, "%s", why.msg);
     if (text && cf_digest_mem(text, len, m->hash, err) == CF_OK)
         m->json = cf_json_parse(text, len, MAX_MANIFEST_VALUES, path, err);
     cf_free(text);
@@ -486,10 +494,7 @@ enum cf_status cf_model_find(char **dir, const char *name, const char *search,
     if (!name)
         name = CF_DEFAULT_MODEL;
     if (!*name || strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-        return cf_fail(err, CF_ENOENT,
-                       "model \"%.300s\": no model.json there: it names a directory that "
-                       "cfgen-model convert made, say",
-                       name);
+        return cf_fail(err, CF_ENOENT, "model \"%.300s\": %s", name, no_model);
     while (*at && !*dir) {
         size_t len = strcspn(at, ":");
 
