@@ -24,7 +24,8 @@ struct original {
         *dir; /* where the path of an initial image begins */
     size_t prompt_len, negative_len;
     uint64_t seed;
-    int threads; /* 0: not known */
+    int threads;  /* 0: not known */
+    bool kv_free; /* nothing says what keys and values were kept as */
     struct cf_settings settings;
 };
 
@@ -236,6 +237,7 @@ static enum cf_status prepare(struct original *o, const struct cf_rerun *how,
 
     if (s->params.kv_type == -1)
         s->params.kv_type = how->kv_type;
+    o->kv_free = s->params.kv_type == -1;
     CF_TRY(cf_settings_size(s, cf_engine_model(engine), err));
     CF_TRY(cf_single_fit(engine, &s->params, NULL, how->memory, err));
     if (!s->keep)
@@ -381,6 +383,9 @@ static void report(const struct original *o, const struct again *a, bool same_pi
     differ_text("model", o->model, a->model);
     differ_build(o->build);
     differ_text("instruction set", o->isa, a->story.isa);
+    if (o->kv_free && !same_pixels && !a->same_file)
+        printf("  %-16s the job names none: if its worker had --kv-type, give it here\n",
+               "kv-type");
     if (!a->same_file) {
         differ_text("note", o->note ? o->note : "", a->story.note ? a->story.note : "");
         if (o->date && !getenv("SOURCE_DATE_EPOCH"))
