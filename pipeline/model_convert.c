@@ -130,29 +130,23 @@ static enum cf_status pair(struct convert *c, struct cf_error *err)
 
 /* ---- telling ---- */
 
-/* A name out of a file may hold what a terminal would obey. */
-static const char *clean(char text[CF_STATE_NAME], const char *name)
-{
-    snprintf(text, CF_STATE_NAME, "%s", name);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    return text;
-}
-
 static void tell_state(const char *what, const char *path, const struct cf_source *src,
                        const struct cf_state *s, int dropped, size_t taken)
 {
-    char text[CF_STATE_NAME];
-
-    printf("%-13s %s (%s)\n", what, path, cf_source_format(src));
-    if (*s->prefix[s->chosen])
-        printf("              weights under \"%s\"\n", clean(text, s->prefix[s->chosen]));
+    printf("%-13s ", what);
+    cf_cli_put(path);
+    printf(" (%s)\n", cf_source_format(src));
+    if (*s->prefix[s->chosen]) {
+        printf("              weights under \"");
+        cf_cli_put(s->prefix[s->chosen]);
+        printf("\"\n");
+    }
     for (int i = 0; i < s->n; i++)
-        if (i != s->chosen)
-            printf("              not taken: the weights under \"%s\"%s\n",
-                   clean(text, s->prefix[i]),
-                   cf_state_is_average(s->prefix[i]) ? " (an average)" : "");
+        if (i != s->chosen) {
+            printf("              not taken: the weights under \"");
+            cf_cli_put(s->prefix[i]);
+            printf("\"%s\n", cf_state_is_average(s->prefix[i]) ? " (an average)" : "");
+        }
     printf("              %zu tensors", taken);
     if (dropped)
         printf(", %d left out that images do not need", dropped);

@@ -102,6 +102,13 @@ beside() { # as the converter takes them
         ema="$golden/infinity/inf-tiny-2b.safetensors" && facts b.pth &&
         is facts.json '$.prefix' '' && is facts.json '$.kind' transformer
 }
+escape() { # ESC and CSI in the name of a dictionary
+    model_tool wrap esc.safetensors $'\e[2J\xc2\x9b'="$golden/infinity/inf-tiny-2b.safetensors" &&
+        cfgen-model inspect esc.safetensors >esc.txt && grep -F '\u{1b}[2J\u{9b}' esc.txt &&
+        cfgen-model inspect --json esc.safetensors >esc.json && grep -qiF '\u001b[2J\u009b' esc.json &&
+        ! grep -q $'\e\|\xc2\x9b' esc.txt esc.json
+}
+case_ "names in files reach a terminal as letters alone" escape
 case_ "an average beside weights at the top is left where it is" beside
 
 average() {
