@@ -307,6 +307,8 @@ occupied() {
         mkdir home && touch home/letter && says 'no model' 73 cfgen-model convert "${two[@]}" home --force >/dev/null && [ -e home/letter ] &&
         mkdir -p mine.partial && touch mine.partial/letter &&
         says 'no conversion left it' 73 cfgen-model convert "${two[@]}" mine >/dev/null && [ -e mine.partial/letter ] &&
+        mkdir -p elsewhere && ln -sfn elsewhere link.partial &&
+        says 'no conversion left it' 73 cfgen-model convert "${two[@]}" link >/dev/null && [ -z "$(ls -A elsewhere)" ] &&
         mkdir empty && convert empty "${two[@]}" && whole empty && convert slash/ "${two[@]}" && whole slash
 }
 case_ "only models are replaced, and only when asked" occupied
