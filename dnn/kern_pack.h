@@ -9,31 +9,24 @@
  *   vi_words, vi_store_low       W 16-bit numbers, from and to any address
  *   v_nan_or(x, a, b)            a where x is NaN, else b
  *   vi_nibble(v, i)              four bits from bit 4 i on, less 8
- *   load_turned(v, row, stride)  W words of 4 bytes of each of W rows; v[i] gets word i
- * of all rows
+ *   load_turned(v, row, stride)  v[i] is word i (4 bytes) of W rows; a row has W words
  *
  * Whatever the type, rows are turned into columns four bytes at a time and only then
  * taken apart: the narrower the type, the less there is to turn. */
 
 enum { LINE = sizeof(veci), WORD = 4 };
 
-/* W rows, LINE bytes of each: word i of all rows goes to out, which knows the type. */
-struct turned {
-    veci word[W];
-};
-
 /* As load_turned, where there are but n rows of bytes bytes: the rest is 0. */
-static void load_part(struct turned *t, const char *src, size_t stride, size_t n,
-                      size_t bytes)
+static void load_part(veci v[W], const char *src, size_t stride, size_t n, size_t bytes)
 {
     char line[W][LINE] = {{0}};
 
     for (size_t j = 0; j < n; j++)
         memcpy(line[j], src + j * stride, bytes);
-    load_turned(t->word, line[0], LINE);
+    load_turned(v, line[0], LINE);
 }
 
-/* Word i of W rows to its numbers of W floats, dst and ld apart. */
+/* One word of W rows becomes its columns of W floats, at dst and each ld further. */
 INLINE void put_f32(float *dst, size_t ld, veci v)
 {
     (void)ld;
@@ -85,22 +78,22 @@ INLINE void pack(float *dst, const char *src, size_t stride, size_t n, size_t k,
 
     for (size_t h = 0; h < PANEL; h += W, src += W * stride) {
         size_t rows = n < h ? 0 : n - h < W ? n - h : W, l = 0;
-        struct turned t;
+        veci v[W];
 
         for (; rows == W && l + per_line <= k; l += per_line) {
             prefetch_rows(src + l * size + ahead, stride);
-            load_turned(t.word, src + l * size, stride);
+            load_turned(v, src + l * size, stride);
 #pragma GCC unroll 16
             for (size_t i = 0; i < W; i++)
-                put(dst + (l + i * per_word) * PANEL + h, PANEL, t.word[i]);
+                put(dst + (l + i * per_word) * PANEL + h, PANEL, v[i]);
         }
         for (; l < k; l += per_line) {
             size_t count = k - l < per_line ? k - l : per_line;
             float part[W * WORD * W];
 
-            load_part(&t, src + l * size, stride, rows, count * size);
+            load_part(v, src + l * size, stride, rows, count * size);
             for (size_t i = 0; i < W; i++)
-                put(part + i * per_word * W, W, t.word[i]);
+                put(part + i * per_word * W, W, v[i]);
             for (size_t i = 0; i < count; i++)
                 memcpy(dst + (l + i) * PANEL + h, part + i * W, W * sizeof *dst);
         }
@@ -143,20 +136,19 @@ static void k_pack_q4(float *dst, const void *from, size_t stride, size_t n, siz
 
         for (size_t l = 0; l < k; l += PER_LINE) {
             size_t end = k - l < PER_LINE ? k - l : PER_LINE;
-            struct turned t;
+            veci v[W];
 
             prefetch_rows(src + l / 2 + ahead, stride);
             if (rows == W && end == PER_LINE)
-                load_turned(t.word, src + l / 2, stride);
+                load_turned(v, src + l / 2, stride);
             else
-                load_part(&t, src + l / 2, stride, rows, end / 2);
+                load_part(v, src + l / 2, stride, rows, end / 2);
             for (size_t b = 0; b < end; b += BLOCK) {
                 vec s = v_load(scale + (l + b) / group * PANEL + h);
 
 #pragma GCC unroll 4
                 for (size_t i = 0; i < 4; i++)
-                    put_q4(dst + (l + b + 4 * i) * PANEL + h, PANEL, t.word[b / 8 + i],
-                           s);
+                    put_q4(dst + (l + b + 4 * i) * PANEL + h, PANEL, v[b / 8 + i], s);
             }
         }
     }

@@ -55,7 +55,7 @@ const struct cf_option cf_convert_options[] = {
      "matrices of the transformer: keep, f32, f16, bf16, int8 or\n"
      "4bit; default keep"},
     {OPT_TEXT_DTYPE, "text-dtype", "TYPE", "the same of the text encoder; default keep"},
-    {OPT_GROUP, "group", "32|64", "columns that share a scale in 4bit, default 64"},
+    {OPT_GROUP, "group", "32|64", "columns that share a scale in 4bit, default 32"},
     {OPT_HOLD, "hold", "pack|map",
      "pack: widened in memory, for small models; map: read where\n"
      "they lie; default map above 64 MiB"},
@@ -312,8 +312,8 @@ enum cf_status cf_convert_args_read(struct cf_convert_args *a, struct cf_cli *cl
     int key;
 
     *a = (struct cf_convert_args){
-        .type = {.keep = true, .group = 64},
-        .text_type = {.keep = true, .group = 64},
+        .type = {.keep = true, .group = 32},
+        .text_type = {.keep = true, .group = 32},
         .hold = -1,
         .cfg = -1,
         .tau = -1,

@@ -241,6 +241,10 @@ enum cf_status cf_loaded_fit(struct cf_loaded *l, const struct cf_gen_params *pa
         pthread_mutex_lock(&l->lock); /* the feed may be encoding */
         cf_texts_rest(l->texts);
         pthread_mutex_unlock(&l->lock);
+        cf_log(l->o.log, CF_LOG_INFO,
+               "text encoder and generator take turns from here on",
+               "memory_mib=%.0f memory_by=\"%s\" encoder=release",
+               (double)l->room.memory.bytes / (1 << 20), l->room.memory.why);
     }
     return st;
 }

@@ -30,7 +30,7 @@ static size_t matrix(enum cf_wtype type, int64_t n, int64_t k)
 {
     if (type == CF_W_Q4 && k % 32 != 0)
         type = CF_W_I8;
-    return cf_weight_bytes(type, n, k, type != CF_W_Q4 ? 0 : k % 64 == 0 ? 64 : 32);
+    return cf_weight_bytes(type, n, k, type == CF_W_Q4 ? 32 : 0);
 }
 
 /* As the file has it, with its scales. */

@@ -1,11 +1,11 @@
 /* needs.h - the memory that a model takes: weights in each type, and work per image size.
  *
  * From shapes alone: nothing is read, nothing is computed. Weights of type T are the
- * matrices of the bulk in T (4 bits in groups of 64 where they divide a row, else of 32,
- * else int8), embeddings of bits and heads in bf16 (f32 for f32), all vectors as floats,
- * the decoder packed as floats. Work is the arena of one image (models/gen.h), keys and
- * values in either type. An encoder's embedding is not counted: of it only the rows of a
- * prompt are read. */
+ * matrices of the bulk in T (4 bits in groups of 32 where they divide a row, else int8),
+ * embeddings of bits and heads in bf16 (f32 for f32), all vectors as floats, the decoder
+ * packed as floats. Work is the arena of one image (models/gen.h), keys and values in
+ * either type. An encoder's embedding is not counted: of it only the rows of a prompt are
+ * read. */
 #ifndef CF_PIPELINE_NEEDS_H
 #define CF_PIPELINE_NEEDS_H
 

@@ -67,8 +67,8 @@ static void weights_take_what_their_type_says(void **state)
         assert_int_equal(weights(s, CF_W_BF16), 2 * (n + edge) + small);
         assert_int_equal(weights(s, CF_W_F16), 2 * (n + edge) + small);
         assert_int_equal(weights(s, CF_W_I8), n + 4 * rows + 2 * edge + small);
-        /* Groups of 64 divide every row of these. */
-        assert_int_equal(weights(s, CF_W_Q4), n / 2 + n / 64 * 2 + 2 * edge + small);
+        /* Groups of 32 divide every row of these. */
+        assert_int_equal(weights(s, CF_W_Q4), n / 2 + n / 32 * 2 + 2 * edge + small);
     }
     assert_int_equal(weights(&geometry("infinity-2b")->shape, CF_W_F32),
                      4 * (size_t)2204564032);

@@ -14,7 +14,7 @@ in_help() {
     sed -n -E 's/^  (-(.), |    )(--[a-z-]+(=[^ ]+)?)( .*)?$/\2 \3/p'
 }
 in_page() {
-    sed -n -E 's/^\.It Fl (([a-zA-Z]) , Fl )?-([a-z-]+)( Ns = Ns Ar ([A-Za-z]+))?$/\2 --\3=\5/p' |
+    sed -n -E 's/^\.It Fl (([a-zA-Z]) , Fl )?-([a-z-]+)( Ns = Ns Ar ([A-Za-z0-9|:@]+))?$/\2 --\3=\5/p' |
         sed 's/=$//'
 }
 { "$jobs" --help; for c in $("$jobs" --help | sed -n 's/^  \([a-z]*\) .*/\1/p'); do "$jobs" "$c" --help; done; } |

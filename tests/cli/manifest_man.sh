@@ -23,6 +23,6 @@ same expected described "the page and the manifest have the same fields"
 { echo schema; sed -n -E 's/^    (TEXT|COUNT)\(([a-z_0-9]+)\),$/\2/p; s/^    \{"([a-z_]+)", CF_FIELD.*/\1/p' \
     "$CFGEN_SRCDIR/store/fields.c"; } | sort >written
 listed 'STEM.json' 'The image' >described
-is "there are facts of an image" test "$(wc -l <written)" -eq 24
+is "there are facts of an image" test "$(wc -l <written)" -eq 26
 same written described "the page and an image have the same facts"
 plan

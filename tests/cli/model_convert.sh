@@ -180,7 +180,7 @@ lossless() { # what bf16 holds survives f32 and back
         cmp mb/infinity.safetensors mbb/infinity.safetensors && cmp mb/text_encoder/model.safetensors mbb/text_encoder/model.safetensors
 }
 case_ "bf16 weights survive f32 and back" lossless
-case_ "4bit groups that do not divide a matrix are refused" refuses 'groups of 64' 65 "${two[@]}" --transformer="$inf/inf-tiny-8b.safetensors" \
+case_ "4bit groups that do not divide a matrix are refused" refuses "groups of 64" 65 --group=64 "${two[@]}" --transformer="$inf/inf-tiny-8b.safetensors" \
     --vae="$inf/vae-p8-d14.safetensors" --dtype=4bit
 case_ "quantized weights are not packed" refuses '--hold=pack' 64 "${two[@]}" --dtype=int8 --hold=pack
 
