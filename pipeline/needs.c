@@ -28,9 +28,9 @@ static size_t floats(const struct cf_key *key)
 
 static size_t matrix(enum cf_wtype type, int64_t n, int64_t k)
 {
-    if (type == CF_W_Q4 && k % 32 != 0)
+    if (type == CF_W_Q4 && k % CF_GROUP_DEFAULT != 0)
         type = CF_W_I8;
-    return cf_weight_bytes(type, n, k, type == CF_W_Q4 ? 32 : 0);
+    return cf_weight_bytes(type, n, k, type == CF_W_Q4 ? CF_GROUP_DEFAULT : 0);
 }
 
 /* As the file has it, with its scales. */
