@@ -111,7 +111,8 @@ static json_t *parts_json(const struct cf_model_spec *m)
     return parts;
 }
 
-json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err)
+/* Fresh; NULL: CF_ENOMEM. */
+static json_t *manifest(const struct cf_model_spec *m, struct cf_error *err)
 {
     json_t *root;
 
@@ -197,7 +198,7 @@ enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *di
 {
     /* 15 digits: what people wrote comes back as they wrote it. */
     const size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(15);
-    json_t *root = cf_model_spec_json(m, err);
+    json_t *root = manifest(m, err);
     enum cf_status status = CF_ENOMEM;
     size_t n = root ? json_dumpb(root, NULL, 0, flags) : 0;
     char *text = NULL;

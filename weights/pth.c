@@ -398,11 +398,6 @@ const struct cf_view *cf_pth_shape(const struct cf_pth *t, int i)
     return &t->list.flat[i].tensor->view;
 }
 
-size_t cf_pth_others(const struct cf_pth *t)
-{
-    return t->list.others;
-}
-
 /* True where the elements already follow one another row by row. */
 static bool is_dense(const struct cf_pickle_tensor *x)
 {
