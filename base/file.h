@@ -1,5 +1,5 @@
 /* file.h - files of whoever names them: never a pipe that waits for ever, never more
- * memory than was meant. */
+ * memory than was meant; what is written is written whole. */
 #ifndef CF_BASE_FILE_H
 #define CF_BASE_FILE_H
 
@@ -14,5 +14,17 @@ int cf_file_open(const char *path, size_t *size, struct cf_error *err);
 /* The whole of it, with a NUL behind that *size does not count; cf_free. NULL also with
  * CF_EFORMAT above max bytes or when its length changes meanwhile, and CF_ENOMEM. */
 char *cf_file_read(const char *path, size_t max, size_t *size, struct cf_error *err);
+
+/* All of n bytes to a descriptor that is open for writing; path is for messages. CF_EIO,
+ * CF_ENOSPC. On disk they are after an fsync. */
+enum cf_status cf_file_write(int fd, const void *bytes, size_t n, const char *path,
+                             struct cf_error *err);
+
+/* fsync of a directory, after which the names in it are on disk. One that cannot be
+ * synced at all (EINVAL) has nothing to sync. */
+enum cf_status cf_file_sync_dir(const char *dir, struct cf_error *err);
+
+/* The last component of a path, slashes at its end left out: *len bytes of it. */
+const char *cf_file_last_name(const char *path, size_t *len);
 
 #endif

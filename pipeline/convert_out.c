@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 #define MARK ".converting"
 
@@ -240,22 +241,6 @@ enum cf_status cf_out_mkdir(const struct cf_out *o, const char *name,
     return status;
 }
 
-static enum cf_status write_all(int fd, const char *bytes, size_t n, const char *path,
-                                struct cf_error *err)
-{
-    while (n > 0) {
-        ssize_t did = write(fd, bytes, n);
-
-        if (did < 0 && errno != EINTR)
-            return cf_fail_errno(err, errno, "%.300s: write of %zu bytes", path, n);
-        bytes += did > 0 ? did : 0;
-        n -= did > 0 ? (size_t)did : 0;
-    }
-    if (fsync(fd) != 0)
-        return cf_fail_errno(err, errno, "%.300s: sync", path);
-    return CF_OK;
-}
-
 enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *bytes,
                           size_t n, char hex[CF_DIGEST_HEX], struct cf_error *err)
 {
@@ -269,7 +254,9 @@ enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *
     if (fd < 0)
         status = cf_fail_errno(err, errno, "%.300s: create", path);
     else
-        status = write_all(fd, bytes, n, path, err);
+        status = cf_file_write(fd, bytes, n, path, err);
+    if (status == CF_OK && fsync(fd) != 0)
+        status = cf_fail_errno(err, errno, "%.300s: sync", path);
     if (fd >= 0 && close(fd) != 0 && status == CF_OK)
         status = cf_fail_errno(err, errno, "%.300s: close", path);
     cf_free(path);
@@ -283,18 +270,8 @@ enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *
 static int sync_one(const char *path, const struct stat *info, int type,
                     struct FTW *where)
 {
-    int fd, status = 0;
-
     (void)info, (void)where;
-    if (type != FTW_D)
-        return 0;
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    if (fsync(fd) != 0 && errno != EINVAL) /* EINVAL: nothing to sync there */
-        status = -1;
-    close(fd);
-    return status;
+    return type == FTW_D && cf_file_sync_dir(path, NULL) != CF_OK ? -1 : 0;
 }
 
 /* Old and new model change names in one step, or where the file system cannot do that in
@@ -324,8 +301,8 @@ static enum cf_status replace(struct cf_out *o, struct cf_error *err)
     char *old = NULL, *mark = NULL;
     enum cf_status status = exchange(o, &old, err);
 
-    if (status == CF_OK && sync_one(o->above, NULL, FTW_D, NULL) != 0)
-        status = cf_fail_errno(err, errno, "%.300s: sync", o->above);
+    if (status == CF_OK)
+        status = cf_file_sync_dir(o->above, err);
     if (status == CF_OK) {
         mark = cf_format(err, "%s/" MARK, old);
         status = mark ? CF_OK : CF_ENOMEM;
@@ -359,10 +336,8 @@ enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
     cf_free(mark);
     close(o->lock);
     o->lock = -1;
-    if (sync_one(o->path, NULL, FTW_D, NULL) != 0 ||
-        sync_one(o->above, NULL, FTW_D, NULL) != 0)
-        return cf_fail_errno(err, errno, "%.300s: sync", o->path);
-    return CF_OK;
+    CF_TRY(cf_file_sync_dir(o->path, err));
+    return cf_file_sync_dir(o->above, err);
 }
 
 void cf_out_close(struct cf_out *o)
