@@ -9,10 +9,10 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_dnn_bench_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
 
 EXTRA_DIST += %D%/lib.sh
-dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh
+dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh %D%/memory.sh
 EXTRA_DIST += %D%/queue_rows.sql
 
-.PHONY: bench bench-queue
+.PHONY: bench bench-queue bench-memory
 bench: all $(EXTRA_PROGRAMS)
 	@CFGEN_SRCDIR='$(abs_top_srcdir)'; export CFGEN_SRCDIR; \
 	CFGEN_BUILDDIR='$(abs_top_builddir)'; export CFGEN_BUILDDIR; \
@@ -24,3 +24,9 @@ bench-queue: all $(EXTRA_PROGRAMS)
 	@CFGEN_SRCDIR='$(abs_top_srcdir)'; export CFGEN_SRCDIR; \
 	CFGEN_BUILDDIR='$(abs_top_builddir)'; export CFGEN_BUILDDIR; \
 	$(SHELL) '$(srcdir)/bench/queue_scale.sh'
+
+# Peak memory at the released geometries: an hour and 10 GB of disk. CFGEN_CASES names cases.
+bench-memory: all
+	@CFGEN_SRCDIR='$(abs_top_srcdir)'; export CFGEN_SRCDIR; \
+	CFGEN_BUILDDIR='$(abs_top_builddir)'; export CFGEN_BUILDDIR; \
+	$(SHELL) '$(srcdir)/bench/memory.sh' $$CFGEN_CASES
