@@ -177,15 +177,14 @@ static enum cf_status plan_size(const struct work *k, struct cf_needs_size *size
 static enum cf_status plan_class(const struct work *k, struct cf_needs_size *size, int *n,
                                  int class, struct cf_error *err)
 {
-    enum { PIXELS = 16 }; /* of a token and side, in every released model */
     struct cf_needs_size *square = &size[*n], *most = square + 1, one;
 
     for (int i = 0; i < CF_TEMPLATES; i++) {
         const struct cf_scale *last = &cf_templates[i].scale[cf_class_scales(class) - 1];
 
         one = (struct cf_needs_size){.class = cf_class_name(class),
-                                     .width = PIXELS * last->w,
-                                     .height = PIXELS * last->h};
+                                     .width = CF_TOKEN_PIXELS * last->w,
+                                     .height = CF_TOKEN_PIXELS * last->h};
         CF_TRY(plan_size(k, &one, err));
         if (i == 0)
             *square = *most = one;
