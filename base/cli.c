@@ -8,7 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_OPTIONS = 60 };
+#include "base/alloc.h"
+#include "base/utf8.h"
+
+enum { MAX_OPTIONS = 60, MAX_TEXT = 4096 };
 
 /* What getopt_long wants, from our table. */
 struct tables {
@@ -101,6 +104,14 @@ void cf_cli_start(void)
     for (int fd = 0; fd <= 2; fd++) /* open takes the lowest free number */
         if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
             (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY);
+}
+
+void cf_cli_put(const char *text)
+{
+    char *inert = cf_utf8_printable(text, strlen(text), MAX_TEXT, NULL);
+
+    fputs(inert ? inert : "?", stdout);
+    cf_free(inert);
 }
 
 enum cf_status cf_cli_flush(struct cf_error *err)

@@ -41,6 +41,10 @@ void cf_cli_help(const struct cf_option *table);
  * messages; the wrong way round, so that what uses them still fails. */
 void cf_cli_start(void);
 
+/* A text from a file or a path to stdout: what a terminal would obey is shown as \xNN or
+ * \u{NN} (base/utf8.h). */
+void cf_cli_put(const char *text);
+
 /* See that all of stdout so far arrived: CF_EIO otherwise (full disk, closed). */
 enum cf_status cf_cli_flush(struct cf_error *err);
 

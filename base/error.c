@@ -7,9 +7,14 @@
 
 static void scrub(char *s)
 {
-    for (; *s; s++)
+    for (; *s; s++) {
         if ((unsigned char)*s < 0x20 || *s == 0x7f)
             *s = '?';
+        /* U+0080 .. U+009F in UTF-8: U+009B is ESC [ to some terminals. */
+        if ((unsigned char)*s == 0xc2 && (unsigned char)s[1] >= 0x80 &&
+            (unsigned char)s[1] < 0xa0)
+            s[0] = s[1] = '?';
+    }
 }
 
 static void set(struct cf_error *err, enum cf_status status, const char *fmt, va_list ap)

@@ -124,3 +124,48 @@ enum cf_status cf_file_no_download(const void *head, size_t n, const char *where
                        line_length(text, n), text);
     return CF_OK;
 }
+
+enum cf_status cf_file_write(int fd, const void *bytes, size_t n, const char *path,
+                             struct cf_error *err)
+{
+    const char *p = bytes;
+
+    while (n > 0) {
+        ssize_t done = write(fd, p, n);
+
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return cf_fail_errno(err, done ? errno : EIO, "%.300s: write of %zu bytes",
+                                 path, n);
+        p += done;
+        n -= (size_t)done;
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_file_sync_dir(const char *dir, struct cf_error *err)
+{
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum cf_status status = CF_OK;
+
+    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
+        status = cf_fail_errno(err, errno, "%.300s: sync", dir);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+const char *cf_file_last_name(const char *path, size_t *len)
+{
+    const char *start;
+
+    *len = strlen(path);
+    while (*len > 1 && path[*len - 1] == '/')
+        --*len;
+    start = path + *len;
+    while (start > path && start[-1] != '/')
+        start--;
+    *len -= (size_t)(start - path);
+    return start;
+}

@@ -1,5 +1,5 @@
 /* file.h - files of whoever names them: never a pipe that waits for ever, never more
- * memory than was meant. */
+ * memory than was meant; what is written is written whole. */
 #ifndef CF_BASE_FILE_H
 #define CF_BASE_FILE_H
 
@@ -21,5 +21,17 @@ char *cf_file_read(const char *path, size_t max, size_t *size, struct cf_error *
  * for anything else, so this is asked where a file was found not to be what it should. */
 enum cf_status cf_file_no_download(const void *head, size_t n, const char *where,
                                    struct cf_error *err);
+
+/* All of n bytes to a descriptor that is open for writing; path is for messages. CF_EIO,
+ * CF_ENOSPC. On disk they are after an fsync. */
+enum cf_status cf_file_write(int fd, const void *bytes, size_t n, const char *path,
+                             struct cf_error *err);
+
+/* fsync of a directory, after which the names in it are on disk. One that cannot be
+ * synced at all (EINVAL) has nothing to sync. */
+enum cf_status cf_file_sync_dir(const char *dir, struct cf_error *err);
+
+/* The last component of a path, slashes at its end left out: *len bytes of it. */
+const char *cf_file_last_name(const char *path, size_t *len);
 
 #endif

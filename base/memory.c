@@ -71,13 +71,14 @@ static void by_cgroup(struct cf_memory *m)
         fclose(f);
 }
 
-/* Slurm counts in MiB; 0 is all of the node. */
+/* Slurm counts in MiB; 0 is all of the node, and so is what no node has (32 TiB): the
+ * product with 65536 processors is still a number. */
 static int64_t variable(const char *name)
 {
     const char *s = getenv(name);
     int64_t v;
 
-    return s && cf_parse_i64(s, 0, INT64_MAX >> 32, &v, name, NULL) == CF_OK ? v : 0;
+    return s && cf_parse_i64(s, 0, INT64_MAX >> 38, &v, name, NULL) == CF_OK ? v : 0;
 }
 
 void cf_memory_find(struct cf_memory *m, int64_t asked)

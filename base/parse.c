@@ -233,7 +233,7 @@ enum cf_status cf_parse_list(const char *s, double lo, double hi, double *out, i
 enum cf_status cf_parse_word(const char *s, const char *const *words, int *out,
                              const char *what, struct cf_error *err)
 {
-    char list[160] = "";
+    char list[256] = "";
     size_t len = 0;
 
     for (*out = 0; words[*out]; (*out)++) {

@@ -30,6 +30,14 @@ enum cf_status cf_wtype_parse(enum cf_wtype *type, const char *word, struct cf_e
                    "weight type \"%.40s\", expected f32, f16, bf16, int8 or 4bit", word);
 }
 
+enum cf_status cf_group_parse(int *group, const char *word, struct cf_error *err)
+{
+    if (strcmp(word, "32") != 0 && strcmp(word, "64") != 0)
+        return cf_fail(err, CF_EUSAGE, "--group=%.40s, expected 32 or 64", word);
+    *group = word[0] == '3' ? 32 : 64;
+    return CF_OK;
+}
+
 size_t cf_weight_row_bytes(enum cf_wtype type, int64_t k)
 {
     return type == CF_W_Q4 ? (size_t)k / 2 : (size_t)k * cf_dtype_size(types[type].dtype);

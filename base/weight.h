@@ -30,6 +30,11 @@ const char *cf_wtype_name(enum cf_wtype type);
 enum cf_status cf_wtype_parse(enum cf_wtype *type, const char *word,
                               struct cf_error *err);
 
+/* Columns that share a scale in CF_W_Q4 where nothing else is asked for. */
+enum { CF_GROUP_DEFAULT = 32 };
+/* "32" or "64"; CF_EUSAGE about --group. */
+enum cf_status cf_group_parse(int *group, const char *word, struct cf_error *err);
+
 /* Of matrix and scales of n x k (group for CF_W_Q4, else 0); SIZE_MAX where it does not
  * fit a size_t. */
 size_t cf_weight_bytes(enum cf_wtype type, int64_t n, int64_t k, int group);

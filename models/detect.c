@@ -24,8 +24,8 @@ static bool has_part(const struct cf_shapes *in, const char *part)
     return false;
 }
 
-/* The first row that fits says what it seems to be. */
-static const char *guess(const struct cf_shapes *in)
+/* The first row that fits says it. */
+const char *cf_detect_seems(const struct cf_shapes *in)
 {
     static const struct {
         const char *part, *what;
@@ -54,82 +54,7 @@ static enum cf_status not_a(const char *what, const char *lacks,
                             const struct cf_shapes *in, struct cf_error *err)
 {
     return cf_fail(err, CF_EFORMAT, "%.200s: no %s (no tensor %s); it seems to be %s",
-                   in->where, what, lacks, guess(in));
-}
-
-/* ---- nested dictionaries ---- */
-
-static bool is_average(const char *prefix, size_t n)
-{
-    for (size_t i = 0; i + 3 <= n; i++)
-        if (strncmp(prefix + i, "ema", 3) == 0)
-            return true;
-    return false;
-}
-
-/* Length of what stands before tail in name, which ends so as a whole word; -1. */
-static int before(const char *name, const char *tail)
-{
-    size_t n = strlen(name), m = strlen(tail);
-
-    if (n < m || strcmp(name + n - m, tail) != 0)
-        return -1;
-    if (n == m)
-        return 0;
-    return name[n - m - 1] == '.' && n - m - 1 < CF_DETECT_PREFIX ? (int)(n - m - 1) : -1;
-}
-
-struct found {
-    const char *name[2]; /* first of the plain ones, first of the averages */
-    int len[2], n[2];
-    char all[240]; /* the plain ones */
-};
-
-static void note(struct found *f, const char *name, int len)
-{
-    int average = is_average(name, (size_t)len);
-    size_t used = strlen(f->all);
-
-    if (f->n[average]++ == 0) {
-        f->name[average] = name;
-        f->len[average] = len;
-    }
-    if (!average)
-        snprintf(f->all + used, sizeof f->all - used, "%s%.*s", used ? ", " : "",
-                 len ? len : 5, len ? name : "(top)");
-}
-
-enum cf_status cf_detect_prefix(char prefix[CF_DETECT_PREFIX], const struct cf_shapes *in,
-                                char kind, struct cf_error *err)
-{
-    static const char *const tail[2][2] = {
-        {"word_embed.weight", "word_embed.weight"},
-        {"decoder.conv_in.weight", "decoder.conv_in.conv.weight"}};
-    const char *const *t = tail[kind == 'v'];
-    struct found f = {0};
-
-    prefix[0] = '\0';
-    for (int i = 0; i < cf_shapes_count(in); i++) {
-        const char *name = cf_shapes_name(in, i);
-        int len = name ? before(name, t[0]) : -1;
-
-        if (name && len < 0)
-            len = before(name, t[1]);
-        if (len >= 0)
-            note(&f, name, len);
-    }
-    if (f.n[0] > 1)
-        return cf_fail(err, CF_EMISMATCH, "%.100s: several of a kind: %s", in->where,
-                       f.all);
-    if (f.n[0] == 0 && f.n[1] > 0)
-        return cf_fail(err, CF_EFORMAT,
-                       "%.200s: only an average of training weights (%.*s), not the "
-                       "weights themselves",
-                       in->where, f.len[1], f.name[1]);
-    if (f.n[0] == 0)
-        return not_a(kind == 'v' ? "tokenizer" : "Infinity transformer", t[1], in, err);
-    snprintf(prefix, CF_DETECT_PREFIX, "%.*s", f.len[0], f.name[0]);
-    return CF_OK;
+                   in->where, what, lacks, cf_detect_seems(in));
 }
 
 /* ---- every tensor compared ---- */

@@ -18,14 +18,9 @@
 #include "models/geometry.h"
 #include "weights/shapes.h"
 
-enum { CF_DETECT_PREFIX = 200 };
-
-/* Where in nested dictionaries a transformer (kind 't') or a tokenizer ('v') lies: prefix
- * for cf_source_enter, "" at the top. Of several the one that is no average of training
- * ("ema" in its name). CF_EFORMAT where there is none, with what the file seems to be, or
- * where only an average is there; CF_EMISMATCH where several are, listing them. */
-enum cf_status cf_detect_prefix(char prefix[CF_DETECT_PREFIX], const struct cf_shapes *in,
-                                char kind, struct cf_error *err);
+/* What a file of these names seems to be, for messages: "a FAR model"; "nothing that this
+ * program knows". */
+const char *cf_detect_seems(const struct cf_shapes *in);
 
 /* The transformer whose names are in's. bits == dv and no patchify, until cf_pair_vae.
  * CF_EFORMAT with what the file seems to be where it is none; CF_EUNSUP for a variant

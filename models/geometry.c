@@ -1,7 +1,8 @@
 #include "models/geometry.h"
 
-#include <stdio.h>
 #include <string.h>
+
+#include "base/parse.h"
 
 #define SHAPE(C, DEPTH, HEADS, MLP, CHUNKS, BITS, PATCHIFY)                              \
     {                                                                                    \
@@ -92,19 +93,15 @@ const struct cf_geometry *cf_geometry_at(int i)
 enum cf_status cf_geometry_find(const struct cf_geometry **g, const char *name,
                                 struct cf_error *err)
 {
-    char names[256] = "";
-    size_t n = 0;
+    const char *names[COUNT + 1] = {NULL};
+    int found;
 
-    for (int i = 0; i < COUNT; i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            *g = &table[i];
-            return CF_OK;
-        }
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "",
-                              table[i].name);
-    }
+    for (int i = 0; i < COUNT; i++)
+        names[i] = table[i].name;
     *g = NULL;
-    return cf_fail(err, CF_EUSAGE, "geometry \"%.60s\": expected one of %s", name, names);
+    CF_TRY(cf_parse_word(name, names, &found, "geometry", err));
+    *g = &table[found];
+    return CF_OK;
 }
 
 const struct cf_geometry *cf_geometry_match(const struct cf_inf_shape *s)

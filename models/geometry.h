@@ -4,7 +4,8 @@
  * the encoder whose features they read, the sizes they were trained for and the settings
  * their authors sample with. Released are 2b (1M pixels), 8b (1M) and 8b-512 (0.25M, the
  * same geometry); a 125m at 0.06M goes round among users; the rest is of the paper's
- * scaling study. 20b is left out: how its blocks are grouped is not known.
+ * scaling study, but its two largest (40 blocks of width 2688, 48 of 3360), which nobody
+ * has. 20b is left out: how its blocks are grouped is not known.
  * infinity/models/infinity.py and scripts/infer.sh. */
 #ifndef CF_MODELS_GEOMETRY_H
 #define CF_MODELS_GEOMETRY_H

@@ -7,7 +7,7 @@
 #include "base/parse.h"
 #include "weights/config.h"
 
-enum { MAX_SIDE = 1024, PIXELS = 16 /* of a token of a template */ };
+enum { MAX_SIDE = 1024 };
 
 static const char *const class_name[CF_CLASSES] = {"0.06M", "0.25M", "0.60M", "1M"};
 static const int class_scales[CF_CLASSES] = {7, 10, 12, 13};
@@ -232,8 +232,8 @@ enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
         return cf_fail(err, CF_ERANGE, "size by name: the model has one size of its own");
     CF_TRY(class_named(sizes, name->pixels, &class, err));
     last = &t->scale[class_scales[class] - 1];
-    *width = last->w * PIXELS;
-    *height = last->h * PIXELS;
+    *width = last->w * CF_TOKEN_PIXELS;
+    *height = last->h * CF_TOKEN_PIXELS;
     off = t->ratio - ratio;
     if (fabs(off) >
         0.002) { /* templates are rounded to three digits: 2:3 is 1.5, 0.666 */
@@ -244,6 +244,18 @@ enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
         *height = *height < 1 ? 1 : *height;
     }
     return CF_OK;
+}
+
+void cf_sizes_smallest(const struct cf_sizes *sizes, int *width, int *height)
+{
+    int class = 0;
+
+    *width = *height = 0;
+    while (class < CF_CLASSES && !sizes->allowed[class])
+        class ++;
+    if (sizes->released && class < CF_CLASSES)
+        *width = *height =
+            CF_TOKEN_PIXELS * cf_templates[0].scale[class_scales[class] - 1].w;
 }
 
 const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n)

@@ -73,6 +73,10 @@ enum cf_status cf_sizes_named(const struct cf_sizes *sizes,
                               const struct cf_size_name *name, int *width, int *height,
                               struct cf_error *err);
 
+/* The square of the smallest class allowed; 0 x 0, the model's own size, where it has but
+ * one. */
+void cf_sizes_smallest(const struct cf_sizes *sizes, int *width, int *height);
+
 /* The class of a schedule of n scales if the model was not trained for it, else NULL. */
 const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n);
 
@@ -80,6 +84,8 @@ const char *cf_sizes_untrained(const struct cf_sizes *sizes, int n);
 const char *cf_class_name(int class);
 /* CF_EUSAGE lists the names. */
 enum cf_status cf_class_parse(int *class, const char *name, struct cf_error *err);
+/* Pixels of a token of a template, on each side, in every released model. */
+enum { CF_TOKEN_PIXELS = 16 };
 /* Scales of a template that a class takes. */
 int cf_class_scales(int class);
 

@@ -62,7 +62,10 @@ json_t *cf_sampling_section(double cfg, double tau, int top_k, double top_p, int
         json_pack("{s:f, s:f, s:i, s:f, s:[i]}", "cfg", cfg, "tau", tau, "top_k", top_k,
                   "top_p", top_p, "cfg_insertion_layer", insert);
 
-    if (obj && kv_type)
-        json_object_set_new(obj, "kv_type", json_string(kv_type));
+    if (obj && kv_type &&
+        json_object_set_new(obj, "kv_type", json_string(kv_type)) != 0) {
+        json_decref(obj);
+        return NULL;
+    }
     return obj;
 }

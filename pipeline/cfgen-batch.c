@@ -154,6 +154,38 @@ static enum cf_status add_where(struct cf_batch_options *o, const char *v,
     return CF_OK;
 }
 
+/* What failures lead to, and what may be in memory. */
+static enum cf_status set_limit(struct cf_batch_options *o, int key, const char *v,
+                                struct cf_error *err)
+{
+    switch (key) {
+    case ATTEMPTS:
+        return cf_parse_int(v, 1, 1000, &o->retry.max_attempts, "--max-attempts", err);
+    case CRASHES:
+        return cf_parse_int(v, 1, 1000000, &o->retry.max_crashes, "--max-crashes", err);
+    case BACKOFF:
+        return cf_parse_int(v, 0, 86400, &o->retry.backoff, "--backoff", err);
+    case FAIL_FAST:
+        return cf_parse_int(v, 1, 1000000, &o->fail_fast, "--fail-fast", err);
+    case GRACE:
+        return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
+    case MEMORY:
+        return cf_room_parse(v, &o->memory, err);
+    case ENCODER:
+        return cf_encoder_mode_parse(v, &o->encoder, err);
+    case KV_TYPE:
+        return cf_kv_parse(v, &o->kv_type, "--kv-type", err);
+    case CACHE:
+        o->cache = v;
+        return CF_OK;
+    case CACHE_SIZE:
+        return cf_parse_bytes(v, 1 << 20, INT64_MAX, &o->cache_bytes,
+                              "--embed-cache-size", err);
+    default:
+        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+    }
+}
+
 /* Which jobs, from where, to where. */
 static enum cf_status set_work(struct cf_batch_options *o, int key, const char *v,
                                struct cf_error *err)
@@ -173,18 +205,6 @@ static enum cf_status set_work(struct cf_batch_options *o, int key, const char *
         return add_where(o, v, err);
     case WAIT:
         return cf_parse_int(v, 0, 100000000, &o->wait, "--wait", err);
-    case MEMORY:
-        return cf_room_parse(v, &o->memory, err);
-    case ENCODER:
-        return cf_encoder_mode_parse(v, &o->encoder, err);
-    case KV_TYPE:
-        return cf_kv_parse(v, &o->kv_type, "--kv-type", err);
-    case CACHE:
-        o->cache = v;
-        return CF_OK;
-    case CACHE_SIZE:
-        return cf_parse_bytes(v, 1 << 20, INT64_MAX, &o->cache_bytes,
-                              "--embed-cache-size", err);
     case STOP_STATUS:
         return cf_parse_int(v, 0, 255, &o->stop_status, "--stop-status", err);
     case INTERVAL:
@@ -207,7 +227,7 @@ static enum cf_status set_work(struct cf_batch_options *o, int key, const char *
         o->status_file = v;
         return CF_OK;
     default:
-        return cf_fail(err, CF_EBUG, "option %d has no meaning", key);
+        return set_limit(o, key, v, err);
     }
 }
 
@@ -239,16 +259,6 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
         return cf_parse_auto(v, 64, &o->claim, "--claim", err);
     case SIDE:
         return cf_parse_auto(v, 64, &o->side, "--side-by-side", err);
-    case ATTEMPTS:
-        return cf_parse_int(v, 1, 1000, &o->retry.max_attempts, "--max-attempts", err);
-    case CRASHES:
-        return cf_parse_int(v, 1, 1000000, &o->retry.max_crashes, "--max-crashes", err);
-    case BACKOFF:
-        return cf_parse_int(v, 0, 86400, &o->retry.backoff, "--backoff", err);
-    case FAIL_FAST:
-        return cf_parse_int(v, 1, 1000000, &o->fail_fast, "--fail-fast", err);
-    case GRACE:
-        return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
     case META:
         return cf_meta_level_parse(v, &o->meta, "--metadata", err);
     case PROGRESS:

@@ -180,11 +180,8 @@ static enum cf_status read_scales(struct cf_schedule *own, const char *list,
 static enum cf_status read_group(struct cf_convert_args *a, const char *value,
                                  struct cf_error *err)
 {
-    static const char *const words[] = {"32", "64", NULL};
-    int i;
-
-    CF_TRY(cf_parse_word(value, words, &i, "--group", err));
-    a->type.group = a->text_type.group = i ? 64 : 32;
+    CF_TRY(cf_group_parse(&a->type.group, value, err));
+    a->text_type.group = a->type.group;
     return CF_OK;
 }
 
@@ -312,8 +309,8 @@ enum cf_status cf_convert_args_read(struct cf_convert_args *a, struct cf_cli *cl
     int key;
 
     *a = (struct cf_convert_args){
-        .type = {.keep = true, .group = 32},
-        .text_type = {.keep = true, .group = 32},
+        .type = {.keep = true, .group = CF_GROUP_DEFAULT},
+        .text_type = {.keep = true, .group = CF_GROUP_DEFAULT},
         .hold = -1,
         .cfg = -1,
         .tau = -1,

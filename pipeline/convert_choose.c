@@ -33,20 +33,6 @@ static const char *reason(char text[REASON], bool asked, const struct cf_geometr
     return text;
 }
 
-static const char *last_name(const char *path, size_t *len)
-{
-    const char *start;
-
-    *len = strlen(path);
-    while (*len > 1 && path[*len - 1] == '/')
-        --*len;
-    start = path + *len;
-    while (start > path && start[-1] != '/')
-        start--;
-    *len -= (size_t)(start - path);
-    return start;
-}
-
 static enum cf_status choose_name(struct cf_model_spec *m,
                                   const struct cf_convert_args *a, struct cf_error *err)
 {
@@ -56,7 +42,7 @@ static enum cf_status choose_name(struct cf_model_spec *m,
     if (name)
         len = strlen(name);
     else
-        name = last_name(a->out, &len);
+        name = cf_file_last_name(a->out, &len);
     if (len < 1 || len > 200 || !cf_utf8_valid(name, len, &bad))
         return cf_fail(err, CF_EUSAGE, "--name: expected 1 to 200 bytes of UTF-8");
     m->name = cf_strndup(name, len, err);

@@ -51,7 +51,7 @@ enum cf_status cf_origin_add(json_t *origin, const char *what,
                              const struct cf_source *src, const char *key,
                              struct cf_error *err)
 {
-    static const char tail[] = ".index.json";
+    static const char tail[] = ".json";
     const char *path = cf_source_path(src);
     size_t len = strlen(path), n = sizeof tail - 1;
     json_t *files = json_array();

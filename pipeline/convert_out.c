@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "pipeline/stop.h"
 
 #define MARK ".converting"
@@ -103,18 +104,39 @@ static enum cf_status split(struct cf_out *o, const char *path, struct cf_error 
 
 /* ---- removing ---- */
 
+/* All but the directory itself and its mark. */
 static int remove_one(const char *path, const struct stat *info, int type,
                       struct FTW *where)
 {
-    (void)info, (void)where;
+    (void)info;
+    if (where->level == 0 || (where->level == 1 && strcmp(path + where->base, MARK) == 0))
+        return 0;
     return type == FTW_DP || type == FTW_D ? rmdir(path) : unlink(path);
 }
 
+/* The mark goes last: what a killed removal leaves is still known as ours. */
 static enum cf_status remove_tree(const char *path, struct cf_error *err)
 {
-    if (nftw(path, remove_one, OPEN_DIRS, FTW_DEPTH | FTW_PHYS) != 0 && errno != ENOENT)
-        return cf_fail_errno(err, errno, "%.300s: remove", path);
-    return CF_OK;
+    char *mark = cf_format(err, "%s/" MARK, path);
+    enum cf_status status = mark ? CF_OK : CF_ENOMEM;
+
+    if (mark &&
+        (nftw(path, remove_one, OPEN_DIRS, FTW_DEPTH | FTW_PHYS) != 0 ||
+         (unlink(mark) != 0 && errno != ENOENT) || rmdir(path) != 0) &&
+        errno != ENOENT)
+        status = cf_fail_errno(err, errno, "%.300s: remove", path);
+    cf_free(mark);
+    return status;
+}
+
+/* True where fd is still what the name leads to: whoever held the lock before may have
+ * removed it. */
+static bool is_still(int fd, const char *name)
+{
+    struct stat a, b;
+
+    return fstat(fd, &a) == 0 && stat(name, &b) == 0 && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
 }
 
 /* ---- signals ---- */
@@ -201,29 +223,33 @@ enum cf_status cf_out_open(struct cf_out **out, const char *path, bool force,
 static enum cf_status take_lock(struct cf_out *o, struct cf_error *err)
 {
     char *mark = cf_out_path(o, MARK, err);
+    enum cf_status status = CF_OK;
 
     if (!mark)
         return CF_ENOMEM;
     o->lock = open(mark, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    cf_free(mark);
     if (o->lock < 0)
-        return cf_fail_errno(err, errno, "%.300s: create", o->part);
-    if (flock(o->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        status = cf_fail_errno(err, errno, "%.300s: create", o->part);
+    else if ((flock(o->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) ||
+             !is_still(o->lock, mark)) {
         close(o->lock);
         o->lock = -1;
-        return cf_fail(err, CF_EBUSY, "%.300s: another conversion to %.100s is running",
-                       o->part, o->path);
+        status = cf_fail(err, CF_EBUSY, "%.300s: another conversion to %.100s is running",
+                         o->part, o->path);
     }
-    return CF_OK;
+    cf_free(mark);
+    return status;
 }
 
 /* Removes what a killed conversion left; the lock, taken on its mark, is given up with
  * it. */
 static enum cf_status clear(struct cf_out *o, struct cf_error *err)
 {
-    if (access(o->part, F_OK) != 0)
-        return CF_OK;
-    if (count_names(o->part) != 0 && !holds(o->part, MARK))
+    struct stat info;
+
+    if (lstat(o->part, &info) != 0)
+        return errno == ENOENT ? CF_OK : cf_fail_errno(err, errno, "%.300s", o->part);
+    if (!S_ISDIR(info.st_mode) || (count_names(o->part) != 0 && !holds(o->part, MARK)))
         return cf_fail(err, CF_ECREAT, "%.300s: exists, and no conversion left it",
                        o->part);
     CF_TRY(take_lock(o, err));
@@ -295,22 +321,6 @@ enum cf_status cf_out_mkdir(const struct cf_out *o, const char *name,
     return status;
 }
 
-static enum cf_status write_all(int fd, const char *bytes, size_t n, const char *path,
-                                struct cf_error *err)
-{
-    while (n > 0) {
-        ssize_t did = write(fd, bytes, n);
-
-        if (did < 0 && errno != EINTR)
-            return cf_fail_errno(err, errno, "%.300s: write of %zu bytes", path, n);
-        bytes += did > 0 ? did : 0;
-        n -= did > 0 ? (size_t)did : 0;
-    }
-    if (fsync(fd) != 0)
-        return cf_fail_errno(err, errno, "%.300s: sync", path);
-    return CF_OK;
-}
-
 enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *bytes,
                           size_t n, char hex[CF_DIGEST_HEX], struct cf_error *err)
 {
@@ -324,7 +334,9 @@ enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *
     if (fd < 0)
         status = cf_fail_errno(err, errno, "%.300s: create", path);
     else
-        status = write_all(fd, bytes, n, path, err);
+        status = cf_file_write(fd, bytes, n, path, err);
+    if (status == CF_OK && fsync(fd) != 0)
+        status = cf_fail_errno(err, errno, "%.300s: sync", path);
     if (fd >= 0 && close(fd) != 0 && status == CF_OK)
         status = cf_fail_errno(err, errno, "%.300s: close", path);
     cf_free(path);
@@ -338,38 +350,53 @@ enum cf_status cf_out_put(const struct cf_out *o, const char *name, const void *
 static int sync_one(const char *path, const struct stat *info, int type,
                     struct FTW *where)
 {
-    int fd, status = 0;
-
     (void)info, (void)where;
-    if (type != FTW_D)
-        return 0;
-    fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    if (fsync(fd) != 0 && errno != EINVAL) /* EINVAL: nothing to sync there */
-        status = -1;
-    close(fd);
-    return status;
+    return type == FTW_D && cf_file_sync_dir(path, NULL) != CF_OK ? -1 : 0;
 }
 
 /* Old and new model change names in one step, or where the file system cannot do that in
- * two, with the old one beside. */
-static enum cf_status exchange(struct cf_out *o, struct cf_error *err)
+ * two. *old, which is fresh, is the name of the old one then. */
+static enum cf_status exchange(struct cf_out *o, char **old, struct cf_error *err)
 {
-    char *old;
-
-    if (renameat2(AT_FDCWD, o->part, AT_FDCWD, o->path, RENAME_EXCHANGE) == 0)
-        return remove_tree(o->part, err);
-    old = cf_format(err, "%s.old", o->path);
-    if (!old)
+    if (renameat2(AT_FDCWD, o->part, AT_FDCWD, o->path, RENAME_EXCHANGE) == 0) {
+        *old = cf_strdup(o->part, err);
+        return *old ? CF_OK : CF_ENOMEM;
+    }
+    *old = cf_format(err, "%s.old", o->path);
+    if (!*old)
         return CF_ENOMEM;
-    if (rename(o->path, old) != 0 || rename(o->part, o->path) != 0)
-        cf_fail_errno(err, errno, "%.200s: rename (the old model may be %.200s)", o->path,
-                      old);
-    else
-        remove_tree(old, err);
-    cf_free(old);
+    if (rename(o->path, *old) != 0)
+        return cf_fail_errno(err, errno, "%.200s: rename to %.200s", o->path, *old);
+    if (rename(o->part, o->path) == 0)
+        return CF_OK;
+    cf_fail_errno(err, errno, "%.150s: rename to %.150s", o->part, o->path);
+    if (rename(*old, o->path) != 0)
+        cf_wrap(err, "the old model is %.100s now", *old);
     return err->status;
+}
+
+/* The old model goes when its successor is on disk. */
+static enum cf_status replace(struct cf_out *o, struct cf_error *err)
+{
+    char *old = NULL, *mark = NULL;
+    enum cf_status status = exchange(o, &old, err);
+
+    if (status == CF_OK)
+        status = cf_file_sync_dir(o->above, err);
+    if (status == CF_OK) {
+        mark = cf_format(err, "%s/" MARK, old);
+        status = mark ? CF_OK : CF_ENOMEM;
+    }
+    if (status == CF_OK) {
+        int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+
+        if (fd >= 0)
+            close(fd);
+        status = remove_tree(old, err);
+    }
+    cf_free(mark);
+    cf_free(old);
+    return status;
 }
 
 /* The new name, and no mark below it. */
@@ -378,12 +405,13 @@ static enum cf_status name_it(struct cf_out *o, struct cf_error *err)
     char *mark;
 
     if (o->replaces)
-        CF_TRY(exchange(o, err));
+        CF_TRY(replace(o, err));
     else if (rename(o->part, o->path) != 0)
         return cf_fail_errno(err, errno, "%.300s: rename to %.100s", o->part, o->path);
     mark = cf_format(err, "%s/" MARK, o->path);
-    if (mark)
-        unlink(mark);
+    if (!mark)
+        return CF_ENOMEM;
+    unlink(mark);
     cf_free(mark);
     close(o->lock);
     o->lock = -1;
@@ -400,10 +428,8 @@ enum cf_status cf_out_publish(struct cf_out *o, struct cf_error *err)
     status = name_it(o, err);
     pthread_mutex_unlock(&o->turn);
     CF_TRY(status);
-    if (sync_one(o->path, NULL, FTW_D, NULL) != 0 ||
-        sync_one(o->above, NULL, FTW_D, NULL) != 0)
-        return cf_fail_errno(err, errno, "%.300s: sync", o->path);
-    return CF_OK;
+    CF_TRY(cf_file_sync_dir(o->path, err));
+    return cf_file_sync_dir(o->above, err);
 }
 
 void cf_out_close(struct cf_out *o)

@@ -3,27 +3,14 @@
 #include <ctype.h>
 #include <string.h>
 
-/* The last component of a path, slashes at its end left out. */
-static const char *base(const char *path, size_t *len)
-{
-    const char *start;
-
-    *len = strlen(path);
-    while (*len > 1 && path[*len - 1] == '/')
-        --*len;
-    start = path + *len;
-    while (start > path && start[-1] != '/')
-        start--;
-    *len -= (size_t)(start - path);
-    return start;
-}
+#include "base/file.h"
 
 /* True where the name has word, in any case, that is no part of a longer word or number:
  * "8b" in infinity_8b_512, not in 18b; "reg" in d32reg and d32_reg, not in region. */
 static bool says(const char *path, const char *word)
 {
     size_t len, w = strlen(word);
-    const char *name = base(path, &len);
+    const char *name = cf_file_last_name(path, &len);
 
     for (size_t i = 0; i + w <= len; i++) {
         int before = i ? (unsigned char)name[i - 1] : '_';
@@ -45,7 +32,8 @@ static enum cf_status contradict(const char *transformer, const char *vae,
                                  const char *why, struct cf_error *err)
 {
     size_t t, v;
-    const char *tname = base(transformer, &t), *vname = base(vae, &v);
+    const char *tname = cf_file_last_name(transformer, &t),
+               *vname = cf_file_last_name(vae, &v);
 
     return cf_fail(err, CF_EMISMATCH,
                    "%.*s with %.*s: %s; --accept-pairing if the names are wrong",

@@ -1,7 +1,14 @@
 #include "pipeline/convert_state.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "models/detect.h"
+
+const char *const cf_state_of_transformer[] = {"word_embed.weight", NULL};
+const char *const cf_state_of_vae[] = {"decoder.conv_in.conv.weight",
+                                       "decoder.conv_in.weight", NULL};
 
 /* Adds "a" of "a, b" to a bounded text; what does not fit is left out. */
 static void add_word(char *text, size_t size, const char *word)
@@ -47,11 +54,15 @@ static enum cf_status look(struct cf_state *c, const struct cf_source *src,
     return CF_OK;
 }
 
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 bool cf_state_is_average(const char *prefix)
 {
-    for (const char *p = prefix; (p = strstr(p, "ema")) != NULL; p += 3)
-        if ((p == prefix || p[-1] == '.' || p[-1] == '_') &&
-            (p[3] == '\0' || p[3] == '.' || p[3] == '_'))
+    for (const char *p = prefix; (p = strcasestr(p, "ema")) != NULL; p += 3)
+        if ((p == prefix || !is_letter(p[-1])) && !is_letter(p[3]))
             return true;
     return false;
 }
@@ -96,53 +107,27 @@ static enum cf_status choose(int *chosen, const struct cf_state *c, const char *
     }
     if (plain == 1)
         return CF_OK;
-    return cf_fail(err, CF_EMISMATCH, "%.150s: %s: %.150s; say which: --key=%s=PREFIX",
-                   path,
+    return cf_fail(err, CF_EMISMATCH,
+                   "%.150s: %s: %.150s; convert --key=%s=PREFIX takes one", path,
                    plain ? "several sets of weights"
                          : "only averaged weights (EMA), which make other images",
                    all, what);
-}
-
-/* Which of the other models it is, by tensors that only one of them has; NULL: none. */
-static const char *recognize(const struct cf_source *src)
-{
-    static const char *const of[][2] = {
-        {"word_embed.weight", "a transformer: --transformer"},
-        {"decoder.conv_in.conv.weight", "a tokenizer: --vae"},
-        {"decoder.conv_in.weight", "a tokenizer: --vae"},
-        {"embed_tokens.weight", "a text encoder: --text-encoder, with its folder"},
-        {"shared.weight", "a text encoder: --text-encoder, with its folder"},
-    };
-
-    for (int i = 0; i < cf_source_count(src); i++)
-        for (size_t k = 0; k < sizeof of / sizeof of[0]; k++) {
-            const char *name = cf_source_name(src, i);
-            size_t len = strlen(name), tail = strlen(of[k][0]);
-
-            if (len >= tail && strcmp(name + len - tail, of[k][0]) == 0 &&
-                (len == tail || name[len - tail - 1] == '.'))
-                return of[k][1];
-        }
-    return NULL;
 }
 
 /* What a file that holds no such model does hold. */
 static enum cf_status tell_none(const struct cf_source *src, const char *what,
                                 const char *anchor, struct cf_error *err)
 {
-    const char *path = cf_source_path(src), *other = recognize(src);
+    const char *path = cf_source_path(src);
+    struct cf_shapes in = cf_shapes_of_source(src);
     char first[CF_STATE_NAME] = "";
 
     for (int i = 0; i < cf_source_count(src) && i < 3; i++)
         add_word(first, sizeof first, cf_source_name(src, i));
-    if (other)
-        return cf_fail(err, CF_ENOENT,
-                       "%.150s: no %s in it: no tensor is called %s; this seems to be %s",
-                       path, what, anchor, other);
     return cf_fail(err, CF_ENOENT,
-                   "%.150s: no %s in it: no tensor is called %s; the names begin with "
-                   "%.150s%s",
-                   path, what, anchor, first,
+                   "%.150s: no %s in it (no tensor %s); it seems to be %s; the names "
+                   "begin with %.120s%s",
+                   path, what, anchor, cf_detect_seems(&in), first,
                    strstr(path, "-of-") ? "; of shards name the folder" : "");
 }
 
@@ -177,4 +162,55 @@ bool cf_state_is_other(const struct cf_state *state, const char *name)
             return true;
     }
     return false;
+}
+
+bool cf_state_ignores(const char *const *ignore, const char *name)
+{
+    for (; ignore && *ignore; ignore++)
+        if (fnmatch(*ignore, name, 0) == 0)
+            return true;
+    return false;
+}
+
+/* ---- what was chosen, as names and shapes ---- */
+
+static bool visible(const struct cf_state_seen *seen, const char *name)
+{
+    return !cf_state_is_other(seen->state, name) && !cf_state_ignores(seen->ignore, name);
+}
+
+static int seen_count(const void *from)
+{
+    return cf_source_count(((const struct cf_state_seen *)from)->src);
+}
+
+static const char *seen_name(const void *from, int i)
+{
+    const struct cf_state_seen *seen = from;
+    const char *name = cf_source_name(seen->src, i);
+
+    return visible(seen, name) ? name : NULL;
+}
+
+static const struct cf_view *seen_view(const void *from, int i)
+{
+    return cf_source_shape(((const struct cf_state_seen *)from)->src, i);
+}
+
+static int seen_index(const void *from, const char *name)
+{
+    const struct cf_state_seen *seen = from;
+
+    return visible(seen, name) ? cf_source_index(seen->src, name) : -1;
+}
+
+struct cf_shapes cf_state_shapes(const struct cf_state_seen *seen)
+{
+    return (struct cf_shapes){.where = cf_source_path(seen->src),
+                              .from = seen,
+                              .count = seen_count,
+                              .name = seen_name,
+                              .view = seen_view,
+                              .index = seen_index,
+                              .prefix = ""};
 }

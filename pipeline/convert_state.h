@@ -8,10 +8,11 @@
  *     trainer.gpt_fsdp.word_embed.weight  ->  trainer.gpt_fsdp
  *
  * Of several the one that is no average is taken, and an average only when it is asked
- * for by name: it makes other images. */
+ * for by name: it makes other images. cfgen-model inspect looks where convert does. */
 #ifndef CF_PIPELINE_CONVERT_STATE_H
 #define CF_PIPELINE_CONVERT_STATE_H
 
+#include "weights/shapes.h"
 #include "weights/source.h"
 
 enum { CF_STATE_NAME = 256, CF_STATES = 32 };
@@ -22,6 +23,10 @@ struct cf_state {
     int n, chosen;
     int outside; /* tensors of the file that are not under the chosen prefix */
 };
+
+/* Anchors: tensors that every transformer, and every tokenizer (VAE) in either spelling,
+ * has. */
+extern const char *const cf_state_of_transformer[], *const cf_state_of_vae[];
 
 /* Finds the candidates by anchor (ends with NULL, names without what stands before them),
  * chooses one and enters it (cf_source_enter). key is a candidate, or what stands before
@@ -36,7 +41,22 @@ enum cf_status cf_state_enter(struct cf_state *state, struct cf_source *src,
  * not chosen: the weights lie at the top and averages beside them. */
 bool cf_state_is_other(const struct cf_state *state, const char *name);
 
-/* True where a part of a prefix says that it is an average: ema, model_ema, ema_model. */
+/* True where a word of a prefix says that it is an average, in any case: ema, model_ema,
+ * EMA_model, ema0.999. */
 bool cf_state_is_average(const char *prefix);
+
+/* One of the patterns of fnmatch(3) fits the name; ignore ends with NULL, or is NULL. */
+bool cf_state_ignores(const char *const *ignore, const char *name);
+
+/* All borrowed. */
+struct cf_state_seen {
+    const struct cf_source *src; /* entered by cf_state_enter */
+    const struct cf_state *state;
+    const char *const *ignore;
+};
+
+/* Names and shapes of the chosen weights, for models/detect.h: without those of another
+ * candidate and those that are ignored. Borrows seen. */
+struct cf_shapes cf_state_shapes(const struct cf_state_seen *seen);
 
 #endif

@@ -1,6 +1,5 @@
 #include "pipeline/convert_take.h"
 
-#include <fnmatch.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,14 +123,6 @@ enum cf_status cf_take_key(void *ctx, const struct cf_key *key, struct cf_error 
     return CF_OK;
 }
 
-bool cf_take_matches(const char *const *pattern, const char *name)
-{
-    for (; pattern && *pattern; pattern++)
-        if (fnmatch(*pattern, name, 0) == 0)
-            return true;
-    return false;
-}
-
 enum cf_status cf_take_check(struct cf_take *t, const struct cf_state *state,
                              bool (*drop)(const char *name), const char *const *ignore,
                              int *dropped, struct cf_error *err)
@@ -150,7 +141,7 @@ enum cf_status cf_take_check(struct cf_take *t, const struct cf_state *state,
         if (t->used[i])
             continue;
         if (cf_state_is_other(state, name) || drop(name) ||
-            cf_take_matches(ignore, name)) {
+            cf_state_ignores(ignore, name)) {
             ++*dropped;
             continue;
         }

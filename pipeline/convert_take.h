@@ -59,9 +59,6 @@ enum cf_status cf_take_check(struct cf_take *take, const struct cf_state *state,
                              bool (*drop)(const char *name), const char *const *ignore,
                              int *dropped, struct cf_error *err);
 
-/* One of the patterns, which end with NULL, fits the name. */
-bool cf_take_matches(const char *const *pattern, const char *name);
-
 /* Bytes of the safetensors file that cf_take_part makes, a header's worth of kilobytes
  * more or less. */
 size_t cf_take_bytes(const struct cf_take *take);

@@ -9,6 +9,7 @@
 #include "models/infinity_keys.h"
 #include "models/sections.h"
 #include "models/vae_keys.h"
+#include "pipeline/convert_state.h"
 #include "pipeline/needs.h"
 #include "textenc/qwen2_keys.h"
 #include "textenc/t5_keys.h"
@@ -375,35 +376,43 @@ static enum cf_status report_encoder(json_t *facts, const char *path,
     return put_encoder_memory(memory, &p.encoder, err);
 }
 
+/* A transformer, or else a tokenizer, wherever the converter would find it. */
+static enum cf_status report_state(json_t *facts, struct cf_source *src,
+                                   struct cf_error *err)
+{
+    struct cf_error inf = {0}, vae = {0};
+    struct cf_state state;
+    const struct cf_state_seen seen = {.src = src, .state = &state};
+    struct cf_shapes in = cf_state_shapes(&seen);
+    enum cf_status (*report)(json_t * facts, const struct cf_shapes *in,
+                             struct cf_error *err) = report_inf;
+    enum cf_status status = cf_state_enter(&state, src, "Infinity transformer",
+                                           cf_state_of_transformer, NULL, &inf);
+
+    if (status == CF_ENOENT) {
+        report = report_vae;
+        status = cf_state_enter(&state, src, "tokenizer", cf_state_of_vae, NULL, &vae);
+    }
+    if (status == CF_ENOENT)
+        return cf_fail(err, CF_EFORMAT, "%s", inf.msg);
+    if (status != CF_OK)
+        return cf_fail(err, status, "%s", report == report_inf ? inf.msg : vae.msg);
+    CF_TRY(set(facts, "prefix", json_string(state.prefix[state.chosen]), err));
+    return report(facts, &in, err);
+}
+
 /* Whose file it is, its names say. */
 static enum cf_status report_source(json_t *facts, const char *path,
                                     struct cf_source *src, struct cf_error *err)
 {
     struct cf_shapes in = cf_shapes_of_source(src);
-    struct cf_error inf = {0}, vae = {0};
-    char prefix[CF_DETECT_PREFIX];
+    struct cf_error no = {0};
 
     CF_TRY(set(facts, "format", json_string(cf_source_format(src)), err));
-    in.prefix = prefix;
-    prefix[0] = '\0';
     if (cf_shapes_begins(&in, "encoder.block.0.layer.0.SelfAttention.") ||
-        cf_qwen2_prefix((char[CF_KEY_NAME]){0}, &in, &vae) == CF_OK)
+        cf_qwen2_prefix((char[CF_KEY_NAME]){0}, &in, &no) == CF_OK)
         return report_encoder(facts, path, &in, err);
-    vae = (struct cf_error){0};
-    in.prefix = "";
-    if (cf_detect_prefix(prefix, &in, 't', &inf) == CF_OK) {
-        in.prefix = prefix;
-        CF_TRY(set(facts, "prefix", json_string(prefix), err));
-        return report_inf(facts, &in, err);
-    }
-    if (cf_detect_prefix(prefix, &in, 'v', &vae) == CF_OK) {
-        in.prefix = prefix;
-        CF_TRY(set(facts, "prefix", json_string(prefix), err));
-        return report_vae(facts, &in, err);
-    }
-    /* Several transformers, or an average alone, say more than "no VAE". */
-    return cf_fail(err, inf.status, "%s",
-                   strstr(vae.msg, "only an average") ? vae.msg : inf.msg);
+    return report_state(facts, src, err);
 }
 
 /* ---- a model directory ---- */

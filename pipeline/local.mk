@@ -5,6 +5,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/belt.c %D%/belt.h \
 	%D%/budget.c %D%/budget.h \
 	%D%/commit.c %D%/commit.h \
+	%D%/convert_state.c %D%/convert_state.h \
 	%D%/crew.c %D%/crew.h \
 	%D%/engine.c %D%/engine.h \
 	%D%/estimate.c %D%/estimate.h \
@@ -69,7 +70,6 @@ cfgen_model_SOURCES = \
 	%D%/convert_origin.c %D%/convert_origin.h \
 	%D%/convert_out.c %D%/convert_out.h \
 	%D%/convert_pair.c %D%/convert_pair.h \
-	%D%/convert_state.c %D%/convert_state.h \
 	%D%/convert_take.c %D%/convert_take.h \
 	%D%/convert_text.c %D%/convert_text.h \
 	%D%/convert_write.c \

@@ -41,66 +41,17 @@ struct convert {
     struct cf_dnn *dnn; /* opened for quantized types alone */
 };
 
-/* ---- names and shapes for models/detect.h: what is neither left out nor another's ----
- */
-
-static bool visible(const struct weights *w, const char *name)
-{
-    return !cf_state_is_other(&w->state, name) && !cf_take_matches(w->ignore, name);
-}
-
-static int seen_count(const void *from)
-{
-    return cf_source_count(((const struct weights *)from)->src);
-}
-
-static const char *seen_name(const void *from, int i)
-{
-    const struct weights *w = from;
-    const char *name = cf_source_name(w->src, i);
-
-    return visible(w, name) ? name : NULL;
-}
-
-static const struct cf_view *seen_view(const void *from, int i)
-{
-    return cf_source_shape(((const struct weights *)from)->src, i);
-}
-
-static int seen_index(const void *from, const char *name)
-{
-    const struct weights *w = from;
-
-    return visible(w, name) ? cf_source_index(w->src, name) : -1;
-}
-
-static struct cf_shapes shapes_of(const struct weights *w)
-{
-    return (struct cf_shapes){.where = cf_source_path(w->src),
-                              .from = w,
-                              .count = seen_count,
-                              .name = seen_name,
-                              .view = seen_view,
-                              .index = seen_index,
-                              .prefix = ""};
-}
-
 /* ---- opening ---- */
 
-static const char *const anchor[2][3] = {
-    {"word_embed.weight", NULL},
-    {"decoder.conv_in.conv.weight", "decoder.conv_in.weight", NULL},
-};
-
 static enum cf_status open_weights(struct weights *w, const struct cf_convert_args *a,
-                                   enum cf_convert_role role, struct cf_take_type type,
-                                   struct cf_error *err)
+                                   enum cf_convert_role role, const char *const *anchor,
+                                   struct cf_take_type type, struct cf_error *err)
 {
     const char *what = cf_convert_role_name(role);
 
     w->ignore = a->ignore;
     CF_TRY(cf_source_open(&w->src, a->path[role], err));
-    CF_TRY(cf_state_enter(&w->state, w->src, what, anchor[role], a->key[role], err));
+    CF_TRY(cf_state_enter(&w->state, w->src, what, anchor, a->key[role], err));
     return cf_take_open(&w->take, w->src, what, type, err);
 }
 
@@ -119,10 +70,13 @@ static enum cf_status open_transformer(struct convert *c, struct cf_error *err)
 {
     struct weights *w = &c->inf;
     struct cf_error found = {0};
+    struct cf_state_seen seen;
     struct cf_shapes shapes;
 
-    CF_TRY(open_weights(w, &c->args, CF_ROLE_TRANSFORMER, c->args.type, err));
-    shapes = shapes_of(w);
+    CF_TRY(open_weights(w, &c->args, CF_ROLE_TRANSFORMER, cf_state_of_transformer,
+                        c->args.type, err));
+    seen = (struct cf_state_seen){w->src, &w->state, w->ignore};
+    shapes = cf_state_shapes(&seen);
     CF_TRY(hint(cf_inf_detect(&c->inf_shape, &shapes, &found), &found, err));
     CF_TRY(cf_inf_keys(&c->inf_shape, cf_take_key, &w->take, err));
     return cf_take_check(&w->take, &w->state, cf_inf_is_buffer, w->ignore, &w->dropped,
@@ -133,11 +87,13 @@ static enum cf_status open_vae(struct convert *c, struct cf_error *err)
 {
     struct weights *w = &c->vae;
     struct cf_error found = {0};
+    struct cf_state_seen seen;
     struct cf_shapes shapes;
 
-    CF_TRY(
-        open_weights(w, &c->args, CF_ROLE_VAE, (struct cf_take_type){.keep = true}, err));
-    shapes = shapes_of(w);
+    CF_TRY(open_weights(w, &c->args, CF_ROLE_VAE, cf_state_of_vae,
+                        (struct cf_take_type){.keep = true}, err));
+    seen = (struct cf_state_seen){w->src, &w->state, w->ignore};
+    shapes = cf_state_shapes(&seen);
     CF_TRY(hint(cf_vae_detect(&c->vae_shape, &c->encoder, &shapes, &found), &found, err));
     CF_TRY(cf_vae_keys(&c->vae_shape, c->encoder, cf_take_key, &w->take, err));
     return cf_take_check(&w->take, &w->state, cf_vae_is_buffer, w->ignore, &w->dropped,
@@ -173,29 +129,23 @@ static enum cf_status pair(struct convert *c, struct cf_error *err)
 
 /* ---- telling ---- */
 
-/* A name out of a file may hold what a terminal would obey. */
-static const char *clean(char text[CF_STATE_NAME], const char *name)
-{
-    snprintf(text, CF_STATE_NAME, "%s", name);
-    for (char *c = text; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    return text;
-}
-
 static void tell_state(const char *what, const char *path, const struct cf_source *src,
                        const struct cf_state *s, int dropped, size_t taken)
 {
-    char text[CF_STATE_NAME];
-
-    printf("%-13s %s (%s)\n", what, path, cf_source_format(src));
-    if (*s->prefix[s->chosen])
-        printf("              weights under \"%s\"\n", clean(text, s->prefix[s->chosen]));
+    printf("%-13s ", what);
+    cf_cli_put(path);
+    printf(" (%s)\n", cf_source_format(src));
+    if (*s->prefix[s->chosen]) {
+        printf("              weights under \"");
+        cf_cli_put(s->prefix[s->chosen]);
+        printf("\"\n");
+    }
     for (int i = 0; i < s->n; i++)
-        if (i != s->chosen)
-            printf("              not taken: the weights under \"%s\"%s\n",
-                   clean(text, s->prefix[i]),
-                   cf_state_is_average(s->prefix[i]) ? " (an average)" : "");
+        if (i != s->chosen) {
+            printf("              not taken: the weights under \"");
+            cf_cli_put(s->prefix[i]);
+            printf("\"%s\n", cf_state_is_average(s->prefix[i]) ? " (an average)" : "");
+        }
     printf("              %zu tensors", taken);
     if (dropped)
         printf(", %d left out that images do not need", dropped);

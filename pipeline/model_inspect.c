@@ -225,18 +225,21 @@ static void print_memory(const json_t *facts)
 
 static void print_facts(const json_t *facts)
 {
-    printf("%s: ", str(facts, "path"));
-    if (json_object_get(facts, "name"))
-        printf("model \"%s\", hash %.12s, matrices %s\n", str(facts, "name"),
-               str(facts, "hash"),
+    cf_cli_put(str(facts, "path"));
+    if (json_object_get(facts, "name")) {
+        printf(": model \"");
+        cf_cli_put(str(facts, "name"));
+        printf("\", hash %.12s, matrices %s\n", str(facts, "hash"),
                strcmp(str(facts, "hold"), "map") == 0 ? "read in place" : "packed");
-    else
-        printf("%s, %s%s%s\n",
+    } else {
+        printf(": %s, %s%s",
                strcmp(str(facts, "kind"), "vae") == 0           ? "tokenizer (VAE)"
                : strcmp(str(facts, "kind"), "transformer") == 0 ? "transformer"
                                                                 : "text encoder",
-               str(facts, "format"), *str(facts, "prefix") ? ", under " : "",
-               str(facts, "prefix"));
+               str(facts, "format"), *str(facts, "prefix") ? ", under " : "");
+        cf_cli_put(str(facts, "prefix"));
+        printf("\n");
+    }
     if (json_object_get(facts, "transformer"))
         print_transformer(json_object_get(facts, "transformer"));
     if (json_object_get(facts, "vae"))
@@ -250,7 +253,10 @@ static void print_facts(const json_t *facts)
 
 static enum cf_status print_json(const json_t *facts, struct cf_error *err)
 {
-    if (json_dumpf(facts, stdout, JSON_COMPACT | JSON_REAL_PRECISION(15)) != 0)
+    /* ASCII, for names from files may hold what a terminal obeys. */
+    const size_t flags = JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15);
+
+    if (json_dumpf(facts, stdout, flags) != 0)
         return cf_fail(err, CF_EIO, "stdout: cannot write");
     printf("\n");
     return CF_OK;

@@ -58,10 +58,7 @@ static enum cf_status take(struct args *a, int key, const char *v, struct cf_err
         a->o.text_type.keep = strcmp(v, "keep") == 0;
         return a->o.text_type.keep ? CF_OK : cf_wtype_parse(&a->o.text_type.type, v, err);
     case GROUP:
-        CF_TRY(cf_parse_int(v, 32, 64, &a->group, "--group", err));
-        return a->group == 32 || a->group == 64
-                   ? CF_OK
-                   : cf_fail(err, CF_EUSAGE, "--group=%s, expected 32 or 64", v);
+        return cf_group_parse(&a->group, v, err);
     case HOLD:
         return cf_parse_word(v, hold, &a->o.hold, "--hold", err);
     case NAME:
@@ -133,7 +130,8 @@ static enum cf_status work(const struct args *a, const char *in, const char *dir
 
 static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 {
-    struct args a = {.o = {.hold = -1, .text_type = {.keep = true}}, .group = 32};
+    struct args a = {.o = {.hold = -1, .text_type = {.keep = true}},
+                     .group = CF_GROUP_DEFAULT};
     struct cf_dnn *dnn = NULL;
     struct cf_team team;
     enum cf_status st;

@@ -113,10 +113,7 @@ static enum cf_status take(struct args *a, int key, const char *v, struct cf_err
     case TEXT_DTYPE:
         return cf_wtype_parse(&a->o.text_type, v, err);
     case GROUP:
-        CF_TRY(cf_parse_int(v, 32, 64, &a->o.group, "--group", err));
-        return a->o.group == 32 || a->o.group == 64
-                   ? CF_OK
-                   : cf_fail(err, CF_EUSAGE, "--group=%s, expected 32 or 64", v);
+        return cf_group_parse(&a->o.group, v, err);
     case HOLD:
         CF_TRY(cf_parse_word(v, hold, &a->hold, "--hold", err));
         a->o.pack = a->hold;
@@ -137,7 +134,7 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 {
     struct args a = {.o = {.type = CF_W_BF16,
                            .text_type = CF_W_BF16,
-                           .group = 32,
+                           .group = CF_GROUP_DEFAULT,
                            .model_path = getenv("CFGEN_MODEL_PATH")}};
     struct cf_dnn *dnn = NULL;
     struct cf_team team;

@@ -28,9 +28,9 @@ static size_t floats(const struct cf_key *key)
 
 static size_t matrix(enum cf_wtype type, int64_t n, int64_t k)
 {
-    if (type == CF_W_Q4 && k % 32 != 0)
+    if (type == CF_W_Q4 && k % CF_GROUP_DEFAULT != 0)
         type = CF_W_I8;
-    return cf_weight_bytes(type, n, k, type == CF_W_Q4 ? 32 : 0);
+    return cf_weight_bytes(type, n, k, type == CF_W_Q4 ? CF_GROUP_DEFAULT : 0);
 }
 
 /* As the file has it, with its scales. */
@@ -177,15 +177,14 @@ static enum cf_status plan_size(const struct work *k, struct cf_needs_size *size
 static enum cf_status plan_class(const struct work *k, struct cf_needs_size *size, int *n,
                                  int class, struct cf_error *err)
 {
-    enum { PIXELS = 16 }; /* of a token and side, in every released model */
     struct cf_needs_size *square = &size[*n], *most = square + 1, one;
 
     for (int i = 0; i < CF_TEMPLATES; i++) {
         const struct cf_scale *last = &cf_templates[i].scale[cf_class_scales(class) - 1];
 
         one = (struct cf_needs_size){.class = cf_class_name(class),
-                                     .width = PIXELS * last->w,
-                                     .height = PIXELS * last->h};
+                                     .width = CF_TOKEN_PIXELS * last->w,
+                                     .height = CF_TOKEN_PIXELS * last->h};
         CF_TRY(plan_size(k, &one, err));
         if (i == 0)
             *square = *most = one;

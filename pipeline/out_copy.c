@@ -13,22 +13,9 @@
 
 enum { COPY_BLOCK = 1 << 20 };
 
-/* All n bytes; false and errno. */
-static bool write_all(int fd, const char *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = write(fd, p, n);
-
-        if (done < 0 && errno != EINTR)
-            return false;
-        p += done > 0 ? done : 0;
-        n -= done > 0 ? (size_t)done : 0;
-    }
-    return true;
-}
-
 /* What is left of in: inside the kernel where it can, else through memory. */
-static bool copy_bytes(int to, int in, size_t size, char *block)
+static enum cf_status copy_bytes(int to, int in, size_t size, char *block,
+                                 const char *path, struct cf_error *err)
 {
     bool inside = true;
 
@@ -42,13 +29,14 @@ static bool copy_bytes(int to, int in, size_t size, char *block)
             inside = false;
             continue;
         }
-        if (n == 0)
-            errno = EIO; /* it became shorter */
-        if (n <= 0 || (!inside && !write_all(to, block, (size_t)n)))
-            return false;
+        if (n <= 0) /* 0: it became shorter */
+            return cf_fail_errno(err, n ? errno : EIO, "%.300s: copy of %zu bytes", path,
+                                 size);
+        if (!inside)
+            CF_TRY(cf_file_write(to, block, (size_t)n, path, err));
         size -= (size_t)n;
     }
-    return fsync(to) == 0;
+    return fsync(to) == 0 ? CF_OK : cf_fail_errno(err, errno, "%.300s: sync", path);
 }
 
 enum cf_status cf_out_copy(const struct cf_out *out, const char *name, const char *from,
@@ -64,8 +52,8 @@ enum cf_status cf_out_copy(const struct cf_out *out, const char *name, const cha
     if (st == CF_OK &&
         (to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) < 0)
         st = cf_fail_errno(err, errno, "%.300s: create", path);
-    if (st == CF_OK && !copy_bytes(to, in, size, block))
-        st = cf_fail_errno(err, errno, "%.300s: copy of %zu bytes", path, size);
+    if (st == CF_OK)
+        st = copy_bytes(to, in, size, block, path, err);
     if (to >= 0 && close(to) != 0 && st == CF_OK)
         st = cf_fail_errno(err, errno, "%.300s: close", path);
     if (in >= 0)

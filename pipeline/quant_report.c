@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "models/schedule.h"
+#include "pipeline/holding.h"
 #include "textenc/textenc.h"
 #include "weights/model.h"
 
@@ -99,7 +100,6 @@ static int prompts(const struct cf_report_options *o)
 static enum cf_status encode(struct reporter *r, struct cf_error *err)
 {
     const char *const *word = r->o->n_prompt ? r->o->prompt : own_prompts;
-    enum cf_hold hold = r->model->map ? CF_HOLD_MAP : CF_HOLD_PACK;
     struct cf_prompt prompt[MAX_PROMPTS];
     struct cf_textenc *te = NULL;
     enum cf_status st;
@@ -108,7 +108,7 @@ static enum cf_status encode(struct reporter *r, struct cf_error *err)
         prompt[i] = (struct cf_prompt){word[i], strlen(word[i])};
     st = cf_textenc_open(&te, r->dnn, json_object_get(r->model->json, "text"),
                          r->model->path[CF_PART_TEXT], r->model->path[CF_PART_VOCAB],
-                         hold, err);
+                         cf_holding_hold(r->model), err);
     if (st == CF_OK)
         st = cf_textenc_encode(te, prompt, prompts(r->o), r->text, err);
     cf_textenc_close(te);
@@ -121,7 +121,7 @@ static enum cf_status open_generator(struct reporter *r, struct cf_error *err)
         .json = r->model->json,
         .transformer = r->model->path[CF_PART_TRANSFORMER],
         .vae = r->model->path[CF_PART_VAE],
-        .hold = r->model->map ? CF_HOLD_MAP : CF_HOLD_PACK,
+        .hold = cf_holding_hold(r->model),
     };
 
     r->ops = cf_gen_find(r->model->generator);
@@ -130,24 +130,19 @@ static enum cf_status open_generator(struct reporter *r, struct cf_error *err)
     return r->ops->open(&r->gen, &files, r->dnn, err);
 }
 
-/* The smallest square of the released templates, or the one size of an own schedule. */
+/* As asked for, or the smallest. */
 static enum cf_status choose_size(const struct reporter *r, struct cf_gen_params *p,
                                   struct cf_error *err)
 {
     const json_t *json = json_object_get(r->model->json, "sizes");
     struct cf_sizes sizes;
-    int last = 0;
 
     p->width = r->o->width;
     p->height = r->o->height;
     if (p->width)
         return CF_OK;
     CF_TRY(cf_sizes_parse(&sizes, json, err));
-    if (!sizes.released)
-        return CF_OK;
-    while (last < CF_CLASSES - 1 && !sizes.allowed[last])
-        last++;
-    p->width = p->height = 16 * cf_templates[0].scale[cf_class_scales(last) - 1].h;
+    cf_sizes_smallest(&sizes, &p->width, &p->height);
     return CF_OK;
 }
 

@@ -71,24 +71,6 @@ static bool is_others(const char *name)
     return true;
 }
 
-/* What stands before "embed_tokens.weight". */
-static enum cf_status find_prefix(struct cf_requant *q, struct cf_error *err)
-{
-    static const char tail[] = "embed_tokens.weight";
-
-    for (int i = 0; i < cf_source_count(q->encoder); i++) {
-        const char *name = cf_source_name(q->encoder, i);
-        size_t len = strlen(name), n = sizeof tail - 1;
-
-        if (len < n || strcmp(name + len - n, tail) != 0)
-            continue;
-        q->prefix = cf_strndup(name, len - n, err);
-        return q->prefix ? CF_OK : CF_ENOMEM;
-    }
-    return cf_fail(err, CF_ENOENT, "%.200s: no tensor %s", cf_source_path(q->encoder),
-                   tail);
-}
-
 static enum cf_status open_encoder(struct cf_requant *q,
                                    const struct cf_requant_options *o,
                                    struct cf_error *err)
@@ -96,6 +78,8 @@ static enum cf_status open_encoder(struct cf_requant *q,
     const char *path = q->in->path[CF_PART_TEXT];
     const struct cf_state nothing_else = {0};
     struct cf_encoder_config config;
+    char prefix[CF_KEY_NAME];
+    struct cf_shapes in;
     int dropped;
 
     if (o->text_type.keep)
@@ -107,8 +91,9 @@ static enum cf_status open_encoder(struct cf_requant *q,
     if (config.family == CF_FAMILY_T5) {
         CF_TRY(cf_t5_keys(&config.t5, cf_take_key, &q->text_take, err));
     } else {
-        CF_TRY(find_prefix(q, err));
-        CF_TRY(cf_qwen2_keys(&config.qwen2, q->prefix, cf_take_key, &q->text_take, err));
+        in = cf_shapes_of_source(q->encoder);
+        CF_TRY(cf_qwen2_prefix(prefix, &in, err));
+        CF_TRY(cf_qwen2_keys(&config.qwen2, prefix, cf_take_key, &q->text_take, err));
     }
     return cf_take_check(&q->text_take, &nothing_else, is_others, NULL, &dropped, err);
 }
@@ -255,7 +240,6 @@ void cf_requant_close(struct cf_requant *q)
     cf_model_spec_close(&q->manifest);
     cf_model_close(q->in);
     cf_free(q->name);
-    cf_free(q->prefix);
     json_decref(q->source);
     *q = (struct cf_requant){0};
 }

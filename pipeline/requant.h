@@ -25,7 +25,7 @@ struct cf_requant {
     struct cf_model_spec manifest;
     struct cf_source *transformer, *encoder; /* encoder NULL: it is copied */
     struct cf_take take, text_take;
-    char *name, *prefix;
+    char *name;
     json_t *source;
 };
 

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "models/detect.h"
 #include "models/gen.h"
+#include "pipeline/holding.h"
 #include "textenc/known.h"
 #include "weights/checkpoint.h"
 
@@ -182,11 +183,6 @@ static enum cf_status check_weights(struct check *c, struct cf_error *err)
 
 /* ---- text ---- */
 
-static enum cf_hold hold(const struct cf_model *m)
-{
-    return m->map ? CF_HOLD_MAP : CF_HOLD_PACK;
-}
-
 static enum cf_status check_text(struct check *c, struct cf_text *text,
                                  struct cf_error *err)
 {
@@ -197,7 +193,8 @@ static enum cf_status check_text(struct check *c, struct cf_text *text,
     enum cf_status status;
 
     CF_TRY(cf_textenc_open(&te, c->dnn, json_object_get(m->json, "text"),
-                           m->path[CF_PART_TEXT], m->path[CF_PART_VOCAB], hold(m), err));
+                           m->path[CF_PART_TEXT], m->path[CF_PART_VOCAB],
+                           cf_holding_hold(m), err));
     status = cf_textenc_encode(te, &p, 1, text, err);
     cf_textenc_close(te);
     if (status != CF_OK)
@@ -250,7 +247,6 @@ static void see(void *ctx, const char *name, const float *f, const uint8_t *u8, 
          200.0 * (double)sure / (double)n);
 }
 
-/* The smallest size: the square of the first class. */
 static enum cf_status smallest(struct cf_gen_params *p, const json_t *json,
                                struct cf_error *err)
 {
@@ -258,11 +254,7 @@ static enum cf_status smallest(struct cf_gen_params *p, const json_t *json,
 
     cf_gen_params_default(p);
     CF_TRY(cf_sizes_parse(&sizes, json_object_get(json, "sizes"), err));
-    for (int k = 0; sizes.released && k < CF_CLASSES; k++)
-        if (sizes.allowed[k]) {
-            p->width = p->height = 16 * cf_templates[0].scale[cf_class_scales(k) - 1].w;
-            break;
-        }
+    cf_sizes_smallest(&sizes, &p->width, &p->height);
     return CF_OK;
 }
 
@@ -317,7 +309,7 @@ static enum cf_status open_image(struct check *c, struct image_run *r,
     const struct cf_gen_files files = {.json = m->json,
                                        .transformer = m->path[CF_PART_TRANSFORMER],
                                        .vae = m->path[CF_PART_VAE],
-                                       .hold = hold(m)};
+                                       .hold = cf_holding_hold(m)};
     struct cf_gen_params params;
 
     r->ops = cf_gen_find(m->generator);

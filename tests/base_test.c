@@ -42,6 +42,11 @@ static void control_bytes_never_reach_a_message(void **state)
     (void)state;
     cf_fail(&err, CF_EFORMAT, "name \x1b[31m\n");
     assert_string_equal(err.msg, "name ?[31m?");
+    err = (struct cf_error){0};
+    cf_fail(&err, CF_EFORMAT,
+            "\xc2\x9b"
+            "2J \xc3\x9b \xc2\xa0");
+    assert_string_equal(err.msg, "??2J \xc3\x9b \xc2\xa0");
 }
 
 static void errno_becomes_the_status_the_queue_acts_on(void **state)

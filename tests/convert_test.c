@@ -92,6 +92,9 @@ static void an_average_is_taken_only_by_name(void **state)
     assert_string_equal(chosen(NAMES("x.model_ema.a.w"), "x", NULL), "x.model_ema");
     assert_false(cf_state_is_average("schema.semantic.cinemas"));
     assert_true(cf_state_is_average("ema_model.x"));
+    assert_true(cf_state_is_average("trainer.gpt_ema_fsdp"));
+    assert_true(cf_state_is_average("EMA"));
+    assert_true(cf_state_is_average("state.ema0.9999"));
 }
 
 static void of_several_one_is_named(void **state)
@@ -120,6 +123,35 @@ static void other_weights_are_no_part_of_those_at_the_top(void **state)
     assert_false(cf_state_is_other(&s, "emax.z"));
     assert_false(cf_state_is_other(&s, "a.w"));
     cf_source_close(src);
+}
+
+static void what_was_chosen_is_seen_alone(void **state)
+{
+    static const char *const anchor[] = {"a.w", NULL};
+    static const char *const ignore[] = {"lora.*", NULL};
+    struct cf_source *src = source(NAMES("a.w", "ema.a.w", "lora.x", "z"));
+    struct cf_error err = {0};
+    struct cf_state s;
+    const struct cf_state_seen seen = {src, &s, ignore};
+    struct cf_shapes in = cf_state_shapes(&seen);
+
+    (void)state;
+    assert_int_equal(cf_state_enter(&s, src, "part", anchor, NULL, &err), CF_OK);
+    assert_non_null(cf_shapes_find(&in, "a.w"));
+    assert_non_null(cf_shapes_find(&in, "z"));
+    assert_null(cf_shapes_find(&in, "ema.a.w"));
+    assert_null(cf_shapes_find(&in, "lora.x"));
+    cf_source_close(src);
+}
+
+static void a_file_of_something_else_is_told_for_what_it_seems(void **state)
+{
+    char why[CF_ERROR_MAX];
+
+    (void)state;
+    assert_string_equal(chosen(NAMES("double_blocks.0.x"), NULL, why), "!");
+    assert_non_null(strstr(why, "a Flux model"));
+    assert_non_null(strstr(why, "double_blocks.0.x"));
 }
 
 static bool fits(const char *transformer, const char *vae, const char *geometry)
@@ -169,6 +201,8 @@ int main(void)
         T(an_average_is_taken_only_by_name),
         T(of_several_one_is_named),
         T(other_weights_are_no_part_of_those_at_the_top),
+        T(what_was_chosen_is_seen_alone),
+        T(a_file_of_something_else_is_told_for_what_it_seems),
         cmocka_unit_test(names_that_contradict_are_told),
         cmocka_unit_test(only_the_last_name_counts_and_only_whole_words),
     };

@@ -305,42 +305,6 @@ static void every_tokenizer_is_told_from_its_shapes_in_either_spelling(void **st
         }
 }
 
-static void a_transformer_in_nested_dictionaries_is_found(void **state)
-{
-    char prefix[CF_DETECT_PREFIX];
-    struct cf_error err = {0};
-    struct cf_shapes in = shapes("");
-    struct cf_inf_shape s;
-
-    (void)state;
-    forget();
-    list_inf("infinity-125m", "trainer.gpt_fsdp.");
-    ok(cf_detect_prefix(prefix, &in, 't', &err), &err);
-    assert_string_equal(prefix, "trainer.gpt_fsdp");
-    in.prefix = prefix;
-    ok(cf_inf_detect(&s, &in, &err), &err);
-    assert_int_equal(s.c, 768);
-}
-
-static void of_weights_and_their_average_the_weights_are_taken(void **state)
-{
-    char prefix[CF_DETECT_PREFIX];
-    struct cf_error err = {0}, many = {0}, none = {0};
-    struct cf_shapes in = shapes("");
-
-    (void)state;
-    forget();
-    add_name("trainer.gpt_ema_fsdp.word_embed.weight");
-    fails(cf_detect_prefix(prefix, &in, 't', &none), CF_EFORMAT, &none,
-          "only an average of training weights (trainer.gpt_ema_fsdp)");
-    add_name("trainer.gpt_fsdp.word_embed.weight");
-    ok(cf_detect_prefix(prefix, &in, 't', &err), &err);
-    assert_string_equal(prefix, "trainer.gpt_fsdp");
-    add_name("other.word_embed.weight");
-    fails(cf_detect_prefix(prefix, &in, 't', &many), CF_EMISMATCH, &many,
-          "trainer.gpt_fsdp, other");
-}
-
 static void what_is_no_transformer_is_named(void **state)
 {
     static const struct {
@@ -358,15 +322,13 @@ static void what_is_no_transformer_is_named(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof other / sizeof other[0]; i++) {
-        struct cf_error a = {0}, b = {0};
-        char prefix[CF_DETECT_PREFIX];
+        struct cf_error a = {0};
         struct cf_shapes in = shapes("");
         struct cf_inf_shape s;
 
         forget();
         add_name(other[i].tensor);
         fails(cf_inf_detect(&s, &in, &a), CF_EFORMAT, &a, other[i].what);
-        fails(cf_detect_prefix(prefix, &in, 't', &b), CF_EFORMAT, &b, other[i].what);
         assert_non_null(strstr(a.msg, "a.pth: no Infinity transformer"));
     }
 }
@@ -575,8 +537,6 @@ int main(void)
         cmocka_unit_test(unknown_names_are_answered_with_the_known_ones),
         cmocka_unit_test(every_geometry_is_told_from_its_shapes),
         cmocka_unit_test(every_tokenizer_is_told_from_its_shapes_in_either_spelling),
-        cmocka_unit_test(a_transformer_in_nested_dictionaries_is_found),
-        cmocka_unit_test(of_weights_and_their_average_the_weights_are_taken),
         cmocka_unit_test(what_is_no_transformer_is_named),
         cmocka_unit_test(a_transformer_is_no_tokenizer),
         cmocka_unit_test(tensors_that_do_not_fit_are_named),

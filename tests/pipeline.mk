@@ -21,9 +21,10 @@ nodist_EXTRA_%C%_finish_test_SOURCES = dummy.cxx
 
 check_PROGRAMS += %D%/convert_test
 TESTS += %D%/convert_test
-%C%_convert_test_SOURCES = %D%/convert_test.c pipeline/convert_pair.c pipeline/convert_state.c
+%C%_convert_test_SOURCES = %D%/convert_test.c pipeline/convert_pair.c
 %C%_convert_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
-%C%_convert_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+%C%_convert_test_LDADD = %D%/libweightsutil.a $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
+nodist_EXTRA_%C%_convert_test_SOURCES = dummy.cxx
 
 # what a converter gets and makes
 check_PROGRAMS += %D%/model_tool

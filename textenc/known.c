@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/parse.h"
 #include "textenc/enc.h"
 
 enum { MAX_BYTES = 1 << 20, MAX_VALUES = 1 << 16 };
@@ -80,20 +81,15 @@ const struct cf_known_encoder *cf_known_encoder_at(int i)
 enum cf_status cf_known_encoder_find(const struct cf_known_encoder **known,
                                      const char *name, struct cf_error *err)
 {
-    char names[256] = "";
-    size_t n = 0;
+    const char *names[COUNT + 1] = {NULL};
+    int found;
 
-    for (int i = 0; i < COUNT; i++) {
-        if (strcmp(table[i].name, name) == 0) {
-            *known = &table[i];
-            return CF_OK;
-        }
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", i ? ", " : "",
-                              table[i].name);
-    }
+    for (int i = 0; i < COUNT; i++)
+        names[i] = table[i].name;
     *known = NULL;
-    return cf_fail(err, CF_EUSAGE, "text encoder \"%.60s\": expected one of %s", name,
-                   names);
+    CF_TRY(cf_parse_word(name, names, &found, "text encoder", err));
+    *known = &table[found];
+    return CF_OK;
 }
 
 static bool same_t5(const struct cf_t5_config *a, const struct cf_t5_config *b)

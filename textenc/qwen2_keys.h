@@ -8,7 +8,7 @@
 #include "weights/shapes.h"
 
 /* prefix stands before every name: "model." in most files, "" or
- * "model.language_model." in others (textenc/qwen2_weights.h). */
+ * "model.language_model." in others. */
 enum cf_status cf_qwen2_keys(const struct cf_qwen2_config *config, const char *prefix,
                              cf_key_fn *fn, void *ctx, struct cf_error *err);
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "textenc/enc.h"
+#include "textenc/qwen2_keys.h"
 #include "weights/bind.h"
 
 static const char *const lin_name[CF_QWEN2_NLIN] = {
@@ -16,34 +17,8 @@ struct layer_tensors {
     struct cf_view attn_norm, mlp_norm, q_norm, k_norm;
 };
 
-/* What stands before "embed_tokens.weight" in the one name that ends so: "model.",
- * nothing, "model.language_model." ... */
-static enum cf_status find_prefix(const struct cf_ckpt *ckpt, const char **name, int *len,
-                                  struct cf_error *err)
-{
-    static const char tail[] = "embed_tokens.weight";
-    const size_t m = sizeof(tail) - 1;
-
-    *name = NULL;
-    for (int i = 0; i < cf_ckpt_count(ckpt); i++) {
-        const char *s = cf_ckpt_name(ckpt, i);
-        size_t n = strlen(s);
-
-        if (n < m || strcmp(s + n - m, tail) != 0 || (n > m && s[n - m - 1] != '.'))
-            continue;
-        if (*name)
-            return cf_fail(err, CF_EFORMAT, "%s: both %s and %s", cf_ckpt_path(ckpt),
-                           *name, s);
-        *name = s;
-        *len = (int)(n - m);
-    }
-    if (!*name)
-        return cf_fail(err, CF_ENOENT, "%s: no tensor %s", cf_ckpt_path(ckpt), tail);
-    return CF_OK;
-}
-
 static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
-                       struct layer_tensors *v, const char *pre, int len, int i)
+                       struct layer_tensors *v, const char *pre, int i)
 {
     const int64_t h = c->hidden, hd = c->head_dim, in = c->intermediate;
     const int64_t q = c->heads * hd, kv = c->kv_heads * hd;
@@ -51,22 +26,22 @@ static void want_layer(struct cf_bind *b, const struct cf_qwen2_config *c,
                                              {in, h}, {in, h}, {h, in}};
 
     for (int l = 0; l < CF_QWEN2_NLIN; l++) {
-        cf_bind_weight(b, &v->lin[l], shape[l][0], shape[l][1], "%.*slayers.%d.%s.weight",
-                       len, pre, i, lin_name[l]);
+        cf_bind_weight(b, &v->lin[l], shape[l][0], shape[l][1], "%slayers.%d.%s.weight",
+                       pre, i, lin_name[l]);
         if (c->qkv_bias && l <= CF_QWEN2_V)
             cf_bind_want(b, &v->bias[l], CF_BIND_REQUIRED, 1, shape[l],
-                         "%.*slayers.%d.%s.bias", len, pre, i, lin_name[l]);
+                         "%slayers.%d.%s.bias", pre, i, lin_name[l]);
     }
     cf_bind_want(b, &v->attn_norm, CF_BIND_REQUIRED, 1, &h,
-                 "%.*slayers.%d.input_layernorm.weight", len, pre, i);
+                 "%slayers.%d.input_layernorm.weight", pre, i);
     cf_bind_want(b, &v->mlp_norm, CF_BIND_REQUIRED, 1, &h,
-                 "%.*slayers.%d.post_attention_layernorm.weight", len, pre, i);
+                 "%slayers.%d.post_attention_layernorm.weight", pre, i);
     if (!c->qk_norm)
         return;
     cf_bind_want(b, &v->q_norm, CF_BIND_REQUIRED, 1, &hd,
-                 "%.*slayers.%d.self_attn.q_norm.weight", len, pre, i);
+                 "%slayers.%d.self_attn.q_norm.weight", pre, i);
     cf_bind_want(b, &v->k_norm, CF_BIND_REQUIRED, 1, &hd,
-                 "%.*slayers.%d.self_attn.k_norm.weight", len, pre, i);
+                 "%slayers.%d.self_attn.k_norm.weight", pre, i);
 }
 
 struct opener {
@@ -116,17 +91,17 @@ static enum cf_status bind_and_open(struct cf_qwen2_weights *w, struct cf_dnn *d
     struct opener o = {&w->held, dnn, hold, err};
     struct cf_view norm;
     struct cf_bind *b;
-    const char *pre;
-    int len = 0;
+    struct cf_shapes in = cf_shapes_of_ckpt(w->ckpt);
+    char pre[CF_KEY_NAME];
 
-    CF_TRY(find_prefix(w->ckpt, &pre, &len, err));
+    CF_TRY(cf_qwen2_prefix(pre, &in, err));
     b = cf_bind_begin(w->ckpt, err);
     if (!b)
         return CF_ENOMEM;
-    cf_bind_weight(b, &w->embed, c->vocab, h, "%.*sembed_tokens.weight", len, pre);
-    cf_bind_want(b, &norm, CF_BIND_REQUIRED, 1, &h, "%.*snorm.weight", len, pre);
+    cf_bind_weight(b, &w->embed, c->vocab, h, "%sembed_tokens.weight", pre);
+    cf_bind_want(b, &norm, CF_BIND_REQUIRED, 1, &h, "%snorm.weight", pre);
     for (int i = 0; i < w->n_layers; i++)
-        want_layer(b, c, &v[i], pre, len, i);
+        want_layer(b, c, &v[i], pre, i);
     CF_TRY(cf_bind_end(b, false, err));
     for (int i = 0; i < w->n_layers; i++)
         if (open_layer(&o, &w->layer[i], c->qk_norm, &v[i]) != CF_OK)

@@ -105,10 +105,8 @@ static enum cf_status visit(struct walk *w, uint32_t value, bool odd_key,
                        CF_FLAT_MAX_VISITS);
     if (kind == CF_PICKLE_TENSOR)
         return add(w, value, odd_key, err);
-    if (!is_container(kind)) {
-        w->list->others++;
+    if (!is_container(kind))
         return CF_OK;
-    }
     if (w->depth == CF_FLAT_MAX_DEPTH)
         return cf_fail(err, CF_EUNSUP,
                        "%.200s: %.150s: nested deeper than %d, or within itself",

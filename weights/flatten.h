@@ -4,8 +4,8 @@
  * trainer.gpt_fsdp.pos_start
  *
  * Integer keys and places in lists and tuples become decimal numbers. Other values are
- * counted and left. The memo makes one value stand in many places: what is walked and
- * what is named is bounded, a value within itself is an error. */
+ * passed over. The memo makes one value stand in many places: what is walked and what is
+ * named is bounded, a value within itself is an error. */
 #ifndef CF_WEIGHTS_FLATTEN_H
 #define CF_WEIGHTS_FLATTEN_H
 
@@ -25,7 +25,6 @@ struct cf_flat {
 struct cf_flat_list {
     struct cf_flat *flat; /* in the byte order of the names */
     size_t count, cap;
-    size_t others; /* values that are no tensors, where they were met */
 };
 
 /* CF_EFORMAT for a name that comes twice, is longer than CF_FLAT_MAX_NAME or holds a

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/file.h"
 
 enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char *dir,
                                     const char *file, const char *sha256,
@@ -111,7 +112,8 @@ static json_t *parts_json(const struct cf_model_spec *m)
     return parts;
 }
 
-json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err)
+/* Fresh; NULL: CF_ENOMEM. */
+static json_t *manifest(const struct cf_model_spec *m, struct cf_error *err)
 {
     json_t *root;
 
@@ -141,31 +143,10 @@ json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err)
 static enum cf_status fill(int fd, const char *text, const char *where,
                            struct cf_error *err)
 {
-    for (size_t left = strlen(text); left > 0;) {
-        ssize_t n = write(fd, text, left);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return cf_fail_errno(err, errno, "%s: write", where);
-        text += n;
-        left -= (size_t)n;
-    }
+    CF_TRY(cf_file_write(fd, text, strlen(text), where, err));
     if (fchmod(fd, 0644) != 0 || fsync(fd) != 0)
-        return cf_fail_errno(err, errno, "%s: sync", where);
+        return cf_fail_errno(err, errno, "%.300s: sync", where);
     return CF_OK;
-}
-
-static enum cf_status sync_dir(const char *dir, struct cf_error *err)
-{
-    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum cf_status status = CF_OK;
-
-    if (fd < 0 || fsync(fd) != 0)
-        status = cf_fail_errno(err, errno, "%s: sync", dir);
-    if (fd >= 0)
-        close(fd);
-    return status;
 }
 
 static enum cf_status put(const char *dir, const char *text, struct cf_error *err)
@@ -186,7 +167,7 @@ static enum cf_status put(const char *dir, const char *text, struct cf_error *er
     if (fd >= 0 && status != CF_OK)
         unlink(temp);
     if (status == CF_OK)
-        status = sync_dir(dir, err);
+        status = cf_file_sync_dir(dir, err);
     cf_free(temp);
     cf_free(path);
     return status;
@@ -197,7 +178,7 @@ enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *di
 {
     /* 15 digits: what people wrote comes back as they wrote it. */
     const size_t flags = JSON_INDENT(1) | JSON_REAL_PRECISION(15);
-    json_t *root = cf_model_spec_json(m, err);
+    json_t *root = manifest(m, err);
     enum cf_status status = CF_ENOMEM;
     size_t n = root ? json_dumpb(root, NULL, 0, flags) : 0;
     char *text = NULL;

@@ -42,9 +42,6 @@ enum cf_status cf_model_spec_hashed(struct cf_model_spec_part *part, const char 
 /* Frees what was added to the parts. */
 void cf_model_spec_close(struct cf_model_spec *m);
 
-/* As JSON, fresh; NULL: CF_ENOMEM. */
-json_t *cf_model_spec_json(const struct cf_model_spec *m, struct cf_error *err);
-
 /* dir/model.json, whole and on disk or as it was before: temporary file, fsync, rename,
  * fsync of the directory. CF_EBUG for a part without files. */
 enum cf_status cf_model_spec_write(const struct cf_model_spec *m, const char *dir,

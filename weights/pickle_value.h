@@ -1,5 +1,6 @@
-/* pickle_value.h - the values of a pickle, between the machine that makes them (pickle.c)
- * and the calls that it knows (pickle_torch.c). */
+/* pickle_value.h - the values of a pickle, between the machine that makes them
+ * (pickle.c), the calls that it knows (pickle_torch.c) and who looks at them
+ * (pickle_read.c). */
 #ifndef CF_WEIGHTS_PICKLE_VALUE_H
 #define CF_WEIGHTS_PICKLE_VALUE_H
 

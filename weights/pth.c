@@ -47,8 +47,9 @@ static enum cf_status open_zip(struct cf_pth *t, int fd, struct cf_error *err)
     FILE *f = fdopen(fd, "rb");
 
     if (!f) {
+        cf_fail_errno(err, errno, "%.300s", t->path);
         close(fd);
-        return cf_fail_errno(err, errno, "%.300s", t->path);
+        return err->status;
     }
     zip_error_init(&e);
     source = zip_source_filep_create(f, 0, -1, &e);
@@ -395,11 +396,6 @@ const char *cf_pth_name(const struct cf_pth *t, int i)
 const struct cf_view *cf_pth_shape(const struct cf_pth *t, int i)
 {
     return &t->list.flat[i].tensor->view;
-}
-
-size_t cf_pth_others(const struct cf_pth *t)
-{
-    return t->list.others;
 }
 
 /* True where the elements already follow one another row by row. */

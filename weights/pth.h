@@ -33,9 +33,6 @@ int cf_pth_count(const struct cf_pth *pth);
 const char *cf_pth_name(const struct cf_pth *pth, int i);
 const struct cf_view *cf_pth_shape(const struct cf_pth *pth, int i); /* data is NULL */
 
-/* Values beside the tensors: numbers, texts, settings. */
-size_t cf_pth_others(const struct cf_pth *pth);
-
 /* All of tensor i into dst, dense and row-major. CF_EIO; CF_EFORMAT where the entry is
  * damaged (its checksum is compared when all of it is read); CF_ENOMEM: a tensor that is
  * not dense in its storage needs the stretch that it spans once more. */

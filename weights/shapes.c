@@ -75,7 +75,7 @@ const char *cf_shapes_name(const struct cf_shapes *s, int i)
     const char *name = s->name(s->from, i);
     size_t n = strlen(s->prefix);
 
-    if (n == 0)
+    if (n == 0 || !name)
         return name;
     return strncmp(name, s->prefix, n) == 0 && name[n] == '.' ? name + n + 1 : NULL;
 }

@@ -16,7 +16,8 @@ struct cf_shapes {
     const char *where; /* for messages */
     const void *from;  /* borrowed */
     int (*count)(const void *from);
-    const char *(*name)(const void *from, int i); /* in byte order */
+    /* In byte order; NULL: tensor i is not to be seen, and index does not find it. */
+    const char *(*name)(const void *from, int i);
     const struct cf_view *(*view)(const void *from, int i);
     int (*index)(const void *from, const char *name); /* -1: none */
     /* Only names under prefix + "." are there, without it; "": all. Borrowed. */
@@ -30,7 +31,8 @@ struct cf_shapes cf_shapes_of_ckpt(const struct cf_ckpt *ckpt);
 struct cf_shapes cf_shapes_of_source(const struct cf_source *src);
 
 int cf_shapes_count(const struct cf_shapes *s); /* of all, whatever the prefix */
-/* NULL where tensor i is not under the prefix; else its name without it. */
+/* NULL where tensor i is not under the prefix or not to be seen; else its name without
+ * it. */
 const char *cf_shapes_name(const struct cf_shapes *s, int i);
 /* Place of a name that stands under the prefix; -1 when there is no such tensor. */
 int cf_shapes_index(const struct cf_shapes *s, const char *name);

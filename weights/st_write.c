@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
+#include "base/file.h"
 #include "base/utf8.h"
 #include "weights/safetensors.h"
 
@@ -341,17 +342,8 @@ static enum cf_status sync_dir(const char *path, struct cf_error *err)
     const char *slash = strrchr(path, '/');
     char *dir =
         slash ? cf_strndup(path, (size_t)(slash - path) + 1, err) : cf_strdup(".", err);
-    enum cf_status status = CF_OK;
-    int fd;
+    enum cf_status status = dir ? cf_file_sync_dir(dir, err) : CF_ENOMEM;
 
-    if (!dir)
-        return CF_ENOMEM;
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    /* A directory that cannot be synced at all (EINVAL) has nothing to sync. */
-    if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
-        status = cf_fail_errno(err, errno, "%.300s: sync", dir);
-    if (fd >= 0)
-        close(fd);
     cf_free(dir);
     return status;
 }

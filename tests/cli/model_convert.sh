@@ -232,10 +232,10 @@ case_ "names that say nothing contradict nothing" fits weights.bin vae.bin
 case_ "bits that do not fit are refused with both numbers" refuses '56 bits.*16 bits' 65 "${eight[@]}" --vae="$inf/vae-p16-d16.safetensors"
 case_ "an encoder of another width is refused with both numbers" refuses '256 wide.*48 wide' 65 "${two[@]}" --text-encoder=t5-tiny
 confused() {
-    refuses 'no transformer.*word_embed.*a tokenizer: --vae' 66 \
+    refuses 'no transformer.*word_embed.*a convolutional tokenizer' 66 \
         --transformer="$inf/vae-p16-d16.safetensors" --vae="$inf/inf-tiny-2b.safetensors" --text-encoder=t5 &&
-        refuses 'no vae.*a transformer: --transformer' 66 "${two[@]}" --vae="$inf/inf-tiny-2b.safetensors" &&
-        refuses 'no vae.*a text encoder: --text-encoder' 66 "${two[@]}" --vae=t5 &&
+        refuses 'no vae.*an Infinity transformer' 66 "${two[@]}" --vae="$inf/inf-tiny-2b.safetensors" &&
+        refuses 'no vae.*a T5 text encoder' 66 "${two[@]}" --vae=t5 &&
         cp "$inf/inf-tiny-2b.safetensors" lone.safetensors &&
         refuses 'no config.json there.*folder of config.json, weights and vocabulary' 66 "${two[@]}" --text-encoder=lone.safetensors &&
         refuses 'folder of config.json' 64 "${two[@]}" --text-encoder=t5/config.json
@@ -339,6 +339,8 @@ occupied() {
         mkdir home && touch home/letter && says 'no model' 73 cfgen-model convert "${two[@]}" home --force >/dev/null && [ -e home/letter ] &&
         mkdir -p mine.partial && touch mine.partial/letter &&
         says 'no conversion left it' 73 cfgen-model convert "${two[@]}" mine >/dev/null && [ -e mine.partial/letter ] &&
+        mkdir -p elsewhere && ln -sfn elsewhere link.partial &&
+        says 'no conversion left it' 73 cfgen-model convert "${two[@]}" link >/dev/null && [ -z "$(ls -A elsewhere)" ] &&
         mkdir empty && convert empty "${two[@]}" && whole empty && convert slash/ "${two[@]}" && whole slash
 }
 case_ "only models are replaced, and only when asked" occupied

@@ -97,9 +97,23 @@ nested() { # as training saves them
 }
 case_ "what lies in nested dictionaries of a PyTorch file is found" nested
 
+beside() { # as the converter takes them
+    model_tool wrap b.pth "$golden/infinity/inf-tiny-2b.safetensors" \
+        ema="$golden/infinity/inf-tiny-2b.safetensors" && facts b.pth &&
+        is facts.json '$.prefix' '' && is facts.json '$.kind' transformer
+}
+escape() { # ESC and CSI in the name of a dictionary
+    model_tool wrap esc.safetensors $'\e[2J\xc2\x9b'="$golden/infinity/inf-tiny-2b.safetensors" &&
+        cfgen-model inspect esc.safetensors >esc.txt && grep -F '\u{1b}[2J\u{9b}' esc.txt &&
+        cfgen-model inspect --json esc.safetensors >esc.json && grep -qiF '\u001b[2J\u009b' esc.json &&
+        ! grep -q $'\e\|\xc2\x9b' esc.txt esc.json
+}
+case_ "names in files reach a terminal as letters alone" escape
+case_ "an average beside weights at the top is left where it is" beside
+
 average() {
     model_tool wrap e.pth model_ema="$golden/infinity/inf-tiny-2b.safetensors" &&
-        says 'e.pth: only an average of training weights \(model_ema\)' 65 \
+        says 'e.pth: only averaged weights \(EMA\).*: model_ema;' 65 \
             cfgen-model inspect e.pth
 }
 case_ "an average of weights alone is refused with its name" average

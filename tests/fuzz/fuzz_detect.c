@@ -74,7 +74,7 @@ static enum cf_status count(void *ctx, const struct cf_key *key, struct cf_error
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
     struct cf_shapes in = {"fuzz", &list, count_of, name_of, view_of, index_of, ""};
-    char *text = malloc(n + 1), *rest, *line, prefix[CF_DETECT_PREFIX];
+    char *text = malloc(n + 1), *rest, *line;
     char qwen[CF_KEY_NAME];
     struct cf_error err[6] = {0};
     struct cf_inf_shape inf;
@@ -95,8 +95,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     is_vae = cf_vae_detect(&vae, &encoder, &in, &err[1]) == CF_OK;
     if (is_vae && cf_vae_keys(&vae, encoder, count, &keys, &err[2]) != CF_OK)
         abort();
-    if (cf_detect_prefix(prefix, &in, 't', &err[3]) == CF_OK)
-        in.prefix = prefix;
+    if (cf_shapes_begins(&in, "trainer.gpt_fsdp."))
+        in.prefix = "trainer.gpt_fsdp";
     if (cf_inf_detect(&inf, &in, &err[4]) == CF_OK) {
         if (cf_inf_keys(&inf, count, &keys, &err[2]) != CF_OK)
             abort();
