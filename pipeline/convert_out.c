@@ -28,8 +28,8 @@ struct cf_out {
     int lock;      /* the mark in part; -1 where part is not ours */
     bool replaces; /* path holds a model that goes */
     pthread_t watch;
-    bool watched;
-    pthread_mutex_t turn; /* over lock, and over the names that part and path lead to */
+    bool watched, done;
+    pthread_mutex_t turn; /* over lock, done and the names that part and path lead to */
 };
 
 /* ---- looking ---- */
@@ -141,26 +141,32 @@ static bool is_still(int fd, const char *name)
 
 /* ---- signals ---- */
 
-/* What ends a program that does not ask; what was ignored from the start stays so. */
+/* What ends a program that does not ask; what was ignored from the start stays so.
+ * SIGUSR2, which does too, also ends the watch. */
 static void ending_signals(sigset_t *set)
 {
     struct sigaction now;
 
     cf_stop_signals(set);
-    sigdelset(set, SIGUSR2);
     for (int sig = 1; sig < NSIG; sig++)
         if (sigismember(set, sig) == 1 && sigaction(sig, NULL, &now) == 0 &&
             now.sa_handler == SIG_IGN)
             sigdelset(set, sig);
+    sigaddset(set, SIGUSR2);
+}
+
+static void block_signals(void)
+{
+    sigset_t set;
+
+    ending_signals(&set);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
 void cf_out_signals(void)
 {
-    sigset_t set;
-
     signal(SIGXFSZ, SIG_IGN);
-    ending_signals(&set);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    block_signals();
 }
 
 /* The writer goes on meanwhile and may make a file where one was just removed, until its
@@ -185,8 +191,11 @@ static void *watch(void *arg)
     ending_signals(&set);
     if (sigwait(&set, &sig) != 0)
         return NULL;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
     pthread_mutex_lock(&o->turn);
+    if (o->done && sig == SIGUSR2) {
+        pthread_mutex_unlock(&o->turn);
+        return NULL;
+    }
     if (o->lock >= 0)
         remove_under_writer(o);
     signal(sig, SIG_DFL);
@@ -206,6 +215,7 @@ enum cf_status cf_out_open(struct cf_out **out, const char *path, bool force,
         return CF_ENOMEM;
     o->lock = -1;
     pthread_mutex_init(&o->turn, NULL);
+    block_signals();
     e = pthread_create(&o->watch, NULL, watch, o);
     o->watched = e == 0;
     if (e)
@@ -444,9 +454,10 @@ void cf_out_close(struct cf_out *o)
         close(o->lock);
         o->lock = -1;
     }
+    o->done = true;
     pthread_mutex_unlock(&o->turn);
     if (o->watched) {
-        pthread_cancel(o->watch);
+        pthread_kill(o->watch, SIGUSR2);
         pthread_join(o->watch, NULL);
     }
     pthread_mutex_destroy(&o->turn);
