@@ -400,9 +400,11 @@ static enum cf_status replace(struct cf_out *o, struct cf_error *err)
     if (status == CF_OK) {
         int fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
 
+        if (fd >= 0) /* nobody clears it meanwhile and makes one of that name */
+            (void)flock(fd, LOCK_EX | LOCK_NB);
+        status = remove_tree(old, err);
         if (fd >= 0)
             close(fd);
-        status = remove_tree(old, err);
     }
     cf_free(mark);
     cf_free(old);
