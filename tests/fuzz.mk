@@ -34,12 +34,13 @@ nodist_EXTRA_%C%_fuzz_replay_spm_SOURCES = dummy.cxx
 # A minute of libFuzzer for each target, with clang; CF_FUZZ_SECONDS says another time and
 # FUZZ="pickle pth" names targets.
 .PHONY: check-fuzz
-check-fuzz:
+check-fuzz: all
 	@CFGEN_SRCDIR='$(abs_top_srcdir)' bash '$(top_srcdir)/%D%/fuzz/check.sh' \
 	  $(DEFS) $(AM_CPPFLAGS) $(SQLITE_CFLAGS) $(WEBP_CFLAGS) $(WEBPMUX_CFLAGS) $(EXIF_CFLAGS) \
 	  $(XML_CFLAGS) $(ZLIB_CFLAGS) -- \
 	  $(SQLITE_LIBS) $(CSV_LIBS) $(ZLIB_LIBS) $(WEBPMUX_LIBS) $(WEBP_LIBS) $(EXIF_LIBS) $(XML_LIBS) \
-	  $(ARCHIVE_LIBS) $(SPM_LIBS) $(ZIP_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(UTF8PROC_LIBS) -lm -- $(FUZZ)
+	  $(ARCHIVE_LIBS) $(SPM_LIBS) $(ZIP_LIBS) $(JANSSON_LIBS) $(CRYPTO_LIBS) $(UTF8PROC_LIBS) \
+	  $(CF_DNN_LIBS) -lgomp -lm -- $(FUZZ)
 EXTRA_DIST += %D%/fuzz/check.sh
 clean-local: clean-fuzz
 .PHONY: clean-fuzz

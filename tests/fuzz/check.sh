@@ -50,10 +50,11 @@ mkdir -p $out/found
 printf "'%s'\n" -g -O1 -w -fno-omit-frame-pointer -fno-sanitize-recover=undefined \
     -fsanitize=fuzzer-no-link,address,undefined "${cpp[@]}" >$out/flags
 
+# dnn/ reads nothing: models/ is linked with the library of the build.
 # The newest source of all: what was compiled after it need not be compiled again.
-newest=$(find "$src"/{base,weights,textenc,jobs,store,tests/fuzz} -name '*.[ch]*' -printf '%T@ %p\n' | sort -n | tail -1)
+newest=$(find "$src"/{base,weights,textenc,models,jobs,store,tests/fuzz} -name '*.[ch]*' -printf '%T@ %p\n' | sort -n | tail -1)
 touch -r "${newest#* }" $out/stamp
-printf '%s\n' "$src"/{base,weights,textenc,jobs,store}/*.c "$src"/textenc/*.cc |
+printf '%s\n' "$src"/{base,weights,textenc,models,jobs,store}/*.c "$src"/textenc/*.cc |
     xargs -P "$(nproc)" -I{} bash -c 'compile "$1"' - {} || exit 1
 rm -f $out/lib.a
 find $out -name '*.o' -print0 | xargs -0 ar rcs $out/lib.a || exit 1
@@ -61,7 +62,8 @@ find $out -name '*.o' -print0 | xargs -0 ar rcs $out/lib.a || exit 1
 failed=0
 for t in "${targets[@]}"; do
     "$clang++" @$out/flags -fsanitize=fuzzer -x c -std=gnu11 \
-        "$src/tests/fuzz/fuzz_$t.c" -x none -o "$out/fuzz_$t" $out/lib.a "${libs[@]}" || exit 1
+        "$src/tests/fuzz/fuzz_$t.c" -x none -o "$out/fuzz_$t" \
+        -Wl,--start-group $out/lib.a "${libs[@]}" -Wl,--end-group || exit 1
     work=$(mktemp -d) || exit 1
     cp -r "$src/tests/fuzz/corpus/$t" "$work/corpus"
     chmod -R u+w "$work"
