@@ -14,6 +14,7 @@
 #include "pipeline/finish.h"
 #include "pipeline/rerun.h"
 #include "pipeline/room.h"
+#include "pipeline/scales.h"
 #include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "pipeline/variation.h"
@@ -393,6 +394,7 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 
     if (!plan)
         return st;
+    a->req.watch = cf_scales_watch(a->verbose);
     if (a->previews)
         a->req.preview = &previews.told;
     st = prepare(a, engine, plan, &init, err);
@@ -493,6 +495,7 @@ static int again(struct args *a, struct cf_error *err)
     a->rerun.memory = a->memory;
     a->rerun.cpu = a->cpu;
     a->rerun.threads = a->threads;
+    a->rerun.watch = cf_scales_watch(a->verbose);
     if (cf_rerun(&a->rerun, &same, err) == CF_OK)
         cf_cli_flush(err);
     return same ? 0 : 1;

@@ -52,6 +52,15 @@ struct cf_request {
     const char *init_sha256;          /* of the file it came from */
     bool positive;                    /* cond is of the prompt with pipeline/positive.h */
     const struct cf_preview *preview; /* NULL: none */
+    const struct cf_watch *watch;     /* NULL: none */
+};
+
+/* step is called when each step is done, with what it took, of the whole group and
+ * without previews; end, which may be NULL, when the run is over, whatever became of it.
+ */
+struct cf_watch {
+    void (*step)(const struct cf_plan *plan, int step, double ms);
+    void (*end)(void);
 };
 
 /* Told of the image as it is after each step, coarse to fine, the finished one last;

@@ -268,6 +268,7 @@ static enum cf_status generate(struct again *a, struct original *o,
         .negative_len = o->negative_len,
         .seed = o->seed,
         .positive = o->settings.positive,
+        .watch = how->watch,
     };
     struct cf_variation init = {0};
     struct cf_encoded *text[2] = {NULL, NULL};

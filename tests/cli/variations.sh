@@ -52,6 +52,30 @@ previewed() {
 case_ "previews change nothing, and the last one is the image" previewed
 case_ "previews have no place beside standard output" says 'no place' 64 cfgen --previews --output=- fox
 
+scales() { # as told with -v
+    seq 1 5 | sed 's/.*/cfgen: scale & of 5, NxN tokens, N s/'
+}
+named() {
+    local log
+    for log in "-v --output=told.webp fox" "-v --from=fox.webp --check"; do
+        # shellcheck disable=SC2086
+        cfgen $log 2>&1 >/dev/null | grep '^cfgen: scale' |
+            sed -E 's/[0-9]+x[0-9]+ tokens, [0-9]+\.[0-9] s$/NxN tokens, N s/' >told.log && scales | cmp - told.log || return 1
+    done
+}
+quiet() { [ -z "$(cfgen --output=told.webp fox 2>&1)" ]; }
+redrawn() { # on a terminal: the scale done last, in one line that is gone in the end
+    TERM=xterm script -qec 'cfgen --output=told.webp fox' /dev/null </dev/null >tty.log && grep -q 'scale 5 of 5, ' tty.log &&
+        [ "$(tr '\r' '\n' <tty.log | tail -1)" = $'\e[K' ] && ! TERM=dumb script -qec 'cfgen --output=told.webp fox' /dev/null </dev/null | grep -q scale
+}
+case_ "told to, cfgen names each scale when it is done" named
+case_ "without a terminal and untold it says nothing" quiet
+if command -v script >/dev/null; then
+    case_ "a terminal shows the scale done last, a dumb one nothing" redrawn
+else
+    skip_ "a terminal shows the scale done last, a dumb one nothing" "no script(1)"
+fi
+
 positive() {
     cfgen --positive-prompt --output=m.webp 'a man' && cfgen --output=long.webp \
         'a man. very smooth faces, good looking faces, face to the camera, perfect facial features' &&
