@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/cli.h"
@@ -445,6 +446,20 @@ static enum cf_status check(struct args *a, struct cf_error *err)
     return cf_webp_check(&a->recipe.webp, err);
 }
 
+/* Before the work: the name is a promise that is not kept. */
+static void note_suffix(const char *output)
+{
+    static const char *const other[] = {".png", ".jpg", ".jpeg"};
+    const char *dot = output ? strrchr(output, '.') : NULL;
+
+    for (size_t i = 0; dot && i < sizeof other / sizeof other[0]; i++)
+        if (strcasecmp(dot, other[i]) == 0)
+            fprintf(stderr,
+                    "cfgen: note: %s will be a WebP file, whatever its name; dwebp makes "
+                    "PNG of WebP\n",
+                    output);
+}
+
 static enum cf_status generate(struct args *a, struct cf_error *err)
 {
     struct cf_engine *engine = NULL;
@@ -455,6 +470,7 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     char *dir = NULL;
 
     CF_TRY(check(a, err));
+    note_suffix(a->output);
     CF_TRY(cf_team_count(&team, a->threads, err));
     CF_TRY(cf_stop_start(&stop, 0, NULL, NULL,
                          err)); /* no grace: a signal drops the image */
@@ -487,6 +503,7 @@ static int again(struct args *a, struct cf_error *err)
         return 1;
     }
     a->rerun.output = a->output || a->check ? a->output : DEFAULT_OUTPUT;
+    note_suffix(a->rerun.output);
     a->rerun.usual = getenv("CFGEN_MODEL");
     a->rerun.model = a->model == a->rerun.usual ? NULL : a->model;
     a->rerun.model_path = getenv("CFGEN_MODEL_PATH");

@@ -33,12 +33,24 @@ again() {
         [ "$(cfgen --from=d.webp --init-image=wide.webp --check)" = "$same" ] &&
         says 'SHA-256 .* expected' 65 cfgen --from=d.webp --init-image=fox.webp --check
 }
-png() { printf '\211PNG\r\n\032\n' >x.png && says 'a PNG file, expected WebP: cwebp' 65 cfgen --init-image=x.png --keep-scales=1 owl; }
+png() { # in cfgen and in a queue
+    printf '\211PNG\r\n\032\n' >x.png && printf '\377\330\377\340' >photo &&
+        says "x.png: a PNG file, expected WebP, which 'cwebp -lossless x.png -o x.webp' makes" 65 cfgen --init-image=x.png --keep-scales=1 owl &&
+        says "photo: a JPEG file, .*'cwebp -lossless ./photo -o ./photo.webp'" 65 cfgen --init-image=./photo --keep-scales=1 owl || return 1
+    cfgen-jobs init --db=png.db && echo owl | cfgen-jobs add --db=png.db --init-image=x.png --keep-scales=1 - &&
+        exits 1 cfgen-batch --db=png.db --output=png --quiet &&
+        sqlite3 png.db 'SELECT message FROM attempt' | grep -F "'cwebp -lossless x.png -o x.webp' makes"
+}
+suffix() {
+    says 'note: a.PNG will be a WebP file' 0 cfgen --output=a.PNG fox && says 'note: a.jpeg will be' 0 cfgen --from=fox.webp --output=a.jpeg &&
+        says 'note: a.jpg will be' 0 cfgen --output=a.jpg fox
+}
 case_ "with all scales kept the prompt does not count" all_kept
 case_ "with some kept the image is a variation" some_kept
 case_ "an image of any size is taken, and the record tells its hash and not its name" any_size
 case_ "a variation is made again from the same image, and from no other" again
 case_ "a PNG is refused with what to do" png
+case_ "a name for PNG or JPEG gets its WebP with a note" suffix
 case_ "more scales than there are, are refused" says 'keep 6 scales: this size has 5' 65 cfgen --init-image=fox.webp --keep-scales=6 owl
 case_ "scales without an image make no sense" says 'go together' 64 cfgen --keep-scales=2 owl
 
