@@ -165,11 +165,24 @@ struct forced {
     const uint8_t **scale; /* [n_step] */
 };
 
+static bool keeps(const struct cf_request *req)
+{
+    return req->init && req->keep > 0;
+}
+
+bool cf_engine_inits(const struct cf_request *req, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (keeps(&req[i]))
+            return true;
+    return false;
+}
+
 static enum cf_status force(struct cf_engine *e, const struct cf_plan *plan,
                             const struct cf_request *req, struct forced *f,
                             struct cf_gen_item *item, struct cf_error *err)
 {
-    if (!req->init || req->keep == 0)
+    if (!keeps(req))
         return CF_OK;
     if (req->keep > plan->n_step)
         return cf_fail(err, CF_ERANGE, "keep %d scales: this size has %d", req->keep,
@@ -283,13 +296,16 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
             .seed = req[i].seed, .cond = req[i].cond, .negative = req[i].avoid};
     /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
     if ((st = cf_engine_wake(e, err)) != CF_OK ||
-        (st = e->ops->plan(e->gen, params, n, longest(req, n), plan, err)) != CF_OK ||
-        (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK)
+        (st = e->ops->plan(e->gen, params, n, longest(req, n), plan, err)) != CF_OK)
         goto out;
+    /* Images are encoded in memory of their own: that and the arena take turns. */
+    if (cf_engine_inits(req, n))
+        cf_arena_close(&e->arena);
     for (int i = 0; i < n && st == CF_OK; i++)
         st = force(e, plan, &req[i], &forced[i], &item[i], err);
-    if (st != CF_OK || (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL,
-                                           &state, err)) != CF_OK)
+    if (st != CF_OK || (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK ||
+        (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL, &state, err)) !=
+            CF_OK)
         goto out;
     st = run_steps(e, state, plan, req, cancel, err);
     t1 = 1e3 * cf_clock();

@@ -90,6 +90,9 @@ enum cf_status cf_engine_plan_for(struct cf_engine *engine,
                                   const struct cf_request *req, int n, int batch,
                                   struct cf_plan *plan, struct cf_error *err);
 
+/* Whether one of them keeps scales of an image. */
+bool cf_engine_inits(const struct cf_request *req, int n);
+
 /* n requests side by side with the same settings; out[0 .. n-1] filled, or none on
  * failure. times, where given, receives milliseconds of generating and decoding of the
  * whole group (encode, which the caller knows, is 0). */

@@ -281,6 +281,8 @@ static enum cf_status generate(struct again *a, struct original *o,
     if (st == CF_OK)
         st = cf_single_encode(&req, engine, dnn, &stop->cancel, text, &ms, err);
     if (st == CF_OK)
+        st = cf_single_fit(engine, &o->settings.params, &req, how->memory, err);
+    if (st == CF_OK)
         st = cf_engine_run(engine, &o->settings.params, &req, 1, &stop->cancel, plan,
                            &a->result, NULL, err);
     if (st == CF_OK)
