@@ -57,10 +57,12 @@ struct cf_plan {
     int batch;                   /* images computed side by side */
     int n_step;
     struct cf_step step[CF_MAX_STEPS];
-    int rope_h, rope_w; /* grid that rotary positions are stretched to */
-    int n_text_max;     /* largest number of text rows per prompt planned for */
-    size_t arena_bytes; /* high-water mark of begin .. decode, exact */
-    char note[160];     /* why this size was taken when another was asked for; "" */
+    int rope_h, rope_w;  /* grid that rotary positions are stretched to */
+    int n_text_max;      /* largest number of text rows per prompt planned for */
+    size_t arena_bytes;  /* high-water mark of begin .. decode, exact */
+    size_t encode_bytes; /* high-water mark of encode's arena, which is there while it
+                            runs; weights of the encoder come on top */
+    char note[160];      /* why this size was taken when another was asked for; "" */
 };
 
 /* One image of a batch. */

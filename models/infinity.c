@@ -500,6 +500,23 @@ static enum cf_status encode_scales(const struct cf_gen *gen, const struct cf_pl
     return CF_OK;
 }
 
+enum cf_status cf_inf_encode_bytes(const struct cf_gen *gen, const struct cf_plan *plan,
+                                   size_t *bytes, struct cf_error *err)
+{
+    const struct cf_step *last = &plan->step[plan->n_step - 1];
+    int f = gen->shape.patchify ? 2 : 1;
+    struct encoder e = {.full = {last->h * f, last->w * f}};
+    const float *latent;
+
+    *bytes = 0;
+    if (!cf_vae_has_encoder(gen->vae))
+        return CF_OK;
+    cf_arena_measure(&e.arena);
+    CF_TRY(encode_latent(gen, plan, NULL, &e, &latent, err));
+    *bytes = e.arena.high;
+    return CF_OK;
+}
+
 static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan *plan,
                                  const struct cf_image *image, uint8_t **bits,
                                  size_t **offset, struct cf_error *err)

@@ -124,6 +124,10 @@ struct cf_gen {
     struct cf_dnn *dnn;
 };
 
+/* Bytes of encode's arena for a plan whose sizes are known; 0: the VAE has no encoder. */
+enum cf_status cf_inf_encode_bytes(const struct cf_gen *gen, const struct cf_plan *plan,
+                                   size_t *bytes, struct cf_error *err);
+
 enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *json,
                                      const struct cf_inf_shape *shape,
                                      struct cf_error *err);

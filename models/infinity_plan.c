@@ -256,7 +256,7 @@ static enum cf_status measure(const struct cf_gen *gen, struct cf_plan *plan,
     cf_arena_rewind(&a, st.mark);
     CF_TRY(cf_vae_decode(gen->vae, &pixels, NULL, st.full.h, st.full.w, &a, NULL, err));
     plan->arena_bytes = a.high;
-    return CF_OK;
+    return cf_inf_encode_bytes(gen, plan, &plan->encode_bytes, err);
 }
 
 enum cf_status cf_inf_plan(const struct cf_gen *gen, const struct cf_gen_params *params,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/cli.h"
@@ -14,6 +15,7 @@
 #include "pipeline/finish.h"
 #include "pipeline/rerun.h"
 #include "pipeline/room.h"
+#include "pipeline/scales.h"
 #include "pipeline/single.h"
 #include "pipeline/stop.h"
 #include "pipeline/variation.h"
@@ -393,6 +395,7 @@ static enum cf_status make(struct args *a, struct cf_engine *engine, struct cf_d
 
     if (!plan)
         return st;
+    a->req.watch = cf_scales_watch(a->verbose);
     if (a->previews)
         a->req.preview = &previews.told;
     st = prepare(a, engine, plan, &init, err);
@@ -443,6 +446,20 @@ static enum cf_status check(struct args *a, struct cf_error *err)
     return cf_webp_check(&a->recipe.webp, err);
 }
 
+/* Before the work: the name is a promise that is not kept. */
+static void note_suffix(const char *output)
+{
+    static const char *const other[] = {".png", ".jpg", ".jpeg"};
+    const char *dot = output ? strrchr(output, '.') : NULL;
+
+    for (size_t i = 0; dot && i < sizeof other / sizeof other[0]; i++)
+        if (strcasecmp(dot, other[i]) == 0)
+            fprintf(stderr,
+                    "cfgen: note: %s will be a WebP file, whatever its name; dwebp makes "
+                    "PNG of WebP\n",
+                    output);
+}
+
 static enum cf_status generate(struct args *a, struct cf_error *err)
 {
     struct cf_engine *engine = NULL;
@@ -453,6 +470,7 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     char *dir = NULL;
 
     CF_TRY(check(a, err));
+    note_suffix(a->output);
     CF_TRY(cf_team_count(&team, a->threads, err));
     CF_TRY(cf_stop_start(&stop, 0, NULL, NULL,
                          err)); /* no grace: a signal drops the image */
@@ -485,6 +503,7 @@ static int again(struct args *a, struct cf_error *err)
         return 1;
     }
     a->rerun.output = a->output || a->check ? a->output : DEFAULT_OUTPUT;
+    note_suffix(a->rerun.output);
     a->rerun.usual = getenv("CFGEN_MODEL");
     a->rerun.model = a->model == a->rerun.usual ? NULL : a->model;
     a->rerun.model_path = getenv("CFGEN_MODEL_PATH");
@@ -493,6 +512,7 @@ static int again(struct args *a, struct cf_error *err)
     a->rerun.memory = a->memory;
     a->rerun.cpu = a->cpu;
     a->rerun.threads = a->threads;
+    a->rerun.watch = cf_scales_watch(a->verbose);
     if (cf_rerun(&a->rerun, &same, err) == CF_OK)
         cf_cli_flush(err);
     return same ? 0 : 1;

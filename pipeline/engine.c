@@ -165,11 +165,24 @@ struct forced {
     const uint8_t **scale; /* [n_step] */
 };
 
+static bool keeps(const struct cf_request *req)
+{
+    return req->init && req->keep > 0;
+}
+
+bool cf_engine_inits(const struct cf_request *req, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (keeps(&req[i]))
+            return true;
+    return false;
+}
+
 static enum cf_status force(struct cf_engine *e, const struct cf_plan *plan,
                             const struct cf_request *req, struct forced *f,
                             struct cf_gen_item *item, struct cf_error *err)
 {
-    if (!req->init || req->keep == 0)
+    if (!keeps(req))
         return CF_OK;
     if (req->keep > plan->n_step)
         return cf_fail(err, CF_ERANGE, "keep %d scales: this size has %d", req->keep,
@@ -230,6 +243,26 @@ static enum cf_status preview(struct cf_engine *e, struct cf_gen_state *state,
     return st;
 }
 
+/* All of them, coarse to fine; who asked is told of each. */
+static enum cf_status run_steps(struct cf_engine *e, struct cf_gen_state *state,
+                                const struct cf_plan *plan, const struct cf_request *req,
+                                struct cf_cancel *cancel, struct cf_error *err)
+{
+    for (int k = 0; k < plan->n_step; k++) {
+        double t0 = 1e3 * cf_clock(), ms;
+
+        cf_fault_point("scale", k);
+        CF_TRY(cf_cancel_check(cancel, err));
+        CF_TRY(e->ops->step(state, k, err));
+        ms = 1e3 * cf_clock() - t0;
+        for (int i = 0; i < plan->batch; i++)
+            if (req[i].watch)
+                req[i].watch->step(plan, k, ms);
+        CF_TRY(preview(e, state, plan, req, k, err));
+    }
+    return CF_OK;
+}
+
 enum cf_status cf_engine_plan(struct cf_engine *e, const struct cf_gen_params *params,
                               int batch, struct cf_plan *plan, struct cf_error *err)
 {
@@ -263,21 +296,18 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
             .seed = req[i].seed, .cond = req[i].cond, .negative = req[i].avoid};
     /* Sizes, schedule and bytes first: what cannot be done fails before any work. */
     if ((st = cf_engine_wake(e, err)) != CF_OK ||
-        (st = e->ops->plan(e->gen, params, n, longest(req, n), plan, err)) != CF_OK ||
-        (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK)
+        (st = e->ops->plan(e->gen, params, n, longest(req, n), plan, err)) != CF_OK)
         goto out;
+    /* Images are encoded in memory of their own: that and the arena take turns. */
+    if (cf_engine_inits(req, n))
+        cf_arena_close(&e->arena);
     for (int i = 0; i < n && st == CF_OK; i++)
         st = force(e, plan, &req[i], &forced[i], &item[i], err);
-    if (st != CF_OK || (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL,
-                                           &state, err)) != CF_OK)
+    if (st != CF_OK || (st = ready_arena(e, plan->arena_bytes, err)) != CF_OK ||
+        (st = e->ops->begin(e->gen, plan, item, &e->arena, cancel, NULL, &state, err)) !=
+            CF_OK)
         goto out;
-    for (int k = 0; k < plan->n_step && st == CF_OK; k++) { /* coarse to fine */
-        cf_fault_point("scale", k);
-        if ((st = cf_cancel_check(cancel, err)) == CF_OK)
-            st = e->ops->step(state, k, err);
-        if (st == CF_OK)
-            st = preview(e, state, plan, req, k, err);
-    }
+    st = run_steps(e, state, plan, req, cancel, err);
     t1 = 1e3 * cf_clock();
     cf_fault_point("decode", 0);
     for (int i = 0; i < n && st == CF_OK; i++)
@@ -289,9 +319,12 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
                                           &out[i].image, err);
         }
 out:
-    if (st != CF_OK)
-        for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        if (req[i].watch && req[i].watch->end)
+            req[i].watch->end();
+        if (st != CF_OK)
             cf_result_free(&out[i]);
+    }
     if (times)
         *times = (struct cf_engine_times){0, t1 - t0, 1e3 * cf_clock() - t1};
     for (int i = 0; forced && i < n; i++) {

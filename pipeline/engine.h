@@ -52,6 +52,15 @@ struct cf_request {
     const char *init_sha256;          /* of the file it came from */
     bool positive;                    /* cond is of the prompt with pipeline/positive.h */
     const struct cf_preview *preview; /* NULL: none */
+    const struct cf_watch *watch;     /* NULL: none */
+};
+
+/* step is called when each step is done, with what it took, of the whole group and
+ * without previews; end, which may be NULL, when the run is over, whatever became of it.
+ */
+struct cf_watch {
+    void (*step)(const struct cf_plan *plan, int step, double ms);
+    void (*end)(void);
 };
 
 /* Told of the image as it is after each step, coarse to fine, the finished one last;
@@ -80,6 +89,9 @@ enum cf_status cf_engine_plan_for(struct cf_engine *engine,
                                   const struct cf_gen_params *params,
                                   const struct cf_request *req, int n, int batch,
                                   struct cf_plan *plan, struct cf_error *err);
+
+/* Whether one of them keeps scales of an image. */
+bool cf_engine_inits(const struct cf_request *req, int n);
 
 /* n requests side by side with the same settings; out[0 .. n-1] filled, or none on
  * failure. times, where given, receives milliseconds of generating and decoding of the

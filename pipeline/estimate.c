@@ -112,7 +112,7 @@ static enum cf_status load(struct work *w, struct cf_error *err)
 /* Images side by side with these settings, in all workers: what is shared out for them.
  * What does not fit is the job's own failure, told as a warning. */
 static enum cf_status add_memory(struct work *w, const struct cf_gen_params *params,
-                                 struct cf_error *err)
+                                 bool init, struct cf_error *err)
 {
     struct cf_pool *pool = cf_loaded_pool(w->loaded);
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);
@@ -126,10 +126,9 @@ static enum cf_status add_memory(struct work *w, const struct cf_gen_params *par
                             plan, err);
     if (st == CF_OK) {
         side = side < groups ? side : groups;
-        st = cf_room_decide(&room, plan, side, err);
+        st = cf_room_decide(&room, plan, init, side, err);
         w->e.turns |= room.turns;
-        w->e.work_bytes =
-            fmax(w->e.work_bytes, (double)plan->arena_bytes * side * room.workers);
+        w->e.work_bytes = fmax(w->e.work_bytes, cf_room_work(&room, plan, init, side));
     }
     cf_free(plan);
     return st;
@@ -243,8 +242,9 @@ static enum cf_status measure(struct work *w, struct cf_lot *lot, struct cf_erro
         struct cf_error why = {0};
 
         if (cf_slot_read(s, w->o->kv_type, &why) != CF_OK ||
-            (!s->recipe.model && (cf_settings_size(&s->recipe, m, &why) != CF_OK ||
-                                  add_memory(w, &s->recipe.params, &why) != CF_OK))) {
+            (!s->recipe.model &&
+             (cf_settings_size(&s->recipe, m, &why) != CF_OK ||
+              add_memory(w, &s->recipe.params, s->recipe.keep, &why) != CF_OK))) {
             cf_log(w->log, CF_LOG_WARN, "job would fail", "job=%lld code=%s error=\"%s\"",
                    (long long)s->job->id, cf_status_name(why.status), why.msg);
             s->open = false;

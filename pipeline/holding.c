@@ -23,14 +23,26 @@ static bool ends(const char *name, const char *tail)
     return n >= m && strcmp(name + n - m, tail) == 0;
 }
 
-/* Not in memory for long: rows of a table are gathered from the file, and the image
- * encoder is there only while it runs. */
-static bool stays_out(enum cf_part part, const char *name)
+/* Rows of a table are gathered from the file. */
+static bool is_table(enum cf_part part, const char *name)
 {
-    if (part == CF_PART_VAE)
-        return strncmp(name, "encoder.", 8) == 0;
     return part == CF_PART_TEXT &&
            (ends(name, "embed_tokens.weight") || ends(name, "shared.weight"));
+}
+
+/* A tensor of the image encoder. A residual block, the largest that is packed at once,
+ * has three convolutions, of which none is larger than this one may be. */
+static bool of_image(struct cf_held *image, const struct cf_view *v, size_t bytes,
+                     enum cf_part part, const char *name)
+{
+    size_t own = 3 * (size_t)cf_view_count(v) * sizeof(float);
+
+    if (part != CF_PART_VAE || strncmp(name, "encoder.", 8) != 0)
+        return false;
+    image->mapped += bytes;
+    if (own > image->own)
+        image->own = own;
+    return true;
 }
 
 static const char *type_name(enum cf_dtype type)
@@ -50,9 +62,9 @@ static const char *type_name(enum cf_dtype type)
 }
 
 /* Counts the tensors of a part; *type is that of most of their bytes. */
-static enum cf_status count(struct cf_held *held, int64_t *file, enum cf_dtype *type,
-                            const struct cf_model *m, enum cf_part part,
-                            enum cf_hold hold, struct cf_error *err)
+static enum cf_status count(struct cf_holding *h, struct cf_held *held,
+                            enum cf_dtype *type, const struct cf_model *m,
+                            enum cf_part part, enum cf_hold hold, struct cf_error *err)
 {
     size_t of_type[CF_NDTYPE] = {0};
     struct cf_ckpt *ckpt;
@@ -62,8 +74,9 @@ static enum cf_status count(struct cf_held *held, int64_t *file, enum cf_dtype *
         const struct cf_view *v = cf_ckpt_view(ckpt, i);
         size_t n = (size_t)cf_view_count(v), bytes = n * cf_dtype_size(v->dtype);
 
-        *file += (int64_t)bytes;
-        if (stays_out(part, cf_ckpt_name(ckpt, i)))
+        h->file_bytes += (int64_t)bytes;
+        if (is_table(part, cf_ckpt_name(ckpt, i)) ||
+            of_image(&h->image, v, bytes, part, cf_ckpt_name(ckpt, i)))
             continue;
         of_type[v->dtype] += bytes;
         if (v->ndim >= 2 && (hold == CF_HOLD_MAP || quantized(v)))
@@ -91,10 +104,9 @@ enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *m,
     enum cf_dtype transformer, text, vae;
 
     memset(h, 0, sizeof *h);
-    CF_TRY(count(&h->transformer, &h->file_bytes, &transformer, m, CF_PART_TRANSFORMER,
-                 hold, err));
-    CF_TRY(count(&h->vae, &h->file_bytes, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
-    CF_TRY(count(&h->text, &h->file_bytes, &text, m, CF_PART_TEXT, hold, err));
+    CF_TRY(count(h, &h->transformer, &transformer, m, CF_PART_TRANSFORMER, hold, err));
+    CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
+    CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, err));
     snprintf(h->weights, sizeof h->weights, "transformer %s %s, text encoder %s %s",
              type_name(transformer), held_name(hold, transformer), type_name(text),
              held_name(hold, text));

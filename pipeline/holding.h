@@ -3,8 +3,8 @@
  *
  * A matrix that is read in place counts as it lies in the file; one that is packed counts
  * as floats, and so does all of the decoder. The table of embeddings, of which a few rows
- * are read, and the image encoder, which is there only while it runs, count as nothing.
- */
+ * are read, counts as nothing. The image encoder, which is there only for requests that
+ * begin with an image and packs a block at a time while it runs, is counted apart. */
 #ifndef CF_PIPELINE_HOLDING_H
 #define CF_PIPELINE_HOLDING_H
 
@@ -14,9 +14,10 @@
 
 struct cf_holding {
     struct cf_held transformer, vae, text;
-    int64_t file_bytes; /* of all these parts as they lie on disk */
-    char weights[96];   /* for the record: "transformer bf16 mapped, text encoder f32
-                           packed": both change how results are rounded */
+    struct cf_held image; /* encoder: mapped, all of its file; own, the largest block */
+    int64_t file_bytes;   /* of all these parts as they lie on disk */
+    char weights[96];     /* for the record: "transformer bf16 mapped, text encoder f32
+                             packed": both change how results are rounded */
 };
 
 /* How the model wants its matrices held. */

@@ -142,7 +142,7 @@ static enum cf_status share_out(struct cf_loaded *l, struct cf_error *err)
         .groups = cf_pool_groups(l->pool),
         .held = *cf_engine_holding(cf_pool_engine(l->pool)),
     };
-    return cf_room_decide(&l->room, NULL, 1, err);
+    return cf_room_decide(&l->room, NULL, false, 1, err);
 }
 
 /* Each is opened once before the first job is claimed, so that damaged files and parts
@@ -234,7 +234,7 @@ enum cf_status cf_loaded_fit(struct cf_loaded *l, const struct cf_gen_params *pa
     if (plan)
         st = cf_pool_plan(l->pool, params, req, n, plan, &side, err);
     if (st == CF_OK)
-        st = cf_room_decide(&l->room, plan, side, err);
+        st = cf_room_decide(&l->room, plan, cf_engine_inits(req, n), side, err);
     cf_free(plan);
     if (l->room.turns && !before) {
         atomic_store(&l->turns, true);

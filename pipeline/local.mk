@@ -26,6 +26,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
 	%D%/room.c %D%/room.h \
+	%D%/scales.c %D%/scales.h \
 	%D%/single.c %D%/single.h \
 	%D%/selfcheck.c %D%/selfcheck.h \
 	%D%/settings.c %D%/settings.h \

@@ -1,5 +1,7 @@
 /* cfgen-model hash: the numbers by which files and models are told apart. */
+#include <stdbool.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "base/digest.h"
 #include "pipeline/model_cmd.h"
@@ -20,6 +22,13 @@ static enum cf_status hash_model(const char *dir, struct cf_error *err)
     return CF_OK;
 }
 
+static bool is_dir(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 {
     char hex[CF_DIGEST_HEX];
@@ -36,6 +45,9 @@ static enum cf_status run(struct cf_cli *cli, struct cf_error *err)
 
         if (hash_model(cli->argv[i], &not_a_model) == CF_OK)
             continue;
+        if (is_dir(cli->argv[i]))
+            return cf_fail(err, not_a_model.status, "hash: no model directory: %s",
+                           not_a_model.msg);
         CF_TRY(cf_digest_file(cli->argv[i], hex, err));
         printf("%s  %s\n", hex, cli->argv[i]);
     }

@@ -36,10 +36,12 @@ static enum cf_status verify(char *dir, struct cf_dnn *dnn, struct cf_error *err
     return status;
 }
 
-/* A model that fails does not keep the next one from being looked at. */
+/* A model that fails does not keep the next one from being looked at; why it failed is in
+ * its own line, among those of its checks. */
 static enum cf_status verify_all(struct cf_cli *cli, struct cf_dnn *dnn,
                                  struct cf_error *err)
 {
+    enum cf_status first = CF_OK;
     int failed = 0;
 
     for (int i = cli->first; i < cli->argc; i++) {
@@ -47,13 +49,13 @@ static enum cf_status verify_all(struct cf_cli *cli, struct cf_dnn *dnn,
 
         if (verify(cli->argv[i], dnn, &own) == CF_OK)
             continue;
-        failed++;
+        first = failed++ ? first : own.status;
         printf("%s: FAILED, %s\n", cli->argv[i], own.msg);
-        cf_fail(err, own.status, "%s: %s", cli->argv[i], own.msg);
     }
-    if (failed > 1)
-        return cf_wrap(err, "%d models failed, the first", failed);
-    return err->status;
+    if (!failed)
+        return CF_OK;
+    return cf_fail(err, first, "verify: %d of %d models failed", failed,
+                   cli->argc - cli->first);
 }
 
 static enum cf_status run(struct cf_cli *cli, struct cf_error *err)

@@ -268,6 +268,7 @@ static enum cf_status generate(struct again *a, struct original *o,
         .negative_len = o->negative_len,
         .seed = o->seed,
         .positive = o->settings.positive,
+        .watch = how->watch,
     };
     struct cf_variation init = {0};
     struct cf_encoded *text[2] = {NULL, NULL};
@@ -279,6 +280,8 @@ static enum cf_status generate(struct again *a, struct original *o,
         st = prepare(o, how, engine, plan, &init, &req, err);
     if (st == CF_OK)
         st = cf_single_encode(&req, engine, dnn, &stop->cancel, text, &ms, err);
+    if (st == CF_OK)
+        st = cf_single_fit(engine, &o->settings.params, &req, how->memory, err);
     if (st == CF_OK)
         st = cf_engine_run(engine, &o->settings.params, &req, 1, &stop->cancel, plan,
                            &a->result, NULL, err);

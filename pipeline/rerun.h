@@ -13,6 +13,8 @@
 #include "dnn/cpu.h"
 #include "base/error.h"
 
+struct cf_watch;
+
 struct cf_rerun {
     const char *db; /* with job ... */
     int64_t job;
@@ -24,8 +26,9 @@ struct cf_rerun {
     int kv_type;                    /* for a job that names none; -1: the model's */
     const char *init; /* the image that `from` was made from; NULL: not given */
     enum cf_cpu cpu;
-    int threads;    /* 0: auto */
-    int64_t memory; /* bytes, 0: auto */
+    int threads;                  /* 0: auto */
+    int64_t memory;               /* bytes, 0: auto */
+    const struct cf_watch *watch; /* pipeline/engine.h; NULL: none */
 };
 
 /* The report goes to stdout. *same: pixels and bytes are. CF_ENOENT for no such job or

@@ -1,5 +1,6 @@
 #include "pipeline/room.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,10 +84,20 @@ static enum cf_status no_turns(const struct cf_room *r, double need, struct cf_e
                    r->memory.why, r->workers);
 }
 
-enum cf_status cf_room_decide(struct cf_room *r, const struct cf_plan *plan, int side,
-                              struct cf_error *err)
+double cf_room_work(const struct cf_room *r, const struct cf_plan *plan, bool init,
+                    int side)
 {
-    double work = plan ? (double)plan->arena_bytes * side * r->workers : 0;
+    double arena = (double)plan->arena_bytes;
+
+    if (init)
+        arena = fmax(arena, (double)plan->encode_bytes + (double)r->held.image.own);
+    return arena * side * r->workers + (init ? (double)r->held.image.mapped * side : 0);
+}
+
+enum cf_status cf_room_decide(struct cf_room *r, const struct cf_plan *plan, bool init,
+                              int side, struct cf_error *err)
+{
+    double work = plan ? cf_room_work(r, plan, init, side) : 0;
     double generator = CF_ROOM_PROGRAM + cf_room_generator(r) + work;
     double encoder = CF_ROOM_PROGRAM + cf_room_encoder(r), all = (double)r->memory.bytes;
     char a[CF_BYTES_TEXT], b[CF_BYTES_TEXT];

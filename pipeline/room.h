@@ -45,10 +45,16 @@ double cf_room_encoder(const struct cf_room *r);
 /* Bytes that working memory may take now, of all workers. */
 double cf_room_left(const struct cf_room *r);
 
+/* Working memory of plan in `side` groups of each worker: one arena each, and where init,
+ * for requests that begin with an image, what its encoding takes: the image encoder's
+ * weights, and an arena before the other one is there (pipeline/engine.h). */
+double cf_room_work(const struct cf_room *r, const struct cf_plan *plan, bool init,
+                    int side);
+
 /* Before a run of plan in `side` groups of each worker: sets r->turns where it must be,
  * and never takes it back. plan NULL: before any is known. CF_ENOMEM names what is
  * needed, what there is, and what helps. */
-enum cf_status cf_room_decide(struct cf_room *r, const struct cf_plan *plan, int side,
-                              struct cf_error *err);
+enum cf_status cf_room_decide(struct cf_room *r, const struct cf_plan *plan, bool init,
+                              int side, struct cf_error *err);
 
 #endif

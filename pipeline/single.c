@@ -66,7 +66,7 @@ enum cf_status cf_single_fit(struct cf_engine *engine, const struct cf_gen_param
     st = req ? cf_engine_plan_for(engine, params, req, 1, 1, plan, err)
              : cf_engine_plan(engine, params, 1, plan, err);
     if (st == CF_OK)
-        st = cf_room_decide(&room, plan, 1, err);
+        st = cf_room_decide(&room, plan, req && cf_engine_inits(req, 1), 1, err);
     cf_free(plan);
     return st;
 }

@@ -15,30 +15,37 @@ void cf_variation_free(struct cf_variation *v)
     memset(v, 0, sizeof *v);
 }
 
-/* Formats that people have and libwebp does not read. */
+/* Formats that people have and libwebp does not read, and what makes WebP of them. */
 static const struct kind {
     const char *name, *begin;
     size_t len;
+    const char *tool;
 } kinds[] = {
-    {"PNG", "\x89PNG", 4},
-    {"JPEG", "\xff\xd8\xff", 3},
-    {"TIFF", "II*\0", 4},
-    {"GIF", "GIF8", 4},
+    {"PNG", "\x89PNG", 4, "cwebp -lossless"},
+    {"JPEG", "\xff\xd8\xff", 3, "cwebp -lossless"},
+    {"TIFF", "II*\0", 4, "cwebp -lossless"},
+    {"GIF", "GIF8", 4, "gif2webp"},
 };
 
-static enum cf_status check_kind(const char *data, size_t size, struct cf_error *err)
+/* path: how the user calls it, for a command to copy. */
+static enum cf_status check_kind(const char *data, size_t size, const char *path,
+                                 struct cf_error *err)
 {
+    const char *slash = strrchr(path, '/'), *dot = strrchr(path, '.');
+    size_t stem = dot && dot > path && (!slash || dot > slash + 1) ? (size_t)(dot - path)
+                                                                   : strlen(path);
+
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (size >= kinds[i].len && memcmp(data, kinds[i].begin, kinds[i].len) == 0)
             return cf_fail(err, CF_EFORMAT,
-                           "a %s file, expected WebP: cwebp -lossless FILE -o FILE.webp "
-                           "makes one",
-                           kinds[i].name);
+                           "a %s file, expected WebP, which '%s %s -o %.*s.webp' makes",
+                           kinds[i].name, kinds[i].tool, path, (int)stem, path);
     return CF_OK;
 }
 
 static enum cf_status decode(struct cf_variation *v, const char *data, size_t size,
-                             const char *sha256, int w, int h, struct cf_error *err)
+                             const char *path, const char *sha256, int w, int h,
+                             struct cf_error *err)
 {
     struct cf_image whole = {0};
     enum cf_status st;
@@ -46,7 +53,7 @@ static enum cf_status decode(struct cf_variation *v, const char *data, size_t si
     CF_TRY(cf_digest_mem(data, size, v->sha256, err));
     if (*sha256 && strcmp(sha256, v->sha256) != 0)
         return cf_fail(err, CF_EMISMATCH, "SHA-256 %s, expected %s", v->sha256, sha256);
-    CF_TRY(check_kind(data, size, err));
+    CF_TRY(check_kind(data, size, path, err));
     CF_TRY(cf_webp_decode(data, size, &whole, err));
     st = cf_lanczos_cover(&v->image, &whole, w, h, err);
     cf_free(whole.rgb);
@@ -81,7 +88,7 @@ enum cf_status cf_variation_read(struct cf_variation *v, const char *dir,
     if (!full)
         return CF_ENOMEM;
     st = read_file(&data, &size, full, err);
-    if (st == CF_OK && (st = decode(v, data, size, sha256, w, h, err)) != CF_OK)
+    if (st == CF_OK && (st = decode(v, data, size, path, sha256, w, h, err)) != CF_OK)
         cf_wrap(err, "%s", path);
     if (st != CF_OK) {
         cf_variation_free(v);

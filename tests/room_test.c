@@ -51,7 +51,7 @@ static void they_stay_together_while_there_is_room_and_take_turns_below(void **s
         struct cf_room r = room(want[i].mib);
         struct cf_error err = {0};
 
-        assert_int_equal(cf_room_decide(&r, p, 1, &err), want[i].st);
+        assert_int_equal(cf_room_decide(&r, p, false, 1, &err), want[i].st);
         assert_int_equal(r.turns, want[i].turns);
         if (want[i].st != CF_OK) {
             assert_non_null(strstr(err.msg, "564.0 MiB"));
@@ -70,12 +70,12 @@ static void what_would_not_help_is_not_named(void **state)
 
     (void)state;
     p->params.kv_type = CF_BF16;
-    cf_room_decide(&r, p, 1, &first);
+    cf_room_decide(&r, p, false, 1, &first);
     assert_null(strstr(first.msg, "--kv-type"));
     assert_null(strstr(first.msg, "--side-by-side"));
     p->params.kv_type = CF_F32;
     p->batch = 2;
-    cf_room_decide(&r, p, 1, &second);
+    cf_room_decide(&r, p, false, 1, &second);
     assert_non_null(strstr(second.msg, "--kv-type=bf16"));
     assert_non_null(strstr(second.msg, "--side-by-side=1"));
     cf_free(p);
@@ -87,11 +87,11 @@ static void weights_alone_are_judged_before_any_size_is_known(void **state)
     struct cf_error err = {0};
 
     (void)state;
-    assert_int_equal(cf_room_decide(&together, NULL, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&together, NULL, false, 1, &err), CF_OK);
     assert_false(together.turns);
-    assert_int_equal(cf_room_decide(&turns, NULL, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&turns, NULL, false, 1, &err), CF_OK);
     assert_true(turns.turns);
-    assert_int_equal(cf_room_decide(&none, NULL, 1, &err), CF_ENOMEM);
+    assert_int_equal(cf_room_decide(&none, NULL, false, 1, &err), CF_ENOMEM);
     assert_non_null(strstr(err.msg,
                            "(weights 400.0 MiB, the program 64.0 MiB), there are "
                            "463.0 MiB"));
@@ -106,7 +106,7 @@ static void an_encoder_that_is_too_large_alone_is_named(void **state)
 
     (void)state;
     r.held.text.mapped = 601 * (size_t)MIB;
-    assert_int_equal(cf_room_decide(&r, p, 1, &err), CF_ENOMEM);
+    assert_int_equal(cf_room_decide(&r, p, false, 1, &err), CF_ENOMEM);
     assert_non_null(strstr(err.msg, "the text encoder takes 665.0 MiB"));
     cf_free(p);
 }
@@ -120,9 +120,9 @@ static void an_order_goes_before_what_there_is(void **state)
     (void)state;
     keep.encoder = CF_ENCODER_KEEP;
     release.encoder = CF_ENCODER_RELEASE;
-    assert_int_equal(cf_room_decide(&keep, p, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&keep, p, false, 1, &err), CF_OK);
     assert_false(keep.turns);
-    assert_int_equal(cf_room_decide(&release, p, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&release, p, false, 1, &err), CF_OK);
     assert_true(release.turns);
     cf_free(p);
 }
@@ -135,9 +135,34 @@ static void each_worker_works_in_memory_of_its_own(void **state)
 
     (void)state;
     fits.workers = none.workers = 3;
-    assert_int_equal(cf_room_decide(&fits, p, 1, &err), CF_OK);
-    assert_int_equal(cf_room_decide(&none, p, 1, &err), CF_ENOMEM);
+    assert_int_equal(cf_room_decide(&fits, p, false, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&none, p, false, 1, &err), CF_ENOMEM);
     assert_non_null(strstr(err.msg, "3 workers cannot take turns"));
+    cf_free(p);
+}
+
+/* 40 MiB of the file and 20 packed, while 130 of its own work are there and the arena's
+ * 100 are not. */
+static void an_image_to_begin_with_is_encoded_in_memory_that_counts(void **state)
+{
+    struct cf_room together = room(890), turns = room(889), fits = room(590),
+                   none = room(589);
+    struct cf_room *all[] = {&together, &turns, &fits, &none};
+    struct cf_error err = {0};
+    struct cf_plan *p = plan();
+
+    (void)state;
+    p->encode_bytes = 130 * MIB;
+    for (int i = 0; i < 4; i++)
+        all[i]->held.image = (struct cf_held){.mapped = 40 * MIB, .own = 20 * MIB};
+    assert_int_equal(cf_room_decide(&together, p, true, 1, &err), CF_OK);
+    assert_false(together.turns);
+    assert_int_equal(cf_room_decide(&turns, p, true, 1, &err), CF_OK);
+    assert_true(turns.turns);
+    assert_int_equal(cf_room_decide(&fits, p, true, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&none, p, false, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&none, p, true, 1, &err), CF_ENOMEM);
+    assert_non_null(strstr(err.msg, "working memory of 64 x 64 pixels 190.0 MiB"));
     cf_free(p);
 }
 
@@ -148,9 +173,9 @@ static void turns_once_taken_are_kept(void **state)
     struct cf_plan *p = plan();
 
     (void)state;
-    assert_int_equal(cf_room_decide(&r, p, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&r, p, false, 1, &err), CF_OK);
     p->arena_bytes = MIB;
-    assert_int_equal(cf_room_decide(&r, p, 1, &err), CF_OK);
+    assert_int_equal(cf_room_decide(&r, p, false, 1, &err), CF_OK);
     assert_true(r.turns);
     assert_true(cf_room_left(&r) == 399.0 * MIB);
     cf_free(p);
@@ -203,6 +228,7 @@ int main(void)
         cmocka_unit_test(an_encoder_that_is_too_large_alone_is_named),
         cmocka_unit_test(an_order_goes_before_what_there_is),
         cmocka_unit_test(each_worker_works_in_memory_of_its_own),
+        cmocka_unit_test(an_image_to_begin_with_is_encoded_in_memory_that_counts),
         cmocka_unit_test(turns_once_taken_are_kept),
         cmocka_unit_test(the_least_bound_counts_less_a_sixteenth),
         cmocka_unit_test(bytes_are_told_as_people_say_them),

@@ -198,7 +198,7 @@ static void text_that_is_not_utf8_is_refused_and_nothing_is_filled(void **state)
 
     (void)state;
     assert_int_equal(cf_textenc_encode(te, p, 2, out, &err), CF_EFORMAT);
-    assert_string_equal(err.msg, "prompt 1: text is not UTF-8 at byte 1");
+    assert_string_equal(err.msg, "prompt \"a\\xff\": text is not UTF-8 at byte 1");
     assert_null(out[0].ids);
     assert_null(out[0].features);
     assert_int_equal(cf_textenc_encode(te, NULL, 0, NULL, &err), CF_OK);
@@ -457,7 +457,8 @@ static void no_tokens_at_all_is_an_error_that_says_so(void **state)
 
     (void)state;
     assert_int_equal(encode_one(te, "", 0, &x, &err), CF_ERANGE);
-    assert_string_equal(err.msg, "prompt 0: the text has no tokens");
+    assert_non_null(strstr(err.msg, "prompt \"\": the text has no tokens"));
+    assert_non_null(strstr(err.msg, "give at least a word"));
     cf_textenc_close(te);
     cf_dnn_close(dnn);
 }

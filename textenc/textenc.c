@@ -317,7 +317,9 @@ static enum cf_status fill_job(const struct cf_textenc *te, struct job *job,
         job->keep -= !te->all_rows && !job->mask[i];
     }
     if (job->keep < 1 || (real == 0 && !te->prefix))
-        return cf_fail(err, CF_ERANGE, "the text has no tokens");
+        return cf_fail(err, CF_ERANGE,
+                       "the text has no tokens, and the model's text encoder needs one: "
+                       "give at least a word, or leave an empty negative prompt out");
     return CF_OK;
 }
 
@@ -332,6 +334,16 @@ static enum cf_status make_job(const struct cf_textenc *te, struct job *job,
     if (st == CF_OK)
         st = fill_job(te, job, ids, n, err);
     cf_free(ids);
+    return st;
+}
+
+/* By its beginning: a number would be that of the call, which no user knows. */
+static enum cf_status name_prompt(const struct cf_prompt *p, struct cf_error *err)
+{
+    char *safe = cf_utf8_printable(p->text, p->len, 60, NULL);
+    enum cf_status st = cf_wrap(err, "prompt \"%s\"", safe ? safe : "");
+
+    cf_free(safe);
     return st;
 }
 
@@ -456,7 +468,7 @@ enum cf_status cf_textenc_encode(struct cf_textenc *te, const struct cf_prompt *
     for (int i = 0; i < n && st == CF_OK; i++) {
         st = make_job(te, &job[i], &prompt[i], err);
         if (st != CF_OK)
-            cf_wrap(err, "prompt %d", i);
+            name_prompt(&prompt[i], err);
         else
             job[i].same = find_same(job, i);
     }

@@ -62,6 +62,17 @@ case_ "cfgen keeps to its memory, too, and needs no room for both" single
 case_ "a memory that is no number is refused" says '--memory' 64 cfgen --memory=lots fox
 case_ "a mode that is none is refused" says '--encoder' 64 cfgen-batch --db=plan.db --encoder=maybe
 
+encoding() { # an image to begin with is encoded in memory that counts, too
+    local more
+    cfgen --output=fox.webp fox && cfgen-jobs init --db=init.db && echo owl | cfgen-jobs add --db=init.db --init-image=fox.webp --keep-scales=2 - &&
+        more=$(cfgen-batch --db=init.db --dry-run --log-format=json --threads=1 --side-by-side=1 2>/dev/null | jq .peak_bytes) && [ "$more" -gt "$together" ] &&
+        more=$((more - $(part encoder_bytes))) && [ "$more" -gt "$alone" ] &&
+        says 'the generator takes' 71 cfgen --memory=$((more - 1024)) --init-image=fox.webp --keep-scales=2 --output=i.webp owl && [ ! -f i.webp ] &&
+        cfgen --memory=$((more + 524288)) --init-image=fox.webp --keep-scales=2 --output=i.webp owl &&
+        says 'the generator takes' 71 cfgen --memory=$((more - 1024)) --from=i.webp --init-image=fox.webp --check
+}
+case_ "an image to begin with is encoded in memory that counts" encoding
+
 # ---- found out ----
 
 by_slurm() { # 4096 MiB less a sixteenth

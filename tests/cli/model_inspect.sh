@@ -162,43 +162,52 @@ spoil() {
     [ "$old" != "$new" ] && sed -i "s/$old/$new/" m/model.json
 }
 
+# fails PATTERN STATUS: m, for a reason that is told once
+fails() {
+    says '^cfgen-model: verify: 1 of 1 models failed$' "$2" cfgen-model verify m >out.txt &&
+        [ "$(wc -l <said.log)" -eq 1 ] && grep -qE "^m: FAILED, $1" out.txt
+}
+
 changed() {
     fresh && printf x | dd of=m/vae.safetensors bs=1 seek=100000 conv=notrunc status=none &&
-        says 'hashes: .*vae.safetensors: sha256 is' 65 cfgen-model verify m >out.txt &&
-        grep -q '^m: FAILED, hashes: ' out.txt
+        fails 'hashes: .*vae.safetensors: sha256 is' 65
 }
 case_ "a changed byte is found by its file" changed
 
 infinite() {
     fresh && spoil infinity.safetensors block_chunks.2.module.0.ffn.fc1.weight '\x80\x7f' &&
-        says 'weights: block_chunks.2.module.0.ffn.fc1.weight: element 0 is inf' 65 \
-            cfgen-model verify m
+        fails 'weights: block_chunks.2.module.0.ffn.fc1.weight: element 0 is inf' 65
 }
 case_ "an infinite weight is found by its name" infinite
 
 overflow() { # 3.4e38 is a number, divided by a temperature below 1 it is none
     fresh && spoil infinity.safetensors head.bias '\x7f\x7f' &&
-        says 'image: .*(scale|step) 0' 70 cfgen-model verify m
+        fails 'image: .*(scale|step) 0' 70
 }
 case_ "an activation that overflows is found by its scale" overflow
 
 not_a_number() { # in the encoder
     fresh && spoil text_encoder/model.safetensors model.norm.weight '\xc0\x7f' &&
-        says 'weights: model.norm.weight: element 0 is (-)?nan' 65 cfgen-model verify m
+        fails 'weights: model.norm.weight: element 0 is (-)?nan' 65
 }
 case_ "a weight that is no number is found in the encoder" not_a_number
 
 mispaired() {
     fresh && sed -i '/"pool_heads"/s/1/2/' m/model.json &&
-        says 'image: .*text_proj_for_sos.ca.mat_q' 65 cfgen-model verify m
+        fails 'image: .*text_proj_for_sos.ca.mat_q' 65
 }
 case_ "a manifest that does not fit its files is found" mispaired
 
 both() {
-    fresh && rm m/spm.model && exits 66 cfgen-model verify m "$shipped" >out.txt &&
+    fresh && rm m/spm.model && says 'verify: 1 of 2 models failed' 66 cfgen-model verify m "$shipped" >out.txt &&
         grep -q '^m: FAILED' out.txt && grep -q "^$shipped: pixels *ok" out.txt
 }
 case_ "a model that fails does not hide the next" both
 
+hashed() {
+    mkdir none && says 'hash: no model directory: .*none: no model.json there' 66 cfgen-model hash none &&
+        cfgen-model hash m/vae.safetensors | grep -q "^$(sha256sum m/vae.safetensors | cut -d' ' -f1)  m/vae"
+}
+case_ "hash says of a directory that it is no model" hashed
 case_ "a directory is missing" says 'a model directory is missing' 64 cfgen-model verify
 plan_

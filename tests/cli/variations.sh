@@ -33,12 +33,24 @@ again() {
         [ "$(cfgen --from=d.webp --init-image=wide.webp --check)" = "$same" ] &&
         says 'SHA-256 .* expected' 65 cfgen --from=d.webp --init-image=fox.webp --check
 }
-png() { printf '\211PNG\r\n\032\n' >x.png && says 'a PNG file, expected WebP: cwebp' 65 cfgen --init-image=x.png --keep-scales=1 owl; }
+png() { # in cfgen and in a queue
+    printf '\211PNG\r\n\032\n' >x.png && printf '\377\330\377\340' >photo &&
+        says "x.png: a PNG file, expected WebP, which 'cwebp -lossless x.png -o x.webp' makes" 65 cfgen --init-image=x.png --keep-scales=1 owl &&
+        says "photo: a JPEG file, .*'cwebp -lossless ./photo -o ./photo.webp'" 65 cfgen --init-image=./photo --keep-scales=1 owl || return 1
+    cfgen-jobs init --db=png.db && echo owl | cfgen-jobs add --db=png.db --init-image=x.png --keep-scales=1 - &&
+        exits 1 cfgen-batch --db=png.db --output=png --quiet &&
+        sqlite3 png.db 'SELECT message FROM attempt' | grep -F "'cwebp -lossless x.png -o x.webp' makes"
+}
+suffix() {
+    says 'note: a.PNG will be a WebP file' 0 cfgen --output=a.PNG fox && says 'note: a.jpeg will be' 0 cfgen --from=fox.webp --output=a.jpeg &&
+        says 'note: a.jpg will be' 0 cfgen --output=a.jpg fox
+}
 case_ "with all scales kept the prompt does not count" all_kept
 case_ "with some kept the image is a variation" some_kept
 case_ "an image of any size is taken, and the record tells its hash and not its name" any_size
 case_ "a variation is made again from the same image, and from no other" again
 case_ "a PNG is refused with what to do" png
+case_ "a name for PNG or JPEG gets its WebP with a note" suffix
 case_ "more scales than there are, are refused" says 'keep 6 scales: this size has 5' 65 cfgen --init-image=fox.webp --keep-scales=6 owl
 case_ "scales without an image make no sense" says 'go together' 64 cfgen --keep-scales=2 owl
 
@@ -51,6 +63,30 @@ previewed() {
 }
 case_ "previews change nothing, and the last one is the image" previewed
 case_ "previews have no place beside standard output" says 'no place' 64 cfgen --previews --output=- fox
+
+scales() { # as told with -v
+    seq 1 5 | sed 's/.*/cfgen: scale & of 5, NxN tokens, N s/'
+}
+named() {
+    local log
+    for log in "-v --output=told.webp fox" "-v --from=fox.webp --check"; do
+        # shellcheck disable=SC2086
+        cfgen $log 2>&1 >/dev/null | grep '^cfgen: scale' |
+            sed -E 's/[0-9]+x[0-9]+ tokens, [0-9]+\.[0-9] s$/NxN tokens, N s/' >told.log && scales | cmp - told.log || return 1
+    done
+}
+quiet() { [ -z "$(cfgen --output=told.webp fox 2>&1)" ]; }
+redrawn() { # on a terminal: the scale done last, in one line that is gone in the end
+    TERM=xterm script -qec 'cfgen --output=told.webp fox' /dev/null </dev/null >tty.log && grep -q 'scale 5 of 5, ' tty.log &&
+        [ "$(tr '\r' '\n' <tty.log | tail -1)" = $'\e[K' ] && ! TERM=dumb script -qec 'cfgen --output=told.webp fox' /dev/null </dev/null | grep -q scale
+}
+case_ "told to, cfgen names each scale when it is done" named
+case_ "without a terminal and untold it says nothing" quiet
+if command -v script >/dev/null; then
+    case_ "a terminal shows the scale done last, a dumb one nothing" redrawn
+else
+    skip_ "a terminal shows the scale done last, a dumb one nothing" "no script(1)"
+fi
 
 positive() {
     cfgen --positive-prompt --output=m.webp 'a man' && cfgen --output=long.webp \
