@@ -74,7 +74,7 @@ eight() {
     convert m8b "${eight[@]}" && cp told told8 && whole m8b && $tool same "$inf/inf-tiny-8b.safetensors" m8b/infinity.safetensors &&
         $tool same "$inf/vae-p8-d14.safetensors" m8b/vae.safetensors &&
         [ "$(jq -c '[.infinity.spatial_patchify, .infinity.bits, .vae.patch]' m8b/model.json)" = '[true,14,8]' ] &&
-        [ "$(jq -c '[.sampling.cfg, .sampling.tau]' m8b/model.json)" = '[3,1]' ] && runs m8b 256x256
+        jq -e '.sampling.cfg == 3 and .sampling.tau == 1' m8b/model.json && runs m8b 256x256
 }
 own() {
     convert mp "${pilot[@]}" && whole mp && $tool same "$p32/infinity.safetensors" mp/infinity.safetensors &&
