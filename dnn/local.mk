@@ -1,16 +1,20 @@
 noinst_LIBRARIES += %D%/libdnn.a
 %C%_libdnn_a_SOURCES = \
 	%D%/attn.c %D%/attn.h \
+	%D%/conv.c \
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
 	%D%/kern.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
-	%D%/layer.c %D%/layer.h \
+	%D%/layer.h \
+	%D%/linear.c \
 	%D%/machine.h \
 	%D%/mapped.c %D%/mapped.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \
+	%D%/packs.c %D%/packs.h \
+	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h
 CF_KERN_LIBS =
