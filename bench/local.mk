@@ -1,3 +1,17 @@
+bin_PROGRAMS += cfgen-bench
+cfgen_bench_SOURCES = \
+	%D%/bench.h \
+	%D%/cases.c \
+	%D%/cfgen-bench.c \
+	%D%/load.c %D%/load.h \
+	%D%/machine.c %D%/machine.h \
+	%D%/part_linear.c \
+	%D%/part_machine.c \
+	%D%/parts.h \
+	%D%/tell.c
+cfgen_bench_LDADD = $(CF_PIPELINE_LIBS)
+nodist_EXTRA_cfgen_bench_SOURCES = dummy.cxx
+
 # benches: built and run by "make bench", never part of "make check"
 EXTRA_PROGRAMS = %D%/claims %D%/results %D%/dnn_bench
 CLEANFILES += $(EXTRA_PROGRAMS)

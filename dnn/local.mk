@@ -5,7 +5,8 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
-	%D%/kern.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
+	%D%/kern.h %D%/kern_c.c %D%/kern_pack.h \
+	%D%/kern_peak.h %D%/kern_vec.h \
 	%D%/layer.h \
 	%D%/linear.c \
 	%D%/machine.h \
@@ -14,6 +15,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \
 	%D%/packs.c %D%/packs.h \
+	%D%/peak.c %D%/peak.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h
