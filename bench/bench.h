@@ -13,13 +13,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/cancel.h"
 #include "bench/load.h"
 #include "bench/machine.h"
 #include "dnn/dnn.h"
 
 enum { CF_BENCH_ROUNDS_MAX = 99, CF_BENCH_NAME = 96 };
 
+struct cf_subject;
+
 enum cf_bench_yard { CF_YARD_NONE, CF_YARD_FMA, CF_YARD_READ };
+
+/* Times of one thing, a round each, and the yardstick beside them. */
+struct cf_bench_series {
+    double seconds[CF_BENCH_ROUNDS_MAX], yards[CF_BENCH_ROUNDS_MAX];
+    int n;
+};
 
 struct cf_bench_case {
     char name[CF_BENCH_NAME];
@@ -30,7 +39,7 @@ struct cf_bench_case {
     int threads; /* of the yardstick: 1, or 0 for all */
     enum cf_status (*run)(void *arg, struct cf_error *err);
     void *arg; /* of the part */
-    double seconds[CF_BENCH_ROUNDS_MAX], yards[CF_BENCH_ROUNDS_MAX];
+    struct cf_bench_series series;
 };
 
 /* What is known of a case when it has been measured; 0 where there is nothing to tell. */
@@ -39,6 +48,9 @@ struct cf_bench_result {
     char name[CF_BENCH_NAME], against[CF_BENCH_NAME];
     double seconds, flops, bytes;
     double of_peak, of_read; /* shares of the machine's rate */
+    double of_wall;          /* share of the wall time that this is about */
+    double core_hour;        /* images in an hour of one processor */
+    double mib;              /* memory */
     double speed;            /* times as fast as `against` */
 };
 
@@ -62,9 +74,9 @@ struct cf_bench {
     int n_case, room_case;
     struct cf_bench_result *result;
     int n_result, room_result;
-    const char *part; /* that is running */
-    const char
-        *tmp; /* directory for models that are made here; NULL until there is one */
+    const char *part;           /* that is running */
+    struct cf_subject *subject; /* the model; NULL until it is asked for */
+    struct cf_cancel cancel;    /* a signal came */
 };
 
 /* A part of the program: --only=NAME. run leaves nothing behind but results. */
@@ -91,7 +103,24 @@ double cf_bench_yardstick(struct cf_bench *b, enum cf_bench_yard yard, int threa
 /* Bytes that it reads for CF_YARD_READ. */
 size_t cf_bench_read_bytes(const struct cf_bench *b, int threads);
 
-/* A result that a part has by itself. */
+/* The model that --model or --geometry names, opened at the first call. */
+enum cf_status cf_bench_subject(struct cf_bench *b, struct cf_subject **subject,
+                                struct cf_error *err);
+
+/* What a part times by itself, for it is long or has parts of its own: one round, begun
+ * before the work and ended behind it with what it took. */
+void cf_bench_begin(struct cf_bench *b, struct cf_bench_series *s,
+                    enum cf_bench_yard yard, int threads);
+void cf_bench_end(struct cf_bench *b, struct cf_bench_series *s, enum cf_bench_yard yard,
+                  int threads, double seconds);
+/* Seconds, and the share of the yardstick that flops (or bytes) of r come to. */
+void cf_bench_rate(struct cf_bench_result *r, enum cf_bench_yard yard,
+                   const struct cf_bench_series *s);
+/* How many times as long a took as b, in the same round. */
+double cf_bench_ratio(const struct cf_bench_series *a, const struct cf_bench_series *b);
+/* A result of the part that runs, with a name (printf). */
+struct cf_bench_result cf_bench_result(const struct cf_bench *b, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 enum cf_status cf_bench_tell(struct cf_bench *b, const struct cf_bench_result *r,
                              struct cf_error *err);
 /* NULL: not measured. */

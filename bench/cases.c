@@ -111,35 +111,75 @@ static enum cf_status rounds(struct cf_bench *b, struct cf_error *err)
         for (int i = 0; i < b->n_case; i++) {
             struct cf_bench_case *c = &b->list[i];
 
-            c->yards[r] = cf_bench_yardstick(b, c->yard, c->threads);
-            CF_TRY(time_case(b, c, &c->seconds[r], err));
+            CF_TRY(cf_cancel_check(&b->cancel, err));
+            c->series.yards[r] = cf_bench_yardstick(b, c->yard, c->threads);
+            CF_TRY(time_case(b, c, &c->series.seconds[r], err));
+            c->series.n++;
         }
     }
     return CF_OK;
 }
 
+void cf_bench_begin(struct cf_bench *b, struct cf_bench_series *s,
+                    enum cf_bench_yard yard, int threads)
+{
+    s->yards[s->n] = cf_bench_yardstick(b, yard, threads);
+}
+
+void cf_bench_end(struct cf_bench *b, struct cf_bench_series *s, enum cf_bench_yard yard,
+                  int threads, double seconds)
+{
+    s->yards[s->n] = (s->yards[s->n] + cf_bench_yardstick(b, yard, threads)) / 2;
+    s->seconds[s->n++] = seconds;
+}
+
+void cf_bench_rate(struct cf_bench_result *r, enum cf_bench_yard yard,
+                   const struct cf_bench_series *s)
+{
+    double x[CF_BENCH_ROUNDS_MAX], work = yard == CF_YARD_FMA ? r->flops : r->bytes;
+
+    memcpy(x, s->seconds, sizeof x);
+    r->seconds = cf_bench_median(x, s->n);
+    if (yard == CF_YARD_NONE)
+        return;
+    for (int i = 0; i < s->n; i++)
+        x[i] = work / s->seconds[i] / s->yards[i];
+    *(yard == CF_YARD_FMA ? &r->of_peak : &r->of_read) = cf_bench_median(x, s->n);
+}
+
+double cf_bench_ratio(const struct cf_bench_series *a, const struct cf_bench_series *b)
+{
+    double x[CF_BENCH_ROUNDS_MAX];
+
+    for (int i = 0; i < a->n; i++)
+        x[i] = a->seconds[i] / b->seconds[i];
+    return cf_bench_median(x, a->n);
+}
+
+struct cf_bench_result cf_bench_result(const struct cf_bench *b, const char *fmt, ...)
+{
+    struct cf_bench_result r = {.part = b->part};
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(r.name, sizeof r.name, fmt, ap);
+    va_end(ap);
+    return r;
+}
+
 static struct cf_bench_result result_of(const struct cf_bench *b,
                                         const struct cf_bench_case *c)
 {
-    struct cf_bench_result r = {.part = b->part, .flops = c->flops, .bytes = c->bytes};
-    double x[CF_BENCH_ROUNDS_MAX], work = c->yard == CF_YARD_FMA ? c->flops : c->bytes;
-    int n = b->o->rounds;
+    struct cf_bench_result r = cf_bench_result(b, "%s", c->name);
 
-    memcpy(r.name, c->name, sizeof r.name);
-    memcpy(x, c->seconds, sizeof x);
-    r.seconds = cf_bench_median(x, n);
-    if (c->yard != CF_YARD_NONE) {
-        for (int i = 0; i < n; i++)
-            x[i] = work / c->seconds[i] / c->yards[i];
-        *(c->yard == CF_YARD_FMA ? &r.of_peak : &r.of_read) = cf_bench_median(x, n);
-    }
+    r.flops = c->flops;
+    r.bytes = c->bytes;
+    cf_bench_rate(&r, c->yard, &c->series);
     if (c->against >= 0) {
         const struct cf_bench_case *other = &b->list[c->against];
 
         memcpy(r.against, other->name, sizeof r.against);
-        for (int i = 0; i < n; i++)
-            x[i] = other->seconds[i] / c->seconds[i];
-        r.speed = cf_bench_median(x, n);
+        r.speed = cf_bench_ratio(&other->series, &c->series);
     }
     return r;
 }

@@ -9,6 +9,7 @@
 #include "base/parse.h"
 #include "base/team.h"
 #include "bench/parts.h"
+#include "bench/subject.h"
 #include "config.h"
 
 enum { EXIT_LOAD = 3, ROUNDS = 9, QUICK_ROUNDS = 3 };
@@ -27,6 +28,10 @@ enum {
 
 static const struct cf_option options[] = {
     {ONLY, "only", "PART[,PART]...", "these parts alone (see above)"},
+    {'m', "model", "NAME|DIR", "whose images are timed; default the one installed"},
+    {GEOMETRY, "geometry", "NAME",
+     "random weights of this geometry instead, made in\n"
+     "$TMPDIR: infinity-125m, infinity-2b ..."},
     {'t', "threads", "N|auto", "threads, default auto"},
     {ROUND_COUNT, "rounds", "N", "timings of each case, 1..99; default 9, odd is best"},
     {QUICK, "quick", NULL, "three short rounds, few rows: a look, no judgement"},
@@ -40,6 +45,12 @@ static const struct cf_option options[] = {
 const struct cf_bench_part cf_bench_part[] = {
     {"machine", "multiply-adds and reads, the ceilings", cf_bench_machine},
     {"linear", "linear layers of every type of weights", cf_bench_linear},
+    {"attention", "attention over the cache, f32 and bf16", cf_bench_attention},
+    {"vector", "norms, activations, rotary, residuals", cf_bench_vector},
+    {"decoder", "convolutions, and the model's decoder", cf_bench_decoder},
+    {"transformer", "the model's transformer, scale by scale", cf_bench_transformer},
+    {"image", "text features to WebP, one thread and all", cf_bench_image},
+    {"queue", "a worker over a queue", cf_bench_queue},
 };
 const int cf_bench_n_part = sizeof cf_bench_part / sizeof cf_bench_part[0];
 
@@ -77,6 +88,12 @@ static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
     switch (key) {
     case ONLY:
         return take_parts(&o->parts, v, err);
+    case 'm':
+        o->model = v;
+        return CF_OK;
+    case GEOMETRY:
+        o->geometry = v;
+        return CF_OK;
     case 't':
         return cf_parse_auto(v, CF_MAX_THREADS, &o->threads, "--threads", err);
     case ROUND_COUNT:
@@ -119,6 +136,17 @@ static int read_options(struct cf_bench_options *o, int argc, char **argv,
     return 0;
 }
 
+enum cf_status cf_bench_subject(struct cf_bench *b, struct cf_subject **subject,
+                                struct cf_error *err)
+{
+    enum cf_status st = CF_OK;
+
+    if (!b->subject)
+        st = cf_subject_open(&b->subject, b->o->model, b->o->geometry, b->dnn, err);
+    *subject = b->subject;
+    return st;
+}
+
 static enum cf_status open_bench(struct cf_bench *b, struct cf_error *err)
 {
     struct cf_team team;
@@ -135,6 +163,7 @@ static enum cf_status open_bench(struct cf_bench *b, struct cf_error *err)
 
 static void close_bench(struct cf_bench *b)
 {
+    cf_subject_close(b->subject);
     cf_machine_close(&b->machine);
     cf_dnn_close(b->dnn);
     cf_dnn_close(b->one);

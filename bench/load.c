@@ -14,7 +14,9 @@
 
 /* More than this many processors at work for others, and nothing is judged. A bar is a
  * matter of a few percent. */
-static const double TOLERATED = 0.05;
+static const double TOLERATED = 0.05, TOLERATED_STOLEN = 0.1;
+/* Processor time is counted in ticks: what the host takes cannot be told of less. */
+static const double SHORT = 2;
 
 enum { TASKS_MAX = 1 << 16, TOLD = 3 };
 
@@ -194,6 +196,7 @@ void cf_load_judge(struct cf_load_verdict *v, const struct cf_load *load)
     v->others = v->others > 0 ? v->others : 0;
     v->stolen = (stolen - load->stolen) / wall;
     v->runnable = load->looks ? load->runnable / load->looks : 0;
-    v->quiet = (load->real_time || v->others <= TOLERATED) && v->stolen <= TOLERATED;
+    v->quiet = (load->real_time || v->others <= TOLERATED) &&
+               (wall < SHORT || v->stolen <= TOLERATED_STOLEN);
     name_them(v, load, wall);
 }

@@ -2,6 +2,7 @@
 #ifndef CF_BENCH_MACHINE_H
 #define CF_BENCH_MACHINE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/error.h"
@@ -21,5 +22,11 @@ void cf_machine_close(struct cf_machine *m);
 /* How many copies of `bytes` the caches cannot hold, so that reading them in turn reads
  * memory; at least 1. */
 int cf_machine_copies(const struct cf_machine *m, size_t bytes);
+
+/* Memory of this process in bytes: now; the most since the last
+ * reset. 0, or false, where the system does not say. */
+double cf_machine_resident(void);
+double cf_machine_resident_peak(void);
+bool cf_machine_resident_reset(void);
 
 #endif

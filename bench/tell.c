@@ -46,15 +46,32 @@ static void tell_json(const struct cf_bench_result *r)
     json_t *obj = json_pack("{ss ss}", "part", r->part, "case", r->name);
 
     set(obj, "seconds", r->seconds);
-    set(obj, "gflops", r->flops / r->seconds * 1e-9);
-    set(obj, "gbytes", r->bytes / r->seconds * 1e-9);
+    if (r->seconds > 0) {
+        set(obj, "gflops", r->flops / r->seconds * 1e-9);
+        set(obj, "gbytes", r->bytes / r->seconds * 1e-9);
+    }
     set(obj, "of_peak", r->of_peak);
     set(obj, "of_read", r->of_read);
+    set(obj, "of_wall", r->of_wall);
+    set(obj, "images_per_core_hour", r->core_hour);
+    set(obj, "mib", r->mib);
     if (r->speed > 0) {
         set(obj, "speed", r->speed);
         json_object_set_new(obj, "against", json_string(r->against));
     }
     put(obj);
+}
+
+static void tell_time(double seconds)
+{
+    if (seconds >= 1)
+        printf(" %9.3f s ", seconds);
+    else if (seconds >= 1e-3)
+        printf(" %9.3f ms", seconds * 1e3);
+    else if (seconds > 0)
+        printf(" %9.3f us", seconds * 1e6);
+    else
+        printf(" %12s", "");
 }
 
 void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r)
@@ -65,12 +82,7 @@ void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r)
         return;
     }
     printf("%-11s %-46s", r->part, r->name);
-    if (r->seconds >= 1)
-        printf(" %9.3f s ", r->seconds);
-    else if (r->seconds >= 1e-3)
-        printf(" %9.3f ms", r->seconds * 1e3);
-    else
-        printf(" %9.3f us", r->seconds * 1e6);
+    tell_time(r->seconds);
     if (r->flops > 0)
         printf(" %7.1f GFLOP/s", r->flops / r->seconds * 1e-9);
     if (r->bytes > 0)
@@ -79,6 +91,12 @@ void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r)
         printf(" %5.1f %% of peak", 100 * r->of_peak);
     if (r->of_read > 0)
         printf(" %5.1f %% of read", 100 * r->of_read);
+    if (r->of_wall > 0)
+        printf(" %5.1f %% of wall time", 100 * r->of_wall);
+    if (r->core_hour > 0)
+        printf(" %.0f images per core-hour", r->core_hour);
+    if (r->mib > 0)
+        printf(" %.1f MiB", r->mib);
     if (r->speed > 0)
         printf(" %5.2f x %s", r->speed, r->against);
     putchar('\n');

@@ -20,6 +20,21 @@ double cf_vae_work(const struct cf_vae *vae, int h, int w)
     return flops;
 }
 
+double cf_vae_largest(const struct cf_vae *vae, int h, int w)
+{
+    double pixels = (double)h * w, most = 0;
+
+    for (int i = 0; i < vae->decoder.n; i++) {
+        const struct cf_vae_op *op = &vae->decoder.op[i];
+        int c = op->in > op->out ? op->in : op->out;
+
+        if (op->kind == CF_VAE_UP)
+            pixels *= 4;
+        most = pixels * c > most ? pixels * c : most;
+    }
+    return most;
+}
+
 /* Rows of every scale: images, and as many without their text where guidance is used. */
 static double rows_of(const struct cf_plan *plan)
 {

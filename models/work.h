@@ -27,6 +27,9 @@ struct cf_work cf_inf_work(const struct cf_inf_shape *shape, const struct cf_vae
 /* A latent of h x w. */
 double cf_vae_work(const struct cf_vae *vae, int h, int w);
 
+/* Floats of the largest picture on the way to its pixels. */
+double cf_vae_largest(const struct cf_vae *vae, int h, int w);
+
 /* The sum. */
 double cf_work_flops(const struct cf_work *work);
 
