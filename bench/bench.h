@@ -18,7 +18,7 @@
 #include "bench/machine.h"
 #include "dnn/dnn.h"
 
-enum { CF_BENCH_ROUNDS_MAX = 99, CF_BENCH_NAME = 96 };
+enum { CF_BENCH_ROUNDS_MAX = 99, CF_BENCH_NAME = 96, CF_BENCH_PIXELS = 8 };
 
 struct cf_subject;
 
@@ -59,7 +59,9 @@ struct cf_bench_options {
     const char *geometry; /* of a synthetic model instead; NULL: none */
     int threads;          /* 0: auto */
     int rounds;
-    unsigned parts; /* bit i: part i of the table */
+    int pixels[CF_BENCH_PIXELS], n_pixels; /* sides of the images of the large part */
+    unsigned parts;                        /* bit i: part i of the table */
+    bool named;                            /* parts are those of --only */
     bool quick, report, json, force;
 };
 
@@ -76,12 +78,13 @@ struct cf_bench {
     int n_result, room_result;
     const char *part;           /* that is running */
     struct cf_subject *subject; /* the model; NULL until it is asked for */
-    struct cf_cancel cancel;    /* a signal came */
+    struct cf_cancel *cancel;   /* a signal came; borrowed */
 };
 
 /* A part of the program: --only=NAME. run leaves nothing behind but results. */
 struct cf_bench_part {
     const char *name, *what;
+    bool asked; /* only where it is named */
     enum cf_status (*run)(struct cf_bench *b, struct cf_error *err);
 };
 extern const struct cf_bench_part cf_bench_part[];
@@ -133,6 +136,9 @@ double cf_bench_median(double *x, int n);
 /* tell.c: lines on stdout, or objects. */
 void cf_tell_head(const struct cf_bench *b);
 void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r);
+/* x NAN: not measured. */
+void cf_tell_bar(const struct cf_bench *b, const char *what, double x, bool most,
+                 double bar, const char *verdict);
 void cf_tell_load(const struct cf_bench *b, bool judged);
 
 #endif

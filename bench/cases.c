@@ -111,7 +111,7 @@ static enum cf_status rounds(struct cf_bench *b, struct cf_error *err)
         for (int i = 0; i < b->n_case; i++) {
             struct cf_bench_case *c = &b->list[i];
 
-            CF_TRY(cf_cancel_check(&b->cancel, err));
+            CF_TRY(cf_cancel_check(b->cancel, err));
             c->series.yards[r] = cf_bench_yardstick(b, c->yard, c->threads);
             CF_TRY(time_case(b, c, &c->series.seconds[r], err));
             c->series.n++;

@@ -8,16 +8,19 @@
 #include "base/cli.h"
 #include "base/parse.h"
 #include "base/team.h"
+#include "bench/bars.h"
 #include "bench/parts.h"
 #include "bench/subject.h"
 #include "config.h"
+#include "pipeline/stop.h"
 
-enum { EXIT_LOAD = 3, ROUNDS = 9, QUICK_ROUNDS = 3 };
+enum { EXIT_MISSED = 1, EXIT_LOAD = 3, ROUNDS = 9, QUICK_ROUNDS = 3 };
 
 enum {
     ONLY = 256,
     MODEL,
     GEOMETRY,
+    PIXELS,
     ROUND_COUNT,
     REPORT,
     QUICK,
@@ -27,13 +30,17 @@ enum {
 };
 
 static const struct cf_option options[] = {
-    {ONLY, "only", "PART[,PART]...", "these parts alone (see above)"},
+    {ONLY, "only", "PART[,PART]...", "these parts alone (see below)"},
     {'m', "model", "NAME|DIR", "whose images are timed; default the one installed"},
     {GEOMETRY, "geometry", "NAME",
      "random weights of this geometry instead, made in\n"
      "$TMPDIR: infinity-125m, infinity-2b ..."},
     {'t', "threads", "N|auto", "threads, default auto"},
     {ROUND_COUNT, "rounds", "N", "timings of each case, 1..99; default 9, odd is best"},
+    {PIXELS, "pixels", "N[,N]...", "sides of the images of 2b; default 256,512,1024"},
+    {REPORT, "report", NULL,
+     "tell what is promised and whether it holds; the model is\n"
+     "infinity-125m unless one is named"},
     {QUICK, "quick", NULL, "three short rounds, few rows: a look, no judgement"},
     {JSON, "json", NULL, "one JSON object a line"},
     {FORCE, "force", NULL, "judge although the machine has other things to do"},
@@ -43,14 +50,16 @@ static const struct cf_option options[] = {
 };
 
 const struct cf_bench_part cf_bench_part[] = {
-    {"machine", "multiply-adds and reads, the ceilings", cf_bench_machine},
-    {"linear", "linear layers of every type of weights", cf_bench_linear},
-    {"attention", "attention over the cache, f32 and bf16", cf_bench_attention},
-    {"vector", "norms, activations, rotary, residuals", cf_bench_vector},
-    {"decoder", "convolutions, and the model's decoder", cf_bench_decoder},
-    {"transformer", "the model's transformer, scale by scale", cf_bench_transformer},
-    {"image", "text features to WebP, one thread and all", cf_bench_image},
-    {"queue", "a worker over a queue", cf_bench_queue},
+    {"machine", "multiply-adds and reads, the ceilings", false, cf_bench_machine},
+    {"linear", "linear layers of every type of weights", false, cf_bench_linear},
+    {"attention", "attention over the cache, f32 and bf16", false, cf_bench_attention},
+    {"vector", "norms, activations, rotary, residuals", false, cf_bench_vector},
+    {"decoder", "convolutions, and the model's decoder", false, cf_bench_decoder},
+    {"transformer", "the model's transformer, scale by scale", false,
+     cf_bench_transformer},
+    {"image", "text features to WebP, one thread and all", false, cf_bench_image},
+    {"queue", "a worker over a queue", false, cf_bench_queue},
+    {"2b", "2B geometry in bf16, stage by stage (slow)", true, cf_bench_large},
 };
 const int cf_bench_n_part = sizeof cf_bench_part / sizeof cf_bench_part[0];
 
@@ -82,11 +91,24 @@ static enum cf_status take_parts(unsigned *parts, const char *list, struct cf_er
     return *parts ? CF_OK : cf_fail(err, CF_EUSAGE, "--only: no part is named");
 }
 
+static enum cf_status take_pixels(struct cf_bench_options *o, const char *v,
+                                  struct cf_error *err)
+{
+    double side[CF_BENCH_PIXELS];
+
+    CF_TRY(cf_parse_list(v, 16, CF_SIDE_MAX, side, CF_BENCH_PIXELS, &o->n_pixels,
+                         "--pixels", err));
+    for (int i = 0; i < o->n_pixels; i++)
+        o->pixels[i] = (int)side[i];
+    return CF_OK;
+}
+
 static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
                            struct cf_error *err)
 {
     switch (key) {
     case ONLY:
+        o->named = true;
         return take_parts(&o->parts, v, err);
     case 'm':
         o->model = v;
@@ -98,6 +120,11 @@ static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
         return cf_parse_auto(v, CF_MAX_THREADS, &o->threads, "--threads", err);
     case ROUND_COUNT:
         return cf_parse_int(v, 1, CF_BENCH_ROUNDS_MAX, &o->rounds, "--rounds", err);
+    case PIXELS:
+        return take_pixels(o, v, err);
+    case REPORT:
+        o->report = true;
+        return CF_OK;
     case QUICK:
         o->quick = true;
         return CF_OK;
@@ -115,6 +142,23 @@ static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
     }
 }
 
+/* What was not said. */
+static void complete(struct cf_bench_options *o)
+{
+    static const int pixels[] = {256, 512, 1024};
+
+    if (o->rounds == 0)
+        o->rounds = o->quick ? QUICK_ROUNDS : ROUNDS;
+    if (o->report && !o->model && !o->geometry)
+        o->geometry = "infinity-125m";
+    for (int i = 0; i < cf_bench_n_part && !o->named; i++)
+        o->parts |= cf_bench_part[i].asked ? 0 : 1u << i;
+    if (o->n_pixels == 0) {
+        memcpy(o->pixels, pixels, sizeof pixels);
+        o->n_pixels = sizeof pixels / sizeof *pixels;
+    }
+}
+
 /* 'h' or SHOW_VERSION: that is asked for; 0: to work. */
 static int read_options(struct cf_bench_options *o, int argc, char **argv,
                         struct cf_error *err)
@@ -122,7 +166,6 @@ static int read_options(struct cf_bench_options *o, int argc, char **argv,
     struct cf_cli cli = {.table = options, .argc = argc, .argv = argv};
     int key;
 
-    o->parts = ~0u;
     while ((key = cf_cli_next(&cli, err)) > 0) {
         if (key == 'h' || key == SHOW_VERSION)
             return key;
@@ -131,8 +174,9 @@ static int read_options(struct cf_bench_options *o, int argc, char **argv,
     }
     if (key == 0 && cli.first < argc)
         cf_fail(err, CF_EUSAGE, "unexpected argument '%.80s'", argv[cli.first]);
-    if (o->rounds == 0)
-        o->rounds = o->quick ? QUICK_ROUNDS : ROUNDS;
+    if (key == 0 && o->model && o->geometry)
+        cf_fail(err, CF_EUSAGE, "--model and --geometry: one of them");
+    complete(o);
     return 0;
 }
 
@@ -197,31 +241,52 @@ static enum cf_status run_parts(struct cf_bench *b, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status work(struct cf_bench *b, bool *judged, struct cf_error *err)
+/* *exit: the status of the program where nothing fails. */
+static enum cf_status work(struct cf_bench *b, int *exit, struct cf_error *err)
 {
     struct cf_load_verdict v;
+    bool judged;
+    int missed = 0;
 
-    CF_TRY(look_around(b, judged, err));
-    if (!*judged) {
-        cf_tell_load(b, false);
-        return CF_OK;
+    CF_TRY(look_around(b, &judged, err));
+    if (judged) {
+        CF_TRY(open_bench(b, err));
+        cf_tell_head(b);
+        CF_TRY(run_parts(b, err));
+        cf_load_judge(&v, &b->load);
+        judged = v.quiet || b->o->force;
+        if (b->o->report)
+            missed = cf_bars_tell(b, judged && b->o->rounds >= ROUNDS);
     }
-    CF_TRY(open_bench(b, err));
-    cf_tell_head(b);
-    CF_TRY(run_parts(b, err));
-    cf_load_judge(&v, &b->load);
-    *judged = v.quiet || b->o->force;
-    cf_tell_load(b, *judged);
+    cf_tell_load(b, judged);
+    *exit = judged ? missed > 0 ? EXIT_MISSED : 0 : EXIT_LOAD;
     return CF_OK;
+}
+
+/* Signals are waited for, so that what was made in $TMPDIR goes. */
+static int run(const struct cf_bench_options *o, struct cf_error *err)
+{
+    struct cf_bench *b = cf_calloc(1, sizeof *b, err);
+    struct cf_stop *stop = cf_calloc(1, sizeof *stop, err);
+    int exit = 0;
+
+    if (b && stop && cf_stop_start(stop, 0, NULL, NULL, err) == CF_OK) {
+        b->o = o;
+        b->cancel = &stop->claims;
+        work(b, &exit, err);
+        close_bench(b);
+        cf_stop_end(stop);
+    }
+    cf_free(stop);
+    cf_free(b);
+    return exit;
 }
 
 int main(int argc, char **argv)
 {
     struct cf_bench_options o = {0};
-    struct cf_bench b = {.o = &o};
     struct cf_error err = {0};
-    bool judged = true;
-    int key;
+    int key, exit = 0;
 
     cf_cli_start();
     key = read_options(&o, argc, argv, &err);
@@ -230,13 +295,12 @@ int main(int argc, char **argv)
     else if (key == SHOW_VERSION)
         printf("cfgen-bench (cfgen) %s\n", PACKAGE_VERSION);
     else if (err.status == CF_OK)
-        work(&b, &judged, &err);
-    close_bench(&b);
+        exit = run(&o, &err);
     cf_cli_flush(&err);
     if (err.status != CF_OK)
         return cf_cli_complain("cfgen-bench", &err);
-    if (!judged)
-        fprintf(stderr, "cfgen-bench: the machine has other things to do, so its figures "
-                        "are not judged; --force does it all the same\n");
-    return judged ? 0 : EXIT_LOAD;
+    if (exit == EXIT_LOAD)
+        fprintf(stderr, "cfgen-bench: the machine has other things to do, so nothing is "
+                        "judged; --force does it all the same\n");
+    return exit;
 }

@@ -1,5 +1,6 @@
 bin_PROGRAMS += cfgen-bench
 cfgen_bench_SOURCES = \
+	%D%/bars.c %D%/bars.h \
 	%D%/bench.h \
 	%D%/cases.c \
 	%D%/cfgen-bench.c \
@@ -8,6 +9,7 @@ cfgen_bench_SOURCES = \
 	%D%/part_attention.c \
 	%D%/part_decoder.c \
 	%D%/part_image.c \
+	%D%/part_large.c \
 	%D%/part_linear.c \
 	%D%/part_machine.c \
 	%D%/part_queue.c \

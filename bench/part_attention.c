@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "bench/parts.h"
 #include "dnn/attn.h"
+#include "dnn/machine.h"
 
 enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048 };
 
@@ -75,6 +76,14 @@ static enum cf_status add_cases(struct cf_bench *b, struct job *job, float *q, f
     return CF_OK;
 }
 
+static enum cf_status tell_scratch(struct cf_bench *b, struct cf_error *err)
+{
+    struct cf_bench_result r = cf_bench_result(b, "scratch");
+
+    r.mib = (double)CF_THREAD_SCRATCH / (1 << 20);
+    return cf_bench_tell(b, &r, err);
+}
+
 enum cf_status cf_bench_attention(struct cf_bench *b, struct cf_error *err)
 {
     size_t n_keys = 2 * (size_t)KEYS_MAX * WIDTH_MAX,
@@ -95,6 +104,8 @@ enum cf_status cf_bench_attention(struct cf_bench *b, struct cf_error *err)
         st = add_cases(b, job, q, dst, (void *const[]){keys, half}, err);
     if (st == CF_OK)
         st = cf_bench_measure(b, err);
+    if (st == CF_OK)
+        st = tell_scratch(b, err);
     cf_free(q);
     cf_free(dst);
     cf_free(keys);

@@ -1,6 +1,7 @@
 /* The decoder: its convolutions one by one, at the sizes they have for 256 x 256 pixels,
  * and the whole of the model's own, by the arithmetic of the plain algorithm. */
 #include <stdio.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/arena.h"
@@ -113,9 +114,10 @@ static enum cf_status tell_memory(struct cf_bench *b, struct whole *w, size_t by
     CF_TRY(run_whole(w, err));
     r.mib = (cf_machine_resident_peak() - before) / (1 << 20);
     largest.mib = cf_vae_largest(w->vae, w->side, w->side) * sizeof(float) / (1 << 20);
-    if (known)
-        CF_TRY(cf_bench_tell(b, &r, err));
-    return cf_bench_tell(b, &largest, err);
+    r.speed = r.mib / largest.mib;
+    memcpy(r.against, largest.name, sizeof r.against);
+    CF_TRY(cf_bench_tell(b, &largest, err));
+    return known ? cf_bench_tell(b, &r, err) : CF_OK;
 }
 
 static enum cf_status measure_whole(struct cf_bench *b, struct whole *w, int bits,

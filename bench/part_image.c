@@ -83,7 +83,7 @@ static enum cf_status make_one(struct image *im, struct way *w, bool timed,
     cf_bench_begin(b, &w->whole, CF_YARD_FMA, w->threads == 1 ? 1 : 0);
     products = covered(cf_dnn_times(b->dnn));
     start = cf_clock();
-    CF_TRY(cf_engine_run(im->engine, &im->params, &req, 1, &b->cancel, &im->plan, &result,
+    CF_TRY(cf_engine_run(im->engine, &im->params, &req, 1, b->cancel, &im->plan, &result,
                          &times, err));
     encode = cf_clock();
     st = write_webp(im, &req, &result, err);

@@ -3,6 +3,7 @@
  * of their own. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,8 @@ static enum cf_status run_program(const struct queue *q, const char *name,
                                   const char **argv, struct cf_error *err)
 {
     posix_spawn_file_actions_t files;
+    posix_spawnattr_t attr;
+    sigset_t none;
     char path[1100];
     int status, e;
     pid_t pid;
@@ -39,14 +42,17 @@ static enum cf_status run_program(const struct queue *q, const char *name,
     if (!q->bin[0] || access(path, X_OK) != 0)
         snprintf(path, sizeof path, "%s", name);
     argv[0] = path;
-    e = posix_spawn_file_actions_init(&files);
-    if (e)
+    if ((e = posix_spawn_file_actions_init(&files)) || (e = posix_spawnattr_init(&attr)))
         return cf_fail_errno(err, e, "%s", name);
+    sigemptyset(&none); /* ours are blocked, for a thread waits for them */
+    posix_spawnattr_setsigmask(&attr, &none);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
     posix_spawn_file_actions_addopen(&files, 1, q->said, O_WRONLY | O_CREAT | O_TRUNC,
                                      0600);
     posix_spawn_file_actions_adddup2(&files, 1, 2);
-    e = posix_spawnp(&pid, path, &files, NULL, (char *const *)argv, environ);
+    e = posix_spawnp(&pid, path, &files, &attr, (char *const *)argv, environ);
     posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attr);
     if (e)
         return cf_fail_errno(err, e, "%s", path);
     while (waitpid(pid, &status, 0) < 0)

@@ -49,7 +49,7 @@ static enum cf_status run_group(struct cf_bench *b, struct group *g,
     cf_bench_begin(b, &g->whole, CF_YARD_FMA, 0);
     start = before = cf_clock();
     CF_TRY(
-        s->ops->begin(gen, &g->plan, g->item, &g->arena, &b->cancel, NULL, &state, err));
+        s->ops->begin(gen, &g->plan, g->item, &g->arena, b->cancel, NULL, &state, err));
     for (int k = 0; k < g->plan.n_step; k++) {
         double now;
 

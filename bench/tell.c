@@ -1,4 +1,5 @@
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,6 +102,23 @@ void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r)
         printf(" %5.2f x %s", r->speed, r->against);
     putchar('\n');
     fflush(stdout);
+}
+
+void cf_tell_bar(const struct cf_bench *b, const char *what, double x, bool most,
+                 double bar, const char *verdict)
+{
+    if (b->o->json) {
+        json_t *obj =
+            json_pack("{ss ss sf ss}", "bar", what, "expected",
+                      most ? "at most" : "at least", "value", bar, "verdict", verdict);
+
+        set(obj, "measured", x);
+        put(obj);
+    } else if (isnan(x)) {
+        printf("%-44s %6s  %s %5.3f  %s\n", what, "-", most ? "<=" : ">=", bar, verdict);
+    } else {
+        printf("%-44s %6.3f  %s %5.3f  %s\n", what, x, most ? "<=" : ">=", bar, verdict);
+    }
 }
 
 void cf_tell_load(const struct cf_bench *b, bool judged)
