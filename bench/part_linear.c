@@ -18,6 +18,7 @@ enum {
     COPIES_MAX = 4096,
     WIDEST = 8192,
     MOST = 4096,
+    TRIAL_ROWS = 8,
     SHAPES = 16,
 };
 
@@ -253,11 +254,11 @@ static enum cf_status measure_all(struct cf_bench *b, const float *src, float *d
 
 enum cf_status cf_bench_linear(struct cf_bench *b, struct cf_error *err)
 {
-    float *src = cf_alloc((size_t)MOST * WIDEST, sizeof *src, err);
-    float *dst = cf_alloc((size_t)MOST * WIDEST, sizeof *dst, err);
+    size_t n = (size_t)WIDEST * (b->o->trial ? TRIAL_ROWS : MOST);
+    float *src = cf_alloc(n, sizeof *src, err), *dst = cf_alloc(n, sizeof *dst, err);
     enum cf_status st = src && dst ? CF_OK : CF_ENOMEM;
 
-    for (size_t i = 0; st == CF_OK && i < (size_t)MOST * WIDEST; i++)
+    for (size_t i = 0; st == CF_OK && i < n; i++)
         src[i] = (float)(i % 251) * 0.008f - 1.0f;
     if (st == CF_OK)
         st = measure_all(b, src, dst, err);

@@ -92,3 +92,8 @@ TESTS += %D%/synth_test
 %C%_synth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_synth_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_synth_test_SOURCES = dummy.cxx
+
+# cfgen-bench: that it runs, never how fast.
+TESTS += %D%/cli/bench.sh
+dist_noinst_SCRIPTS += %D%/cli/bench.sh
+%D%/cli/bench.log: cfgen-bench$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)
