@@ -10,6 +10,8 @@
 
 #include "dnn/dnn.h"
 
+enum { CF_PACK_FORMAT = 96 }; /* bytes of a format's text, NUL included */
+
 struct cf_pack {
     const void *data; /* 64-byte aligned; NULL: none */
     size_t bytes;
