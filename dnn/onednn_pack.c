@@ -59,12 +59,11 @@ static void scatter(const struct work *w, int64_t o, int64_t at, int64_t n)
     }
 }
 
-static void fill_rows(void *arg, int64_t first, int64_t last, int thread)
+static void fill_rows(void *arg, int64_t first, int64_t last)
 {
     const struct work *w = arg;
     int64_t k = w->i * w->taps;
 
-    (void)thread;
     for (int64_t o = first; o < last; o += ROWS)
         for (int64_t at = 0; at < k; at += PIECE)
             for (int64_t r = o; r < o + ROWS && r < last; r++)
@@ -98,7 +97,7 @@ enum cf_status cf_one_fill(void *data, void *arg, struct cf_error *err)
     w.tap = part + w.i;
     if (is_padded(s))
         memset(data, 0, s->bytes);
-    cf_split(s->dnn, w.o, ROWS, fill_rows, &w);
+    cf_pack_split(s->dnn, w.o, ROWS, fill_rows, &w);
     cf_free(part);
     return CF_OK;
 }

@@ -478,7 +478,7 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     if (st == CF_OK)
         st = cf_dnn_open(&dnn, a->cpu, team.threads, err);
     if (st == CF_OK)
-        st = cf_engine_open(&engine, dnn, dir, err);
+        st = cf_engine_open(&engine, dnn, dir, NULL, err);
     if (st == CF_OK)
         st = make(a, engine, dnn, &stop, err);
     cf_engine_close(engine);

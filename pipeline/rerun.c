@@ -317,7 +317,7 @@ static enum cf_status make(struct again *a, struct original *o,
     if (st == CF_OK)
         st = cf_dnn_open(&dnn, how->cpu, team.threads, err);
     if (st == CF_OK)
-        st = cf_engine_open(&engine, dnn, dir, err);
+        st = cf_engine_open(&engine, dnn, dir, NULL, err);
     if (st == CF_OK)
         st = generate(a, o, how, engine, dnn, &stop, err);
     cf_engine_close(engine);
