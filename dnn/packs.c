@@ -286,6 +286,17 @@ static void *room(struct shelf *s, size_t bytes, struct cf_error *err)
     return at;
 }
 
+/* Pages come in here, each by one thread: where several meet in one huge page, all of them
+ * clear one and all but one throw theirs away. */
+static void touch(void *arg, int64_t first, int64_t last)
+{
+    volatile char *at = (char *)arg + first;
+
+    *at = 0;
+    for (at += HUGE - (uintptr_t)at % HUGE; at < (char *)arg + last; at += HUGE)
+        *at = 0;
+}
+
 static enum cf_status fill_block(struct cf_dnn *dnn, cf_pack_fill *fill, void *data,
                                  void *arg, struct cf_error *err)
 {
@@ -363,6 +374,7 @@ static enum cf_status get_shared(struct cf_pack *pack, struct cf_dnn *dnn,
     if (mine) {
         char *data = (char *)(uintptr_t)b->is.data;
 
+        cf_pack_split(dnn, (int64_t)size, HUGE, touch, data);
         memset(data + bytes, 0, size - bytes);
         fill_block(dnn, fill, data, arg, &why);
     }
