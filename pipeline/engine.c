@@ -146,6 +146,11 @@ void cf_engine_close(struct cf_engine *e)
     cf_free(e);
 }
 
+struct cf_packed *cf_engine_packed(const struct cf_engine *e)
+{
+    return e->packed;
+}
+
 const struct cf_model *cf_engine_model(const struct cf_engine *e)
 {
     return e->model;

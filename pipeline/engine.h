@@ -36,6 +36,7 @@ enum cf_status cf_engine_wake(struct cf_engine *engine, struct cf_error *err);
  * mapped is dropped, what is packed is closed. */
 void cf_engine_rest(struct cf_engine *engine);
 
+struct cf_packed *cf_engine_packed(const struct cf_engine *engine); /* as given */
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
 
 /* The class of the plan's size where the model was not trained for it, else NULL. */

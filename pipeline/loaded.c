@@ -48,7 +48,7 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
     if (st == CF_OK)
         st = cf_packed_open(&l->packed,
                             &(struct cf_packed_options){
-                                .threads = o->threads * (o->workers > 1 ? o->workers : 1),
+                                .threads = o->held ? o->threads * o->workers : o->threads,
                                 .cache = o->pack_cache,
                                 .tell = tell_packed,
                                 .ctx = l,

@@ -79,6 +79,7 @@ cfgen_model_SOURCES = \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
 	%D%/model_inspect.c \
+	%D%/model_pack.c \
 	%D%/model_quantize.c \
 	%D%/model_synth.c \
 	%D%/model_verify.c \

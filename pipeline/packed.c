@@ -1,8 +1,11 @@
 #include "pipeline/packed.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "dnn/packs.h"
@@ -14,12 +17,22 @@ _Static_assert((int)CF_PACK_FORMAT <= (int)CF_PACK_FILE_FORMAT, "a format fits a
 struct cf_packed {
     struct cf_packed_options o;
     struct cf_packs *packs;
+    struct cf_error lost; /* the first file that could not be written */
 };
 
 static const char *const part_name[] = {
     [CF_PACKED_GENERATOR] = "generator",
     [CF_PACKED_TEXT] = "text",
 };
+
+enum cf_status cf_packed_parse(const char **cache, const char *word, const char *where,
+                               struct cf_error *err)
+{
+    if (!*word)
+        return cf_fail(err, CF_EUSAGE, "%s: expected auto, off or a directory", where);
+    *cache = word;
+    return CF_OK;
+}
 
 enum cf_status cf_packed_open(struct cf_packed **out, const struct cf_packed_options *o,
                               struct cf_error *err)
@@ -111,7 +124,7 @@ static enum cf_status make_key(char key[CF_DIGEST_HEX], enum cf_cpu level,
 
 static bool keeps(const char *cache)
 {
-    return cache && strcmp(cache, "off") != 0;
+    return cache && *cache && strcmp(cache, "off") != 0;
 }
 
 enum cf_status cf_packed_path(char **path, char key[CF_DIGEST_HEX], const char *cache,
@@ -229,7 +242,7 @@ static enum cf_status write_file(const char *path, const char *key, const json_t
     return st;
 }
 
-static void keep(const struct cf_packed *p, struct cf_dnn *dnn, const struct cf_model *m,
+static void keep(struct cf_packed *p, struct cf_dnn *dnn, const struct cf_model *m,
                  enum cf_packed_part part)
 {
     char key[CF_DIGEST_HEX], *path = NULL;
@@ -247,9 +260,10 @@ static void keep(const struct cf_packed *p, struct cf_dnn *dnn, const struct cf_
     if (why.status == CF_EBUSY)
         tell(p, CF_LOG_INFO, "packed weights are being kept by another process", path,
              NULL);
-    else if (why.status != CF_OK)
+    else if (why.status != CF_OK) {
         tell(p, CF_LOG_WARN, "packed weights not kept", path ? path : "", &why);
-    else if (path)
+        cf_fail(&p->lost, why.status, "%s", why.msg);
+    } else if (path)
         tell(p, CF_LOG_INFO, "packed weights kept", path, NULL);
     json_decref(meta);
     cf_free(made);
@@ -262,4 +276,111 @@ void cf_packed_end(struct cf_packed *p, struct cf_dnn *dnn, const struct cf_mode
     if (p && well && keeps(p->o.cache))
         keep(p, dnn, m, part);
     cf_packs_end(dnn);
+}
+
+enum cf_status cf_packed_lost(const struct cf_packed *p, struct cf_error *err)
+{
+    return p->lost.status == CF_OK ? CF_OK
+                                   : cf_fail(err, p->lost.status, "%s", p->lost.msg);
+}
+
+/* ---- what there is ---- */
+
+static const struct {
+    enum cf_cpu level;
+    enum cf_packed_part part;
+} kept[] = {
+    {CF_CPU_C, CF_PACKED_GENERATOR},      {CF_CPU_C, CF_PACKED_TEXT},
+    {CF_CPU_AVX2, CF_PACKED_GENERATOR},   {CF_CPU_AVX2, CF_PACKED_TEXT},
+    {CF_CPU_AVX512, CF_PACKED_GENERATOR}, {CF_CPU_AVX512, CF_PACKED_TEXT},
+};
+enum { NKEPT = sizeof kept / sizeof kept[0] };
+
+enum cf_status cf_packed_check(int *found, const struct cf_model *m, struct cf_error *err)
+{
+    *found = 0;
+    for (int i = 0; i < NKEPT; i++) {
+        char key[CF_DIGEST_HEX], *path;
+        struct cf_pack_file *f = NULL;
+        struct cf_error why = {0};
+
+        CF_TRY(cf_packed_path(&path, key, "auto", kept[i].level, m, kept[i].part, err));
+        cf_pack_file_open(&f, path, key, &why);
+        cf_pack_file_close(f);
+        cf_free(path);
+        if (why.status != CF_OK && why.status != CF_ENOENT)
+            return cf_fail(err, why.status, "%s", why.msg);
+        *found += why.status == CF_OK;
+    }
+    return CF_OK;
+}
+
+/* The instruction set for which a file of that name would be mapped; NULL: none. */
+static enum cf_status used_by(const char **isa, const struct cf_model *m,
+                              const char *path, struct cf_error *err)
+{
+    *isa = NULL;
+    for (int i = 0; i < NKEPT && !*isa; i++) {
+        char key[CF_DIGEST_HEX], *is;
+
+        CF_TRY(cf_packed_path(&is, key, "auto", kept[i].level, m, kept[i].part, err));
+        if (strcmp(is, path) == 0)
+            *isa = cf_cpu_name(kept[i].level);
+        cf_free(is);
+    }
+    return CF_OK;
+}
+
+static enum cf_status add_file(json_t *list, const struct cf_model *m, const char *name,
+                               struct cf_error *err)
+{
+    char *path = cf_format(err, "%s/%s", m->dir, name);
+    const char *isa = NULL;
+    struct stat info;
+    json_t *entry;
+    int bad = 0;
+
+    if (!path)
+        return CF_ENOMEM;
+    if (stat(path, &info) == 0 && used_by(&isa, m, path, err) == CF_OK) {
+        entry = json_object();
+        bad |= json_object_set_new(entry, "file", json_string(name));
+        bad |= json_object_set_new(entry, "bytes", json_integer(info.st_size));
+        if (isa)
+            bad |= json_object_set_new(entry, "isa", json_string(isa));
+        bad |= json_array_append_new(list, entry);
+    }
+    cf_free(path);
+    return bad ? cf_fail(err, CF_ENOMEM, "list of packed weights") : CF_OK;
+}
+
+static bool is_packed(const char *name)
+{
+    size_t n = strlen(name), m = sizeof ".cfpack" - 1;
+
+    return n > m && strcmp(name + n - m, ".cfpack") == 0;
+}
+
+enum cf_status cf_packed_list(json_t **list, const struct cf_model *m,
+                              struct cf_error *err)
+{
+    struct dirent **found = NULL;
+    enum cf_status st = CF_OK;
+    int n;
+
+    *list = json_array();
+    if (!*list)
+        return cf_fail(err, CF_ENOMEM, "list of packed weights");
+    n = scandir(m->dir, &found, NULL, alphasort);
+    if (n < 0)
+        st = cf_fail_errno(err, errno, "%.300s", m->dir);
+    for (int i = 0; i < n; i++) {
+        if (st == CF_OK && is_packed(found[i]->d_name))
+            st = add_file(*list, m, found[i]->d_name, err);
+        free(found[i]);
+    }
+    free(found);
+    if (st != CF_OK)
+        json_decref(*list);
+    return st;
 }

@@ -18,10 +18,15 @@
 
 struct cf_packed;
 
+/* "auto", "off" or a directory, kept as it is; CF_EUSAGE for an empty word. where names
+ * the option. */
+enum cf_status cf_packed_parse(const char **cache, const char *word, const char *where,
+                               struct cf_error *err);
+
 struct cf_packed_options {
     int threads; /* that pack, >= 1 */
     const char
-        *cache; /* "auto": beside the model; a directory; "off" or NULL: no files */
+        *cache; /* "auto": beside the model; a directory; "off", "" or NULL: no files */
     /* What became of a file: "packed weights mapped", with why NULL unless something went
      * wrong; from any thread. NULL: nobody wants to know. */
     void (*tell)(void *ctx, enum cf_log_level level, const char *what, const char *path,
@@ -45,6 +50,21 @@ enum cf_status cf_packed_begin(struct cf_packed *packed, struct cf_dnn *dnn,
  * the next run packs again. */
 void cf_packed_end(struct cf_packed *packed, struct cf_dnn *dnn,
                    const struct cf_model *model, enum cf_packed_part part, bool well);
+
+/* The first file that could not be written, for those who opened a model for its sake;
+ * the reason was told. */
+enum cf_status cf_packed_lost(const struct cf_packed *packed, struct cf_error *err);
+
+/* Compares the files of a model's directory that this build would map. *found of them are
+ * whole; CF_EMISMATCH or CF_EFORMAT for one that is not. */
+enum cf_status cf_packed_check(int *found, const struct cf_model *model,
+                               struct cf_error *err);
+
+/* Files of packed weights in a model's directory, as an array of objects: "file",
+ * "bytes", and "isa", the instruction set for which this build would map it today;
+ * without that it is of no use to this build. Fresh. */
+enum cf_status cf_packed_list(json_t **list, const struct cf_model *model,
+                              struct cf_error *err);
 
 /* Where the file of a part lies, whether there is one or not; fresh (cf_free). key is
  * compared with what it says. CF_ENOENT where no files are kept. */
