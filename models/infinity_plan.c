@@ -154,7 +154,7 @@ static enum cf_status cut(struct cf_arena *a, void *out, int64_t n, int64_t rows
 static void shapes(struct cf_gen_state *st, const struct cf_gen *gen,
                    const struct cf_plan *plan)
 {
-    int f = gen->shape.patchify ? 2 : 1, guided = 0;
+    int f = gen->shape.patchify ? 2 : 1, last[2] = {plan->n_step - 1, -1};
 
     memset(&st->sched, 0, sizeof(st->sched));
     st->gen = gen;
@@ -162,18 +162,26 @@ static void shapes(struct cf_gen_state *st, const struct cf_gen *gen,
     st->batch = plan->batch;
     st->sched.n = plan->n_step;
     st->sched.rope = (struct cf_scale){plan->rope_h, plan->rope_w};
-    st->n_max = 0;
-    for (int s = 0; s < plan->n_step; s++) {
+    st->n_max = st->n_work = 0;
+    /* From the last scale back: the unconditional half runs up to the last one that is
+     * guided. */
+    for (int s = plan->n_step - 1; s >= 0; s--) {
         const struct cf_step *step = &plan->step[s];
         int64_t n = (int64_t)step->h * step->w;
 
         st->sched.scale[s] = (struct cf_scale){step->h, step->w};
-        guided |= step->guidance != 1.0f;
+        if (step->guidance != 1.0f && last[1] < 0)
+            last[1] = s;
+        st->rows = last[1] < 0 ? plan->batch : 2 * plan->batch;
         st->n_max = n > st->n_max ? n : st->n_max;
+        st->n_work = st->rows * n > st->n_work ? st->rows * n : st->n_work;
     }
-    st->rows = guided ? 2 * plan->batch : plan->batch;
     st->n_all = cf_schedule_tokens(&st->sched, plan->n_step);
-    st->n_kept = cf_schedule_tokens(&st->sched, plan->n_step - 1);
+    for (int half = 0; half < 2 && last[half] >= 0; half++) {
+        st->n_kept[half] = cf_schedule_tokens(&st->sched, last[half]);
+        st->n_cache[half] = (gen->shape.depth - 1) * st->n_kept[half] +
+                            cf_schedule_tokens(&st->sched, last[half] + 1);
+    }
     st->full.h = plan->step[plan->n_step - 1].h * f;
     st->full.w = plan->step[plan->n_step - 1].w * f;
 }
@@ -183,8 +191,8 @@ static enum cf_status carve_scratch(struct cf_gen_state *st, struct cf_arena *a,
                                     struct cf_error *err)
 {
     const struct cf_inf_shape *s = &st->gen->shape;
-    int64_t rows = st->rows, n = st->n_max, t = rows * st->plan.n_text_max;
-    int64_t wide = rows * n < CF_INF_ROWS ? rows * n : CF_INF_ROWS;
+    int64_t rows = st->rows, n = st->n_work, t = rows * st->plan.n_text_max;
+    int64_t wide = n < CF_INF_ROWS ? n : CF_INF_ROWS;
     int64_t positions = (int64_t)st->full.h * st->full.w;
     size_t f = sizeof(float), mark = cf_arena_mark(a);
 
@@ -195,14 +203,14 @@ static enum cf_status carve_scratch(struct cf_gen_state *st, struct cf_arena *a,
     CF_TRY(cut(a, &st->pooled, rows, s->c, 1, f, err));
     cf_arena_rewind(a, mark);
 
-    CF_TRY(cut(a, &st->x, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->y, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->q, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->att, rows, n, s->c, f, err));
+    CF_TRY(cut(a, &st->x, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->y, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->q, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->att, n, s->c, 1, f, err));
     CF_TRY(cut(a, &st->wide, wide, s->mlp > 2 * s->c ? s->mlp : 2 * s->c, 1, f, err));
-    CF_TRY(cut(a, &st->tok, st->batch, n, s->dv, f, err));
-    CF_TRY(cut(a, &st->logits, rows, n, 2 * s->dv, f, err));
-    CF_TRY(cut(a, &st->bits, n, s->dv, 1, 1, err));
+    CF_TRY(cut(a, &st->tok, st->batch, st->n_max, s->dv, f, err));
+    CF_TRY(cut(a, &st->logits, n, 2 * s->dv, 1, f, err));
+    CF_TRY(cut(a, &st->bits, st->n_max, s->dv, 1, 1, err));
     CF_TRY(cut(a, &st->code, st->batch, positions, 1, sizeof(uint64_t), err));
     return cf_arena_get(a, &st->work, cf_bsq_work(st->full, s->bits), f, err);
 }
@@ -212,25 +220,25 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
                             struct cf_error *err)
 {
     const struct cf_inf_shape *s = &gen->shape;
-    int64_t t, region;
+    int64_t t;
     size_t f = sizeof(float), kv;
 
     shapes(st, gen, plan);
     kv = cf_inf_kv_size(st);
     t = (int64_t)st->rows * plan->n_text_max;
-    region = s->depth * st->n_kept + (st->n_all - st->n_kept);
 
     CF_TRY(cut(a, &st->item, st->batch, 1, 1, sizeof(st->item[0]), err));
     CF_TRY(
         cut(a, &st->sum, st->batch, (int64_t)st->full.h * st->full.w, s->bits, f, err));
     st->mark = cf_arena_mark(a);
     CF_TRY(cut(a, &st->text_n, st->rows, 1, 1, sizeof(int), err));
-    CF_TRY(cut(a, &st->text_at, st->rows + 1, 1, 1, sizeof(int64_t), err));
+    CF_TRY(cut(a, &st->text_at, st->rows, 1, 1, sizeof(int64_t), err));
     CF_TRY(cut(a, &st->cond, st->rows, s->c, 1, f, err));
     CF_TRY(cut(a, &st->ada, st->rows, 6, s->c, f, err));
     CF_TRY(cut(a, &st->head_ada, st->rows, 2, s->c, f, err));
     CF_TRY(cut(a, &st->cross, s->depth, t, 2 * s->c, kv, err));
-    CF_TRY(cut(a, &st->kv, st->rows, region, 2 * s->c, kv, err));
+    CF_TRY(
+        cut(a, &st->kv, st->batch, st->n_cache[0] + st->n_cache[1], 2 * s->c, kv, err));
     CF_TRY(cut(a, &st->cs, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->sn, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->seq, st->rows, 1, 1, sizeof(st->seq[0]), err));
