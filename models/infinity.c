@@ -362,19 +362,18 @@ static int inserts(const struct cf_gen_state *st, int layer)
     return 0;
 }
 
-static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n,
-                             struct cf_error *err)
+static enum cf_status blocks(struct cf_gen_state *st, int s, struct cf_error *err)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     struct cf_dnn *dnn = st->gen->dnn;
     const float *level = st->gen->w.level + (int64_t)s * shape->c;
-    int64_t half = st->batch * n * shape->c;
+    int64_t n = cf_inf_run(st, s), half = st->batch * n * shape->c;
     float cfg = st->plan.step[s].guidance;
     int per = shape->depth / shape->chunks;
 
     for (int b = 0; b < shape->depth; b++) {
         CF_TRY(cf_cancel_check(st->cancel, err));
-        if (shape->level_first_only ? b == 0 : b % per == 0)
+        if (b > 0 && b % per == 0 && !shape->level_first_only)
             cf_add_row(dnn, st->x, level, st->rows * n, shape->c);
         CF_TRY(cf_inf_block(st, s, b, err));
         if (b > 0 && cfg != 1.0f && inserts(st, b - shape->depth)) {
@@ -384,6 +383,22 @@ static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n,
                 memcpy(st->x + half, st->x, (size_t)half * sizeof(float));
         }
     }
+    return CF_OK;
+}
+
+/* x [rows, n, c]: what comes out of the blocks at scale s */
+static enum cf_status transform(struct cf_gen_state *st, int s, int64_t n,
+                                struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    const float *level = st->gen->w.level + (int64_t)s * shape->c;
+
+    CF_TRY(input(st, s, n, err));
+    cf_add_row(st->gen->dnn, st->x, level, st->rows * n, shape->c);
+    cf_inf_prune_before(st, s);
+    if (cf_inf_run(st, s) > 0)
+        CF_TRY(blocks(st, s, err));
+    cf_inf_prune_after(st, s);
     return CF_OK;
 }
 
@@ -454,10 +469,8 @@ static enum cf_status inf_step(struct cf_gen_state *st, int k, struct cf_error *
         return cf_fail(err, CF_EBUG, "scale %d asked for, %d of %d done", k, st->done,
                        st->plan.n_step);
     n = (int64_t)st->plan.step[k].h * st->plan.step[k].w;
-    if (wanted(st)) {
-        CF_TRY(input(st, k, n, err));
-        CF_TRY(blocks(st, k, n, err));
-    }
+    if (wanted(st))
+        CF_TRY(transform(st, k, n, err));
     if (sampled(st, k))
         CF_TRY(head(st, k, n, err));
     for (int b = 0; b < st->batch; b++)

@@ -12,8 +12,8 @@
  * scale) + shift bits ~ softmax(head(LN(x) ...) / tau), guided; sum += up(bits)
  *
  * Files: infinity_weights.c (geometry, binding, packing), infinity_plan.c (sizes,
- * defaults, memory), infinity_text.c (text path), infinity_block.c (block), infinity.c
- * (the loop).
+ * defaults, memory), infinity_text.c (text path), infinity_block.c (block),
+ * infinity_prune.c (an approximation), infinity.c (the loop).
  *
  * Details that bite:
  * - the six modulation vectors come as gamma1, gamma2, scale1, scale2, shift1, shift2
@@ -160,8 +160,10 @@ struct cf_gen_state {
     struct cf_gen_item *item; /* [batch] */
     float *sum;               /* [batch, full.h, full.w, bits] */
 
-    int64_t n_max, n_all; /* tokens: largest scale, all scales */
-    int64_t n_work;       /* tokens of all rows of the scale with most of them */
+    int64_t n_max, n_all;              /* tokens: largest scale, all scales */
+    int64_t run_at[CF_MAX_SCALES + 1]; /* tokens of a row that run before each scale */
+    int64_t n_work;   /* tokens of all rows of the scale with most of them */
+    int64_t n_change; /* the same of the scales before pruned ones; 0: none */
     /* Of the conditional and of the unconditional rows: tokens before their last scale,
      * and of the cache of one row. */
     int64_t n_kept[2], n_cache[2];
@@ -184,6 +186,13 @@ struct cf_gen_state {
     uint64_t *code;          /* [batch, full.h * full.w] */
     float *work;             /* cf_bsq_work */
 
+    /* Where tokens are pruned (infinity_prune.c), else NULL. */
+    int32_t *kept;   /* [batch, cf_inf_run] of the scale at hand, which run; ascending */
+    float *change;   /* [rows, n, c] out - in of scale whole_scale, which ran whole */
+    int whole_scale; /* the last one before those that are pruned */
+    float *whole;    /* as x */
+    double *mean;    /* [c] */
+
     /* While begin runs, on the memory of x and what follows; t = n_text at most rows *
      * n_text_max. */
     float *text, *text_kv;   /* [t, text], [t, 2c] of the pooling, then of each block */
@@ -199,6 +208,12 @@ static inline enum cf_dtype cf_inf_kv_type(const struct cf_gen_state *st)
 static inline size_t cf_inf_kv_size(const struct cf_gen_state *st)
 {
     return cf_dtype_size(cf_inf_kv_type(st));
+}
+
+/* Tokens of a row that run the blocks at scale s. */
+static inline int64_t cf_inf_run(const struct cf_gen_state *st, int s)
+{
+    return st->run_at[s + 1] - st->run_at[s];
 }
 
 /* Keys and values of block b and row r: [tokens, 2c] of kv_type, keys first, room for
@@ -245,6 +260,13 @@ void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
                      int64_t rows);
 /* Block b on st->x, [rows, n, c], scale s. */
 enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err);
+
+/* infinity_prune.c: around the blocks of scale s, x being [rows, n, c] outside of them
+ * and [rows, cf_inf_run, c] inside. Nothing where neither this scale nor the next is
+ * pruned.
+ */
+void cf_inf_prune_before(struct cf_gen_state *st, int s);
+void cf_inf_prune_after(struct cf_gen_state *st, int s);
 
 /* Show an intermediate to whoever watches; name is a printf format. */
 void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,
