@@ -120,4 +120,5 @@ void cf_inf_prune_after(struct cf_gen_state *st, int s)
                    x + (r * m + i) * c, (size_t)c * sizeof(float));
     st->x = st->whole;
     st->whole = x;
+    cf_inf_see(st, st->x, 3, (int64_t[]){st->rows, n, c}, "sc%d.restored", s);
 }
