@@ -56,28 +56,45 @@ void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
         memcpy(dst, src, (size_t)(rows * c2) * sizeof(float));
 }
 
-/* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
- * block b holds; cs and sn [n, hd/2] are those of the scale. Keys are normalised and
- * rotated as floats, before they are rounded to what the cache keeps. */
-static enum cf_status append_kv(struct cf_gen_state *st, int b, int64_t n, int64_t before,
-                                const float *cs, const float *sn, struct cf_error *err)
+/* Rotates x, the queries or keys of tokens t .. t + k - 1 that run of row r at scale s,
+ * stride floats apart. */
+static void rotate(const struct cf_gen_state *st, float *x, int s, int64_t r, int64_t t,
+                   int64_t k, int64_t stride)
 {
-    const struct cf_inf_shape *s = &st->gen->shape;
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    int64_t at = cf_schedule_tokens(&st->sched, s), half = shape->hd / 2;
+    const int32_t *kept = NULL;
+
+    if (st->plan.step[s].prune > 0.0f)
+        kept = st->kept + r % st->batch * cf_inf_run(st, s) + t;
+    else
+        at += t;
+    cf_rope(st->gen->dnn, x, k, stride, shape->heads, shape->hd, st->cs + at * half,
+            st->sn + at * half, kept, 1);
+}
+
+/* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
+ * block b holds. Keys are normalised and rotated as floats, before they are rounded to
+ * what the cache keeps. */
+static enum cf_status append_kv(struct cf_gen_state *st, int s, int b, int64_t n,
+                                struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
     struct cf_dnn *dnn = st->gen->dnn;
-    int64_t all = st->rows * n, c2 = 2 * s->c, size = c2 * (int64_t)cf_inf_kv_size(st);
+    int64_t all = st->rows * n, c2 = 2 * shape->c, before = st->run_at[s],
+            size = c2 * (int64_t)cf_inf_kv_size(st);
 
     for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
         int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
 
-        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * s->c, (int)m, err));
-        cf_l2norm_heads(dnn, st->wide, m, c2, s->heads, s->hd, NULL);
+        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * shape->c, (int)m, err));
+        cf_l2norm_heads(dnn, st->wide, m, c2, shape->heads, shape->hd, NULL);
         for (int64_t i = at; i < at + m;) {
             int64_t r = i / n, t = i % n, k = n - t < at + m - i ? n - t : at + m - i;
             float *kv = st->wide + (i - at) * c2;
 
-            cf_rope(dnn, kv, k, c2, s->heads, s->hd, cs + t * s->hd / 2,
-                    sn + t * s->hd / 2, NULL, 1);
+            rotate(st, kv, s, r, t, k, c2);
             cf_inf_store_kv(st, (char *)cf_inf_kv(st, b, (int)r) + (before + t) * size,
                             kv, k);
             i += k;
@@ -115,20 +132,17 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
     const struct cf_inf_block *w = &st->gen->w.block[b];
     const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f,
                                  cf_inf_kv_type(st)};
-    int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
-    const float *cs = st->cs + before * shape->hd / 2,
-                *sn = st->sn + before * shape->hd / 2;
+    int64_t before = st->run_at[s], c = shape->c;
     int watch = st->probe != NULL && b == 0;
 
     CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
-    CF_TRY(append_kv(st, b, n, before, cs, sn, err));
+    CF_TRY(append_kv(st, s, b, n, err));
     cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
                     w->scale);
     if (watch)
         see_heads(st, st->q, n, s, "q");
     for (int r = 0; r < st->rows; r++) {
-        cf_rope(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd, cs, sn,
-                NULL, 1);
+        rotate(st, st->q + r * n * c, s, r, 0, n, c);
         look(st, r, n, cf_inf_kv(st, b, r), before + n);
     }
     if (watch) {
@@ -175,8 +189,7 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     const struct cf_inf_block *w = &st->gen->w.block[b];
     struct cf_dnn *dnn = st->gen->dnn;
     int rows = st->rows, c = shape->c;
-    int64_t n = (int64_t)st->plan.step[s].h * st->plan.step[s].w, all = rows * n,
-            six = 6 * c;
+    int64_t n = cf_inf_run(st, s), all = rows * n, six = 6 * c;
     const int64_t dim[3] = {rows, n, c};
     const float *gamma1 = st->mod, *gamma2 = st->mod + c, *scale1 = st->mod + 2 * c,
                 *scale2 = st->mod + 3 * c, *shift1 = st->mod + 4 * c,
