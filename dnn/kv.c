@@ -31,14 +31,15 @@ static void append_part(void *arg, int64_t first, int64_t last, int thread)
 
     (void)thread;
     for (int64_t i = first; i < last; i++) {
+        int64_t turn = (r->pos ? r->pos[i] : i) * (int64_t)(hd / 2);
+
         for (int g = 0; g < w->a->kv_heads; g++) {
             int64_t to = cf_kv_key(w->a, g, w->at + i), from = i * r->stride + g * hd;
 
             if (r->cs) {
                 memcpy(key, r->k + from, (size_t)hd * sizeof *key);
                 w->kern->l2norm(key, (size_t)hd, 1.0f);
-                w->kern->rope_pairs(key, r->cs + i * (hd / 2), r->sn + i * (hd / 2),
-                                    (size_t)hd);
+                w->kern->rope_pairs(key, r->cs + turn, r->sn + turn, (size_t)hd);
                 keep(w, to, key);
             } else {
                 keep(w, to, r->k + from);

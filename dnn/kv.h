@@ -39,9 +39,11 @@ static inline int64_t cf_kv_key(const struct cf_attn *a, int g, int64_t j)
 struct cf_kv_rows {
     const float *k, *v;
     int64_t stride, n;
-    /* Cosines and sines [n, hd/2]: keys are first brought to length 1 and rotated in
-     * pairs (2j, 2j+1), as floats (Infinity's cos attention). NULL: kept as they are. */
+    /* Cosines and sines [.., hd/2]: keys are first brought to length 1 and rotated in
+     * pairs (2j, 2j+1), as floats (Infinity's cos attention), row i by entry pos[i] (pos
+     * NULL: i). cs NULL: kept as they are. */
     const float *cs, *sn;
+    const int32_t *pos;
 };
 
 /* rows->n keys and values from key `at` on, rounded to a->kv (to nearest, ties to even).
