@@ -37,7 +37,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dnn/attn.h"
+#include "dnn/kv.h"
 #include "dnn/layer.h"
 #include "models/bsq.h"
 #include "models/gen.h"
@@ -164,8 +164,8 @@ struct cf_gen_state {
     int64_t run_at[CF_MAX_SCALES + 1]; /* tokens of a row that run before each scale */
     int64_t n_work;   /* tokens of all rows of the scale with most of them */
     int64_t n_change; /* the same of the scales before pruned ones; 0: none */
-    /* Of the conditional and of the unconditional rows: tokens before their last scale,
-     * and of the cache of one row. */
+    /* Of the conditional and of the unconditional rows, in blocks of keys (dnn/kv.h):
+     * what is kept before their last scale, and the caches of one row. */
     int64_t n_kept[2], n_cache[2];
     int *text_n;             /* [rows] text rows of each row */
     int64_t *text_at;        /* [rows] where they start in the packed text */
@@ -205,9 +205,20 @@ static inline enum cf_dtype cf_inf_kv_type(const struct cf_gen_state *st)
     return (enum cf_dtype)st->plan.params.kv_type;
 }
 
-static inline size_t cf_inf_kv_size(const struct cf_gen_state *st)
+/* Self attention, and the shape of the caches of both attentions. */
+static inline struct cf_attn cf_inf_attn(const struct cf_gen_state *st)
 {
-    return cf_dtype_size(cf_inf_kv_type(st));
+    const struct cf_inf_shape *s = &st->gen->shape;
+
+    return (struct cf_attn){s->heads, s->heads, s->hd, 1.0f, cf_inf_kv_type(st)};
+}
+
+/* Bytes of so many blocks of a cache (dnn/kv.h). */
+static inline int64_t cf_inf_kv_bytes(const struct cf_gen_state *st, int64_t blocks)
+{
+    struct cf_attn a = cf_inf_attn(st);
+
+    return blocks * cf_kv_block(&a) * (int64_t)cf_dtype_size(a.kv);
 }
 
 /* Tokens of a row that run the blocks at scale s. */
@@ -216,30 +227,31 @@ static inline int64_t cf_inf_run(const struct cf_gen_state *st, int s)
     return st->run_at[s + 1] - st->run_at[s];
 }
 
-/* Keys and values of block b and row r: [tokens, 2c] of kv_type, keys first, room for
- * n_kept tokens.
- * Blocks lie in descending order, so that in the last scale that the row runs, when
- * blocks run one by one and nothing is read again, block b grows over the cache of block
- * b-1, which is done; the region ends with room for block 0 to grow. */
+/* Keys and values of transformer block b and row r, a cache with room for n_kept blocks
+ * of keys. Transformer blocks lie in descending order, so that in the last scale that the
+ * row runs, when they run one by one and nothing is read again, the cache of b grows over
+ * that of b-1, which is done; the region ends with room for that of 0 to grow. */
 static inline void *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
 {
-    const struct cf_inf_shape *s = &st->gen->shape;
     int null = r >= st->batch;
-    int64_t token = null ? st->batch * st->n_cache[0] + (r - st->batch) * st->n_cache[1]
-                         : r * st->n_cache[0];
+    int64_t at = null ? st->batch * st->n_cache[0] + (r - st->batch) * st->n_cache[1]
+                      : r * st->n_cache[0];
 
-    token += (s->depth - 1 - b) * st->n_kept[null];
-
-    return st->kv + token * 2 * s->c * (int64_t)cf_inf_kv_size(st);
+    at += (st->gen->shape.depth - 1 - b) * st->n_kept[null];
+    return st->kv + cf_inf_kv_bytes(st, at);
 }
 
-/* Keys and values of the text for block b, from packed text row `row` on: [rows, 2c] of
- * kv_type, keys first; made once per image. */
-static inline void *cf_inf_cross(const struct cf_gen_state *st, int b, int64_t row)
+/* Keys and values of the text of row r for transformer block b, a cache made once per
+ * image; rows with the same text share it. */
+static inline void *cf_inf_cross(const struct cf_gen_state *st, int b, int r)
 {
-    int64_t c2 = 2 * st->gen->shape.c;
+    int64_t room = cf_kv_blocks(st->plan.n_text_max);
 
-    return st->cross + (b * st->n_text + row) * c2 * (int64_t)cf_inf_kv_size(st);
+    for (int q = 0; q < r; q++)
+        if (st->text_at[q] == st->text_at[r])
+            r = q;
+    return st->cross +
+           cf_inf_kv_bytes(st, ((int64_t)r * st->gen->shape.depth + b) * room);
 }
 
 /* infinity_plan.c */
@@ -255,10 +267,7 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
  * items. */
 enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err);
 
-/* infinity_block.c: keys and values [rows, 2c] into the type they are kept in. */
-void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
-                     int64_t rows);
-/* Block b on st->x, [rows, n, c], scale s. */
+/* infinity_block.c: block b on st->x, [rows, n, c], scale s. */
 enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err);
 
 /* infinity_prune.c: around the blocks of scale s, x being [rows, n, c] outside of them

@@ -29,82 +29,63 @@ static void see_heads(const struct cf_gen_state *st, const float *x, int64_t n, 
 /* Keys of block 0 as they were stored. */
 static void see_k(const struct cf_gen_state *st, int64_t n, int s, int64_t before)
 {
+    struct cf_attn attn = cf_inf_attn(st);
     int64_t c = st->gen->shape.c;
-    struct cf_view all = {NULL, cf_inf_kv_type(st), 2, {before + n, 2 * c}};
     float *t;
 
     t = cf_alloc((size_t)(st->rows * n), (size_t)c * sizeof(float), NULL);
-    for (int r = 0; t != NULL && r < st->rows; r++) {
-        all.data = cf_inf_kv(st, 0, r);
-        for (int64_t i = 0; i < n; i++)
-            (void)cf_view_floats(t + (r * n + i) * c, &all, (before + i) * 2 * c, c,
-                                 NULL); /* in range, and a float type */
-    }
+    for (int r = 0; t != NULL && r < st->rows; r++)
+        cf_kv_keys(st->gen->dnn, &attn, t + r * n * c, cf_inf_kv(st, 0, r), before, n);
     if (t != NULL)
         see_heads(st, t, n, s, "k_rope");
     cf_free(t);
 }
 
-void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
-                     int64_t rows)
+/* What turns token t of row r at scale s and those that run after it: entries of the
+ * tables, one after the other or those in *pos. */
+static int64_t turns(const struct cf_gen_state *st, int s, int64_t r, int64_t t,
+                     const int32_t **pos)
 {
-    int c2 = 2 * st->gen->shape.c;
+    int64_t at = cf_schedule_tokens(&st->sched, s);
+    int pruned = st->plan.step[s].prune > 0.0f;
 
-    if (cf_inf_kv_type(st) == CF_BF16)
-        cf_store_bf16(st->gen->dnn, dst, c2, src, c2, rows, c2);
-    else
-        memcpy(dst, src, (size_t)(rows * c2) * sizeof(float));
-}
-
-/* Rotates x, the queries or keys of tokens t .. t + k - 1 that run of row r at scale s,
- * stride floats apart. */
-static void rotate(const struct cf_gen_state *st, float *x, int s, int64_t r, int64_t t,
-                   int64_t k, int64_t stride)
-{
-    const struct cf_inf_shape *shape = &st->gen->shape;
-    int64_t at = cf_schedule_tokens(&st->sched, s), half = shape->hd / 2;
-    const int32_t *kept = NULL;
-
-    if (st->plan.step[s].prune > 0.0f)
-        kept = st->kept + r % st->batch * cf_inf_run(st, s) + t;
-    else
-        at += t;
-    cf_rope(st->gen->dnn, x, k, stride, shape->heads, shape->hd, st->cs + at * half,
-            st->sn + at * half, kept, 1);
+    *pos = pruned ? st->kept + r % st->batch * cf_inf_run(st, s) + t : NULL;
+    return (pruned ? at : at + t) * (st->gen->shape.hd / 2);
 }
 
 /* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
- * block b holds. Keys are normalised and rotated as floats, before they are rounded to
- * what the cache keeps. */
+ * block b holds. */
 static enum cf_status append_kv(struct cf_gen_state *st, int s, int b, int64_t n,
                                 struct cf_error *err)
 {
-    const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    struct cf_dnn *dnn = st->gen->dnn;
-    int64_t all = st->rows * n, c2 = 2 * shape->c, before = st->run_at[s],
-            size = c2 * (int64_t)cf_inf_kv_size(st);
+    const struct cf_attn attn = cf_inf_attn(st);
+    int64_t all = st->rows * n, c = st->gen->shape.c;
 
     for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
         int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
 
-        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * shape->c, (int)m, err));
-        cf_l2norm_heads(dnn, st->wide, m, c2, shape->heads, shape->hd, NULL);
+        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * c, (int)m, err));
         for (int64_t i = at; i < at + m;) {
             int64_t r = i / n, t = i % n, k = n - t < at + m - i ? n - t : at + m - i;
-            float *kv = st->wide + (i - at) * c2;
+            struct cf_kv_rows rows = {.k = st->wide + (i - at) * 2 * c,
+                                      .v = st->wide + (i - at) * 2 * c + c,
+                                      .stride = 2 * c,
+                                      .n = k};
+            int64_t turn = turns(st, s, r, t, &rows.pos);
 
-            rotate(st, kv, s, r, t, k, c2);
-            cf_inf_store_kv(st, (char *)cf_inf_kv(st, b, (int)r) + (before + t) * size,
-                            kv, k);
+            rows.cs = st->cs + turn;
+            rows.sn = st->sn + turn;
+            cf_kv_append(st->gen->dnn, &attn, cf_inf_kv(st, b, (int)r), st->run_at[s] + t,
+                         &rows);
             i += k;
         }
     }
     return CF_OK;
 }
 
-/* Row r's n queries against nk keys, whose values lie c elements behind them. */
-static void look(struct cf_gen_state *st, int r, int64_t n, const char *keys, int64_t nk)
+/* Row r's n queries against nk keys of a cache. */
+static void look(struct cf_gen_state *st, int r, int64_t n, const void *cache, int64_t nk)
 {
     int64_t c = st->gen->shape.c;
 
@@ -113,12 +94,7 @@ static void look(struct cf_gen_state *st, int r, int64_t n, const char *keys, in
         .d_stride = c,
         .q = st->q + r * n * c,
         .q_stride = c,
-        .k = keys,
-        .k_stride = 2 * c,
-        .k_head = st->gen->shape.hd,
-        .v = keys + c * (int64_t)cf_inf_kv_size(st),
-        .v_stride = 2 * c,
-        .v_head = st->gen->shape.hd,
+        .cache = cache,
         .nq = (int)n,
         .nk = (int)nk,
     };
@@ -130,8 +106,7 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f,
-                                 cf_inf_kv_type(st)};
+    const struct cf_attn attn = cf_inf_attn(st);
     int64_t before = st->run_at[s], c = shape->c;
     int watch = st->probe != NULL && b == 0;
 
@@ -142,7 +117,11 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
     if (watch)
         see_heads(st, st->q, n, s, "q");
     for (int r = 0; r < st->rows; r++) {
-        rotate(st, st->q + r * n * c, s, r, 0, n, c);
+        const int32_t *pos;
+        int64_t turn = turns(st, s, r, 0, &pos);
+
+        cf_rope(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd,
+                st->cs + turn, st->sn + turn, pos, 1);
         look(st, r, n, cf_inf_kv(st, b, r), before + n);
     }
     if (watch) {
@@ -156,12 +135,11 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
                                       struct cf_error *err)
 {
-    const struct cf_inf_shape *shape = &st->gen->shape;
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd,
-                                 1.0f / sqrtf((float)shape->hd), cf_inf_kv_type(st)};
+    struct cf_attn attn = cf_inf_attn(st);
 
+    attn.scale = 1.0f / sqrtf((float)attn.hd);
     for (int r = 0; r < st->rows; r++)
-        look(st, r, n, cf_inf_cross(st, b, st->text_at[r]), st->text_n[r]);
+        look(st, r, n, cf_inf_cross(st, b, r), st->text_n[r]);
     return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
 }
 

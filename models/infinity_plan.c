@@ -211,9 +211,9 @@ static void shapes(struct cf_gen_state *st, const struct cf_gen *gen,
             st->run_at[s] + n - (int64_t)((double)plan->step[s].prune * (double)n);
     }
     for (int half = 0; half < 2 && last[half] >= 0; half++) {
-        st->n_kept[half] = st->run_at[last[half]];
-        st->n_cache[half] =
-            (gen->shape.depth - 1) * st->n_kept[half] + st->run_at[last[half] + 1];
+        st->n_kept[half] = cf_kv_blocks(st->run_at[last[half]]);
+        st->n_cache[half] = (gen->shape.depth - 1) * st->n_kept[half] +
+                            cf_kv_blocks(st->run_at[last[half] + 1]);
     }
     st->full.h = plan->step[plan->n_step - 1].h * f;
     st->full.w = plan->step[plan->n_step - 1].w * f;
@@ -253,12 +253,12 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
                             struct cf_error *err)
 {
     const struct cf_inf_shape *s = &gen->shape;
-    int64_t t;
-    size_t f = sizeof(float), kv;
+    int64_t texts, block;
+    size_t f = sizeof(float);
 
     shapes(st, gen, plan);
-    kv = cf_inf_kv_size(st);
-    t = (int64_t)st->rows * plan->n_text_max;
+    texts = st->rows * cf_kv_blocks(plan->n_text_max);
+    block = cf_inf_kv_bytes(st, 1);
 
     CF_TRY(cut(a, &st->item, st->batch, 1, 1, sizeof(st->item[0]), err));
     CF_TRY(
@@ -269,9 +269,8 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
     CF_TRY(cut(a, &st->cond, st->rows, s->c, 1, f, err));
     CF_TRY(cut(a, &st->ada, st->rows, 6, s->c, f, err));
     CF_TRY(cut(a, &st->head_ada, st->rows, 2, s->c, f, err));
-    CF_TRY(cut(a, &st->cross, s->depth, t, 2 * s->c, kv, err));
-    CF_TRY(
-        cut(a, &st->kv, st->batch, st->n_cache[0] + st->n_cache[1], 2 * s->c, kv, err));
+    CF_TRY(cut(a, &st->cross, s->depth, texts, block, 1, err));
+    CF_TRY(cut(a, &st->kv, st->batch, st->n_cache[0] + st->n_cache[1], block, 1, err));
     CF_TRY(cut(a, &st->cs, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->sn, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->seq, st->rows, 1, 1, sizeof(st->seq[0]), err));

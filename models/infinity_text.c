@@ -164,6 +164,7 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
 {
     const struct cf_inf_weights *w = &st->gen->w;
     const struct cf_inf_shape *s = &st->gen->shape;
+    const struct cf_attn attn = cf_inf_attn(st);
     struct cf_dnn *dnn = st->gen->dnn;
     int64_t t;
 
@@ -186,7 +187,13 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
     for (int b = 0; b < s->depth; b++) {
         CF_TRY(cf_cancel_check(st->cancel, err));
         CF_TRY(cf_linear_run(w->block[b].ca_kv, st->text_kv, st->text_ca, (int)t, err));
-        cf_inf_store_kv(st, cf_inf_cross(st, b, 0), st->text_kv, t);
+        for (int r = 0; r < st->rows; r++) {
+            const float *kv = st->text_kv + st->text_at[r] * 2 * s->c;
+            const struct cf_kv_rows rows = {
+                .k = kv, .v = kv + s->c, .stride = 2 * s->c, .n = st->text_n[r]};
+
+            cf_kv_append(dnn, &attn, cf_inf_cross(st, b, r), 0, &rows);
+        }
     }
     return CF_OK;
 }
