@@ -1,5 +1,5 @@
 # benches: built and run by "make bench", never part of "make check"
-EXTRA_PROGRAMS = %D%/claims %D%/results %D%/dnn_bench
+EXTRA_PROGRAMS = %D%/claims %D%/results %D%/dnn_bench %D%/approx
 CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_claims_SOURCES = %D%/claims.c
 %C%_claims_LDADD = $(CF_JOBS_LIBS)
@@ -7,6 +7,9 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_results_LDADD = $(CF_JOBS_LIBS)
 %C%_dnn_bench_SOURCES = %D%/dnn_bench.c
 %C%_dnn_bench_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
+%C%_approx_SOURCES = %D%/approx.c
+%C%_approx_LDADD = $(CF_PIPELINE_LIBS)
+nodist_EXTRA_%C%_approx_SOURCES = dummy.cxx
 
 EXTRA_DIST += %D%/lib.sh
 dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh %D%/memory.sh

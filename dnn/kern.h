@@ -15,7 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CF_PANEL_MAX = 32 }; /* widest panel of any instruction set */
+enum {
+    CF_PANEL_MAX = 32, /* widest panel of any instruction set */
+    CF_KV_BLOCK = 32,  /* keys of a block of the cache (dnn/kv.h) */
+};
 
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
                         size_t ahead);
@@ -90,15 +93,27 @@ struct cf_kern {
     void (*widen_bf16)(float *dst, const void *src, size_t n);
     void (*narrow_bf16)(void *dst, const float *src, size_t n);
 
-    /* -- attention */
+    /* -- attention: a tile of keys down, up to panel queries across; s [m, panel] is
+     * dense, and its columns from n on hold nothing that counts, then as before */
 
-    /* One row of scores s [n], n a multiple of panel, becomes exp(scale s - max), scale >
-     * 0; the running maximum and sum are brought up to date: m' = max(m, max(scale s)),
-     * f = exp(m - m'),  sum' = f sum + sum exp(scale s - m') -inf marks a masked key
+    /* s[j, i] = sum_l k[j, l] * q[l, i], l in order, for m keys whose rows are ldk floats
+     * apart and n <= panel queries; q is dense [hd, panel], hd a multiple of 4. 1e-6 of
+     * the sum of |k q|. */
+    void (*attn_scores)(float *s, const float *k, size_t ldk, const float *q, size_t m,
+                        size_t n, size_t hd);
+    /* Each column of s [m, n] becomes exp(scale s - max), scale > 0; its running maximum
+     * and sum [panel] are brought up to date: m' = max(m, max(scale s)), f = exp(m - m'),
+     * sum' = f sum + sum exp(scale s - m'), keys in order. -inf marks a masked key
      * (weight exactly 0); with all keys masked so far m' stays -inf and weights are 0.
-     * exp has a relative error of 3e-7 and is 0 below -87.3. Returns f, by which earlier
-     * results are to be scaled. 2e-6. */
-    float (*softmax)(float *s, size_t n, float scale, float *max, float *sum);
+     * exp has a relative error of 3e-7 and is 0 below -87.3. By f [panel] earlier results
+     * are to be scaled. 2e-6. */
+    void (*attn_softmax)(float *s, size_t m, size_t n, float scale, float *max,
+                         float *sum, float *f);
+    /* o[i, d] = (add ? o : 0) + sum_j s[j, i] * v[j, d], j in order, for m <= panel
+     * queries, hd channels and n keys. Rows of v are hd floats apart, CF_KV_BLOCK of them
+     * to a block; blocks begin `jump` floats apart. 1e-6 of the sum of |s v|. */
+    void (*attn_values)(float *o, size_t ldo, const float *s, const float *v, size_t jump,
+                        size_t m, size_t hd, size_t n, int add);
     /* x *= f */
     void (*scale)(float *x, float f, size_t n);
 };

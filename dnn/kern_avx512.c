@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ROWS = 8 };
+enum { W = 16, ROWS = 8, ATTN_ROWS = 12 };
 
 typedef __m512 vec;
 typedef __m512d vecd;
@@ -54,24 +54,6 @@ static inline int v_finite(vec v)
 {
     return _mm512_cmp_ps_mask(_mm512_abs_ps(v), v_set1(0x1.fffffep+127f), _CMP_LE_OQ) ==
            0xffff;
-}
-
-static inline float v_hmax(vec v)
-{
-    __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
-static inline float v_hsum(vec v)
-{
-    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
 static inline vecd vd_lo(vec v)
@@ -196,10 +178,12 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
     }
 }
 
+#include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
 
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
     fill_packing(k);
+    fill_attn(k);
 }

@@ -148,12 +148,25 @@ static void bench_narrow_bf16(const struct cf_kern *k, float **p, size_t n)
     k->narrow_bf16(p[0], p[1], n);
 }
 
-static void bench_softmax(const struct cf_kern *k, float **p, size_t n)
+/* A block of keys or values for a panel of queries; ns per number of it. */
+static void bench_attn_scores(const struct cf_kern *k, float **p, size_t n)
 {
-    float max = -INFINITY, sum = 0;
+    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[2], CF_KV_BLOCK, k->panel,
+                   n / CF_KV_BLOCK);
+}
+
+static void bench_attn_values(const struct cf_kern *k, float **p, size_t n)
+{
+    k->attn_values(p[0], n / CF_KV_BLOCK, p[1], p[2], n, k->panel, n / CF_KV_BLOCK,
+                   CF_KV_BLOCK, 0);
+}
+
+static void bench_attn_softmax(const struct cf_kern *k, float **p, size_t n)
+{
+    float row[3][CF_PANEL_MAX] = {{0}};
 
     memcpy(p[0], p[1], n * sizeof(float));
-    p[3][0] = k->softmax(p[0], n, 0.1f, &max, &sum);
+    k->attn_softmax(p[0], n / k->panel, k->panel, 0.1f, row[0], row[1], row[2]);
 }
 
 static void bench_scale(const struct cf_kern *k, float **p, size_t n)
@@ -187,7 +200,9 @@ static const struct {
     {"pack_q4", bench_pack_q4},
     {"widen_bf16", bench_widen_bf16},
     {"narrow_bf16", bench_narrow_bf16},
-    {"softmax", bench_softmax},
+    {"attn_scores", bench_attn_scores},
+    {"attn_softmax", bench_attn_softmax},
+    {"attn_values", bench_attn_values},
     {"scale", bench_scale},
 };
 
