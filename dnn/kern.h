@@ -16,8 +16,9 @@
 #include <stdint.h>
 
 enum {
-    CF_PANEL_MAX = 32, /* widest panel of any instruction set */
-    CF_KV_BLOCK = 32,  /* keys of a block of the cache (dnn/kv.h) */
+    CF_PANEL_MAX = 32,   /* widest panel of any instruction set */
+    CF_KV_BLOCK = 32,    /* keys of a block of the cache (dnn/kv.h) */
+    CF_CHAINS_MAX = 256, /* most floats in chains */
 };
 
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
@@ -128,6 +129,17 @@ struct cf_kern {
                         size_t m, size_t hd, size_t n, int add);
     /* x *= f */
     void (*scale)(float *x, float f, size_t n);
+
+    /* -- the machine at its best, for benches */
+
+    /* Floats that a processor's registers hold in chains of dependent multiply-adds, as
+     * many as keep its units busy: 16 .. CF_CHAINS_MAX. */
+    size_t chains;
+    /* x[i] = 0.75 x[i] + 0.25, n times over, i < chains: 2 n chains operations and no
+     * memory. 1e-6, and as much of the largest value on the way. */
+    void (*fma)(float *x, size_t n);
+    /* Sum of n values, 1e-6 of the sum of |x|: one read of each and nothing else. */
+    float (*sum)(const float *x, size_t n);
 };
 
 void cf_kern_init_c(struct cf_kern *k);

@@ -183,6 +183,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 
 #include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
+#include "dnn/kern_peak.h"
 
 void cf_kern_init_avx512(struct cf_kern *k)
 {
@@ -190,4 +191,5 @@ void cf_kern_init_avx512(struct cf_kern *k)
     fill_panel(k);
     fill_packing(k);
     fill_attn(k);
+    fill_peak(k);
 }

@@ -355,6 +355,24 @@ static void k_scale(float *x, float f, size_t n)
         x[i] *= f;
 }
 
+enum { CHAINS = 16 };
+
+static void k_fma(float *x, size_t n)
+{
+    for (; n > 0; n--)
+        for (size_t i = 0; i < CHAINS; i++)
+            x[i] = x[i] * 0.75f + 0.25f;
+}
+
+static float k_sum(const float *x, size_t n)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
+}
+
 void cf_kern_init_c(struct cf_kern *k)
 {
     *k = (struct cf_kern){
@@ -386,5 +404,8 @@ void cf_kern_init_c(struct cf_kern *k)
         .attn_softmax = k_attn_softmax,
         .attn_values = k_attn_values,
         .scale = k_scale,
+        .chains = CHAINS,
+        .fma = k_fma,
+        .sum = k_sum,
     };
 }

@@ -6,7 +6,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
 	%D%/kern.h %D%/kern_attn.h %D%/kern_c.c %D%/kern_pack.h \
-	%D%/kern_panel.h %D%/kern_vec.h \
+	%D%/kern_panel.h %D%/kern_peak.h %D%/kern_vec.h \
 	%D%/kv.c %D%/kv.h \
 	%D%/layer.h \
 	%D%/linear.c \
@@ -18,6 +18,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/ops.c %D%/ops.h \
 	%D%/pack_crew.c %D%/pack_crew.h \
 	%D%/packs.c %D%/packs.h \
+	%D%/peak.c %D%/peak.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h

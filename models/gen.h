@@ -73,6 +73,11 @@ struct cf_plan {
     char note[160];      /* why this size was taken when another was asked for; "" */
 };
 
+/* Multiplications and additions, by what does them (models/work.h). */
+struct cf_work {
+    double linear, self_attn, cross_attn, text, decoder;
+};
+
 /* One image of a batch. */
 struct cf_gen_item {
     uint64_t seed;
@@ -96,8 +101,8 @@ struct cf_gen;       /* a loaded generator; read-only after open but for layer s
 struct cf_gen_state; /* a running group; lives in the arena */
 
 /* Files of one model. json is the manifest (weights/model.h); path the parts. Both paths
- * NULL: nothing is read, and of what open gives only plan, text_dim, held, rest and close
- * may be called, by those who want to know sizes and memory. */
+ * NULL: nothing is read, and of what open gives only plan, work, text_dim, held, rest and
+ * close may be called, by those who want to know sizes and memory. */
 struct cf_gen_files {
     const json_t *json;
     const char *transformer, *vae;
@@ -126,6 +131,11 @@ struct cf_gen_ops {
     enum cf_status (*plan)(const struct cf_gen *gen, const struct cf_gen_params *params,
                            int batch, int n_text_max, struct cf_plan *plan,
                            struct cf_error *err);
+
+    /* The arithmetic of one step of a plan, or of begin (step -1) or of decode (step
+     * plan->n_step), of the whole group. */
+    struct cf_work (*work)(const struct cf_gen *gen, const struct cf_plan *plan,
+                           int step);
 
     /* Items and their texts outlive the state. cancel and probe may be NULL. */
     enum cf_status (*begin)(const struct cf_gen *gen, const struct cf_plan *plan,

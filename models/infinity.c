@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "dnn/ops.h"
 #include "models/sampler.h"
+#include "models/work.h"
 
 /* ---- watching ---- */
 
@@ -638,6 +639,12 @@ static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan 
     return status;
 }
 
+static struct cf_work inf_work(const struct cf_gen *gen, const struct cf_plan *plan,
+                               int step)
+{
+    return cf_inf_work(&gen->shape, gen->vae, plan, step);
+}
+
 const struct cf_gen_ops cf_gen_infinity = {
     .name = "infinity",
     .step_unit = "scale",
@@ -647,6 +654,7 @@ const struct cf_gen_ops cf_gen_infinity = {
     .rest = inf_rest,
     .text_dim = inf_text_dim,
     .plan = cf_inf_plan,
+    .work = inf_work,
     .begin = inf_begin,
     .step = inf_step,
     .decode = inf_decode,

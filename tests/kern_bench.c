@@ -181,6 +181,16 @@ static void bench_scale(const struct cf_kern *k, float **p, size_t n)
     k->scale(p[1], 1.0f, n);
 }
 
+static void bench_fma(const struct cf_kern *k, float **p, size_t n)
+{
+    k->fma(p[0], n / k->chains);
+}
+
+static void bench_sum(const struct cf_kern *k, float **p, size_t n)
+{
+    p[0][0] = k->sum(p[1], n);
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct cf_kern *k, float **p, size_t n);
@@ -212,6 +222,8 @@ static const struct {
     {"attn_softmax", bench_attn_softmax},
     {"attn_values", bench_attn_values},
     {"scale", bench_scale},
+    {"fma", bench_fma},
+    {"sum", bench_sum},
 };
 
 static double now(void)

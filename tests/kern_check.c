@@ -504,6 +504,36 @@ static void check_scale(struct check *t, size_t n)
     compare(t, want, got, n, 0, 0);
 }
 
+/* The tables hold different numbers of values in registers: each against one value. */
+static void check_fma(struct check *t, size_t n)
+{
+    float *x = input(t, t->k->chains), *was = copy(t, x, t->k->chains);
+
+    if (t->kind == SPECIAL || t->kind == WIDE)
+        return;
+    t->k->fma(x, n);
+    for (size_t i = 0; i < t->k->chains; i++) {
+        float want[CF_CHAINS_MAX] = {was[i]};
+
+        t->c->fma(want, n);
+        if (!near(want[0], x[i], 1e-6f * (fabsf(want[0]) + fabsf(was[i]) + 1)))
+            fail(t, "%zu times, %zu: %.9g, expected %.9g", n, i, x[i], want[0]);
+    }
+}
+
+static void check_sum(struct check *t, size_t n)
+{
+    float *x = input(t, n), got = t->k->sum(x, n);
+    double sum = 0, size = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += x[i];
+        size += fabs((double)x[i]);
+    }
+    if (size < 1e38 && !near((float)sum, got, (float)(1e-6 * size)))
+        fail(t, "kind %d, %zu values: %g, expected %g", (int)t->kind, n, got, sum);
+}
+
 static const struct {
     const char *name;
     void (*check)(struct check *t, size_t n);
@@ -535,6 +565,8 @@ static const struct {
     {"attn_softmax", check_attn_softmax},
     {"attn_values", check_attn_values},
     {"scale", check_scale},
+    {"fma", check_fma},
+    {"sum", check_sum},
 };
 
 enum { KERNELS = sizeof kernels / sizeof *kernels };

@@ -96,3 +96,11 @@ TESTS += %D%/fuzz/replay_detect
 nodist_EXTRA_%C%_fuzz_replay_detect_SOURCES = dummy.cxx
 %C%_fuzz_replay_detect_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"detect"'
 %C%_fuzz_replay_detect_LDADD = $(CF_ENGINE_LIBS)
+
+# The arithmetic of an image.
+check_PROGRAMS += %D%/work_test
+TESTS += %D%/work_test
+%C%_work_test_SOURCES = %D%/work_test.c
+nodist_EXTRA_%C%_work_test_SOURCES = dummy.cxx
+%C%_work_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_work_test_LDADD = $(CF_ENGINE_LIBS) $(CMOCKA_LIBS)
