@@ -197,9 +197,11 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 }
 
 #include "dnn/kern_pack.h"
+#include "dnn/kern_wino.h"
 
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
     fill_packing(k);
+    fill_wino(k);
 }

@@ -349,4 +349,5 @@ void cf_kern_init_c(struct cf_kern *k)
         .softmax = k_softmax,
         .scale = k_scale,
     };
+    cf_kern_init_wino_c(k);
 }

@@ -6,6 +6,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
 	%D%/kern.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
+	%D%/kern_wino.h %D%/kern_wino_c.c \
 	%D%/layer.h \
 	%D%/linear.c \
 	%D%/machine.h \
@@ -16,7 +17,8 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/packs.c %D%/packs.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
-	%D%/resample.c %D%/resample.h
+	%D%/resample.c %D%/resample.h \
+	%D%/wino.c %D%/wino.h
 CF_KERN_LIBS =
 
 # Each instruction set is built alone with its own flags, so that its code is in no other
