@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 8, ROWS = 6 };
+enum { W = 8 };
 
 typedef __m256 vec;
 typedef __m256d vecd;
@@ -124,6 +124,9 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+#define ROWS 6
+#include "dnn/kern_panel.h"
+
 /* -- numbers of other types */
 
 typedef __m256i veci;
@@ -210,6 +213,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 void cf_kern_init_avx2(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
     fill_wino(k);
 }

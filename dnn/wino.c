@@ -22,11 +22,13 @@
 #include "dnn/machine.h"
 #include "dnn/packs.h"
 
+static int CHUNK=64, WIDTH=128;
+#include <stdlib.h>
+__attribute__((constructor)) static void ini(void){if(getenv("CH"))CHUNK=atoi(getenv("CH"));if(getenv("WD"))WIDTH=atoi(getenv("WD"));}
 enum {
     GROUP = 8,        /* tiles of a strip */
     SLAB = 128,       /* channels of a strip */
-    CHUNK = 64,       /* tiles of a unit, at most */
-    WIDTH = 128,      /* outputs of a unit, at most */
+    LEAST_CHUNK0 = 8,
     KC = 256,         /* channels at a time: a panel of weights in the first cache */
     LEAST_CHUNK = 8,  /* units are not cut smaller for more threads */
     V_ROOM = 5 << 20, /* floats of V, at most: 20 MiB */
@@ -194,7 +196,7 @@ static struct cut cut_most(const struct cf_dnn *dnn, int tile, int in, int out, 
     most = V_ROOM / (c.points * c.ldv) / CHUNK * CHUNK;
     if (most < CHUNK)
         most = CHUNK;
-    c.band = c.tiles < most ? c.tiles : most;
+    c.band = c.tiles < (size_t)most ? c.tiles : most;
     c.v_plane = plane_of(c.band * c.ldv);
     c.chunk = c.band < CHUNK ? c.band : CHUNK;
     c.width = outs < WIDTH ? outs : WIDTH;
@@ -321,16 +323,33 @@ static void multiply(const struct run *r, float *m, size_t t, size_t count, size
                      size_t width)
 {
     const struct cut *cut = &r->cut;
-    size_t panel = r->kern->panel, in = (size_t)r->wino->in;
+    size_t panel = r->kern->panel, in = (size_t)r->wino->in, size = in * panel;
     const float *u = (const float *)r->wino->u.data + o * cut->points * in;
 
     for (size_t p = 0; p < cut->points; p++)
-        for (size_t c = 0; c < in; c += KC)
-            for (size_t q = 0; q < width; q += panel)
-                r->kern->panel_mul(m + p * cut->m_plane + q, width,
-                                   r->v + p * cut->v_plane + t * cut->ldv + c, cut->ldv,
-                                   u + q * cut->points * in + (p * in + c) * panel, count,
-                                   in - c < KC ? in - c : KC, c > 0);
+        for (size_t c = 0; c < in; c += KC) {
+            size_t k = in - c < KC ? in - c : KC, ahead = c + k < in ? c + k : 0;
+            const float *v = r->v + (p + (ahead == 0)) * cut->v_plane + t * cut->ldv;
+
+            for (size_t q = 0; q < width; q += panel) {
+                const float *b = u + q * cut->points * in + p * size + c * panel;
+                const float *next_b = q + panel < width
+                                          ? b + cut->points * size
+                                          : u + (p + (ahead == 0)) * size + ahead * panel;
+                size_t lines = k * panel / LINE;
+                /* the rows of the next piece, shared out over the panels of this one */
+                size_t from = count * q / width, to = count * (q + panel) / width;
+                const struct cf_fetch next[2] = {
+                    {next_b, LINE * sizeof(float), 1, lines},
+                    {v + ahead + from * cut->ldv, cut->ldv * sizeof(float), to - from,
+                     to > from ? (k + LINE - 1) / LINE : 0}};
+
+                r->kern->panel_mul_fetch(
+                    m + p * cut->m_plane + q, width,
+                    r->v + p * cut->v_plane + t * cut->ldv + c, cut->ldv, b, count, k,
+                    c > 0, next);
+            }
+        }
 }
 
 /* A tile of which the picture, or what is asked of it, has only a part: rows lo .. hi-1,
