@@ -24,6 +24,21 @@ enum {
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
                         size_t ahead);
 
+/* The transforms of Winograd's convolution F(t x t, 3x3), t = 4 or 2, for n channels of
+ * one tile: s = t + 2 inputs a side, s * s points. 1e-6 of the sum of magnitudes.
+ *
+ * in        dst[p plane] = point p of B^T d B, d [s, s] pixels at src + y row + x px
+ * out       t x t pixels at dst + y row + x px = A^T m A + bias (+ plus), m[p] at
+ *           src + p plane; plus lies as dst does, may be dst, NULL: none
+ * weights   dst[p plane] = point p of G g G^T, g [3, 3] taps at src + i tap */
+struct cf_kern_wino {
+    void (*in)(float *dst, size_t plane, const float *src, size_t row, size_t px,
+               size_t n);
+    void (*out)(float *dst, size_t row, size_t px, const float *src, size_t plane,
+                const float *bias, const float *plus, size_t n);
+    void (*weights)(float *dst, size_t plane, const float *src, size_t tap, size_t n);
+};
+
 /* Memory that will be wanted soon: lines of 64 bytes of each of rows rows, whose starts
  * lie stride bytes apart. It need not exist. */
 struct cf_fetch {
@@ -100,6 +115,8 @@ struct cf_kern {
     void (*pack_q4)(float *dst, const void *src, size_t stride, size_t n, size_t k,
                     size_t ahead, const float *scale, size_t group);
 
+    struct cf_kern_wino wino4, wino2;
+
     /* -- bfloat16, at any address; exact, and to nearest with ties to even (a NaN stays
      * one: its upper half with the quiet bit) */
 
@@ -143,6 +160,7 @@ struct cf_kern {
 };
 
 void cf_kern_init_c(struct cf_kern *k);
+void cf_kern_init_wino_c(struct cf_kern *k); /* the wino entries alone */
 /* Only where cf_cpu_best allows the level. */
 void cf_kern_init_avx2(struct cf_kern *k);
 void cf_kern_init_avx512(struct cf_kern *k);

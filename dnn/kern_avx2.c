@@ -194,6 +194,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 #include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
 #include "dnn/kern_peak.h"
+#include "dnn/kern_wino.h"
 
 void cf_kern_init_avx2(struct cf_kern *k)
 {
@@ -202,4 +203,5 @@ void cf_kern_init_avx2(struct cf_kern *k)
     fill_packing(k);
     fill_attn(k);
     fill_peak(k);
+    fill_wino(k);
 }

@@ -184,6 +184,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 #include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
 #include "dnn/kern_peak.h"
+#include "dnn/kern_wino.h"
 
 void cf_kern_init_avx512(struct cf_kern *k)
 {
@@ -192,4 +193,5 @@ void cf_kern_init_avx512(struct cf_kern *k)
     fill_packing(k);
     fill_attn(k);
     fill_peak(k);
+    fill_wino(k);
 }

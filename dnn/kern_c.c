@@ -408,4 +408,5 @@ void cf_kern_init_c(struct cf_kern *k)
         .fma = k_fma,
         .sum = k_sum,
     };
+    cf_kern_init_wino_c(k);
 }
