@@ -27,12 +27,15 @@ cfgen_bench_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_cfgen_bench_SOURCES = dummy.cxx
 
 # benches: built and run by "make bench", never part of "make check"
-EXTRA_PROGRAMS = %D%/claims %D%/results
+EXTRA_PROGRAMS = %D%/claims %D%/results %D%/approx
 CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_claims_SOURCES = %D%/claims.c
 %C%_claims_LDADD = $(CF_JOBS_LIBS)
 %C%_results_SOURCES = %D%/results.c
 %C%_results_LDADD = $(CF_JOBS_LIBS)
+%C%_approx_SOURCES = %D%/approx.c
+%C%_approx_LDADD = $(CF_PIPELINE_LIBS)
+nodist_EXTRA_%C%_approx_SOURCES = dummy.cxx
 
 EXTRA_DIST += %D%/lib.sh
 dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh %D%/memory.sh

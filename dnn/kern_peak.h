@@ -44,7 +44,7 @@ static float k_sum(const float *x, size_t n)
         for (int i = 0; i < step; i++)
             s[i] = v_add(s[i], s[i + step]);
     }
-    return v_hsum(s[0]);
+    return (float)vd_sum(vd_add(vd_lo(s[0]), vd_hi(s[0])));
 }
 
 static void fill_peak(struct cf_kern *k)

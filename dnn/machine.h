@@ -18,6 +18,8 @@ enum {
     CF_SHARED_SCRATCH = 512 << 10, /* bytes the leader hands to an op */
 };
 
+struct cf_packing;
+
 struct cf_dnn {
     enum cf_cpu level;
     int threads;
@@ -26,6 +28,7 @@ struct cf_dnn {
     char *scratch;      /* owned; CF_THREAD_SCRATCH a thread */
     char *shared;       /* owned; CF_SHARED_SCRATCH */
     struct cf_dnn_times times;
+    struct cf_packing *packing; /* between cf_packs_begin and cf_packs_end; else NULL */
 };
 
 struct cf_call {

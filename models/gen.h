@@ -40,6 +40,13 @@ struct cf_gen_params {
     int strict_size;           /* refuse a size that is no template of the model */
     int kv_type; /* what keys and values are kept in between steps: CF_F32 or CF_BF16
                     (enum cf_dtype); -1: the model's default */
+
+    /* Approximations, 0 is exact. They count from the last step, so that they mean the
+     * same for every size. */
+    int cfg_skip;              /* guidance 1 at so many last steps, whatever is asked */
+    float prune[CF_MAX_STEPS]; /* share 0..1 of the tokens that are left out and filled in
+                                  from coarser steps ... */
+    int n_prune;               /* ... at the last n_prune steps, in order */
 };
 
 /* Every field at "the model's default". */
@@ -48,6 +55,7 @@ void cf_gen_params_default(struct cf_gen_params *p);
 struct cf_step {
     int h, w; /* token grid of this step */
     float guidance, temperature, flip;
+    float prune; /* share of its tokens that are left out */
 };
 
 /* What it costs and how it goes: a pure function of generator, params and batch. */

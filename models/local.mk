@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/infinity_block.c \
 	%D%/infinity_keys.c %D%/infinity_keys.h \
 	%D%/infinity_plan.c \
+	%D%/infinity_prune.c \
 	%D%/infinity_text.c \
 	%D%/infinity_weights.c \
 	%D%/params.c %D%/params.h \

@@ -13,6 +13,7 @@ struct cf_loaded {
     struct cf_loaded_options o;
     struct cf_cache *cache;
     struct cf_pool *pool;
+    struct cf_packed *packed;
     struct cf_dnn *own; /* the encoder's machine, NULL: it uses the pool's */
     /* Changed by the generator's thread alone, under the lock; read by it without. */
     pthread_mutex_t lock;
@@ -22,6 +23,15 @@ struct cf_loaded {
     atomic_bool turns;            /* room.turns, for the feed */
     struct cf_texts_count before; /* of models that were loaded before */
 };
+
+static void tell_packed(void *ctx, enum cf_log_level level, const char *what,
+                        const char *path, const char *why)
+{
+    const struct cf_loaded *l = ctx;
+
+    cf_log(l->o.log, level, what, "file=\"%s\"%s%s%s", path, why ? " error=\"" : "",
+           why ? why : "", why ? "\"" : "");
+}
 
 enum cf_status cf_loaded_open(struct cf_loaded **loaded,
                               const struct cf_loaded_options *o, struct cf_error *err)
@@ -36,7 +46,16 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
     if (o->cache && !o->held)
         st = cf_cache_open(&l->cache, o->cache, o->cache_bytes, err);
     if (st == CF_OK)
-        st = cf_pool_open(&l->pool, o->cpu, o->threads, err);
+        st = cf_packed_open(&l->packed,
+                            &(struct cf_packed_options){
+                                .threads = o->held ? o->threads * o->workers : o->threads,
+                                .cache = o->pack_cache,
+                                .tell = tell_packed,
+                                .ctx = l,
+                            },
+                            err);
+    if (st == CF_OK)
+        st = cf_pool_open(&l->pool, o->cpu, o->threads, l->packed, err);
     if (st == CF_OK && o->held)
         cf_pool_hold(l->pool);
     if (st == CF_OK)
@@ -87,6 +106,7 @@ void cf_loaded_close(struct cf_loaded *l)
         return;
     unload(l);
     cf_pool_close(l->pool);
+    cf_packed_close(l->packed);
     cf_cache_close(l->cache);
     pthread_mutex_destroy(&l->lock);
     cf_free(l);
@@ -122,6 +142,7 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
         CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine), 1, err));
     return cf_texts_open(texts,
                          &(struct cf_texts_options){
+                             .packed = l->packed,
                              .dnn = l->own ? l->own : machine,
                              .model = cf_engine_model(e),
                              .dim = cf_engine_text_dim(e),

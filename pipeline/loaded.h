@@ -23,7 +23,8 @@ struct cf_loaded_options {
     const char *model_path; /* places to look, colon-separated; NULL: none */
     const char *cache;      /* directory of the features' cache, NULL: none */
     int64_t cache_bytes;
-    int64_t memory; /* bytes for all of the process, 0: find out */
+    const char *pack_cache; /* pipeline/packed.h */
+    int64_t memory;         /* bytes for all of the process, 0: find out */
     enum cf_encoder_mode encoder;
     int workers;              /* processes that will share the model; 0 is 1 */
     struct cf_cancel *cancel; /* while encoding */

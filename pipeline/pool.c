@@ -25,8 +25,9 @@ struct group {
 
 struct cf_pool {
     enum cf_cpu level;
-    int threads, n; /* threads in all; groups */
-    bool held;      /* one thread a group for now */
+    int threads, n;           /* threads in all; groups */
+    bool held;                /* one thread a group for now */
+    struct cf_packed *packed; /* borrowed */
     struct group *group;
     struct cf_dnn_times spent; /* of machines closed before */
 };
@@ -43,7 +44,7 @@ static void add_times(struct cf_dnn_times *sum, const struct cf_dnn *dnn)
 
 static void close_groups(struct cf_pool *p)
 {
-    for (int i = 0; p->group && i < p->n; i++) {
+    for (int i = p->group ? p->n : 0; i-- > 0;) { /* the first owns the model */
         cf_engine_close(p->group[i].engine);
         if (p->group[i].dnn)
             add_times(&p->spent, p->group[i].dnn);
@@ -82,7 +83,7 @@ enum cf_status cf_pool_go(struct cf_pool *p, struct cf_error *err)
 }
 
 enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int threads,
-                            struct cf_error *err)
+                            struct cf_packed *packed, struct cf_error *err)
 {
     struct cf_pool *p = cf_calloc(1, sizeof *p, err);
 
@@ -90,6 +91,7 @@ enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int thread
         return CF_ENOMEM;
     p->level = level;
     p->threads = threads;
+    p->packed = packed;
     if (open_groups(p, 1, err) != CF_OK) {
         cf_pool_close(p);
         return err ? err->status : CF_EBUG;
@@ -133,8 +135,10 @@ enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
     if (count_groups(&groups, dir, p->threads, room, err) != CF_OK)
         return cf_wrap(err, "model %s", dir);
     CF_TRY(open_groups(p, groups, err));
-    for (int i = 0; i < p->n; i++)
-        CF_TRY(cf_engine_open(&p->group[i].engine, p->group[i].dnn, dir, err));
+    CF_TRY(cf_engine_open(&p->group[0].engine, p->group[0].dnn, dir, p->packed, err));
+    for (int i = 1; i < p->n; i++)
+        CF_TRY(cf_engine_open_beside(&p->group[i].engine, p->group[i].dnn,
+                                     p->group[0].engine, err));
     return CF_OK;
 }
 

@@ -11,9 +11,10 @@
 
 struct cf_pool;
 
-/* threads >= 1 in all. Order: open, load, run ..., close. */
+/* threads >= 1 in all. packed: borrowed, or NULL (pipeline/packed.h). Order: open, load,
+ * run ..., close. */
 enum cf_status cf_pool_open(struct cf_pool **pool, enum cf_cpu level, int threads,
-                            struct cf_error *err);
+                            struct cf_packed *packed, struct cf_error *err);
 void cf_pool_close(struct cf_pool *pool); /* NULL is fine */
 
 /* Before a load: its machines get one thread each, as before a fork they must, although

@@ -15,6 +15,7 @@ enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *
     struct cf_prompt p[] = {{req->prompt, req->prompt_len},
                             {req->negative, req->negative_len}};
     const struct cf_texts_options o = {
+        .packed = cf_engine_packed(engine),
         .dnn = dnn,
         .model = cf_engine_model(engine),
         .dim = cf_engine_text_dim(engine),
