@@ -26,7 +26,8 @@ struct cf_room {
     struct cf_memory memory;
     enum cf_encoder_mode encoder;
     int workers; /* processes that share the weights, each with its working memory */
-    int groups;  /* of one process, each with weights of its own (pipeline/pool.h) */
+    int groups;  /* of one process, each with a copy of what is packed; what is mapped is
+                    there once */
     struct cf_holding held;
     bool turns; /* as decided */
 };
