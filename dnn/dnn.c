@@ -65,7 +65,7 @@ void cf_call_end(struct cf_call *call, const struct cf_dnn *dnn)
     *call->timer += now() - call->start;
 }
 
-void cf_team_begin(const struct cf_dnn *dnn)
+static void team_flush(const struct cf_dnn *dnn)
 {
     if (dnn->threads > 1) {
 #pragma omp parallel num_threads(dnn->threads)
@@ -73,13 +73,43 @@ void cf_team_begin(const struct cf_dnn *dnn)
     }
 }
 
-void cf_team_end(const struct cf_dnn *dnn)
+static void team_restore(const struct cf_dnn *dnn, unsigned mode)
 {
     if (dnn->threads > 1) {
 #pragma omp parallel num_threads(dnn->threads)
         if (omp_get_thread_num() > 0)
-            flush_restore(dnn->outside);
+            flush_restore(mode);
     }
+}
+
+void cf_team_begin(const struct cf_dnn *dnn)
+{
+    if (!dnn->flushing)
+        team_flush(dnn);
+}
+
+void cf_team_end(const struct cf_dnn *dnn)
+{
+    if (!dnn->flushing)
+        team_restore(dnn, dnn->outside);
+}
+
+void cf_dnn_begin(struct cf_dnn *dnn)
+{
+    unsigned mode = flush_on();
+
+    team_flush(dnn);
+    flush_restore(mode);
+    dnn->flushing = true;
+}
+
+void cf_dnn_end(struct cf_dnn *dnn)
+{
+    unsigned mode = flush_on();
+
+    team_restore(dnn, mode);
+    flush_restore(mode);
+    dnn->flushing = false;
 }
 
 /* Always the whole team: libgomp ends the threads that a smaller one leaves over, and
@@ -106,7 +136,10 @@ void cf_split(const struct cf_dnn *dnn, int64_t n, int64_t grain,
             last = n;
         if (first < last)
             fn(arg, first, last, thread);
-        flush_restore(thread ? dnn->outside : mode);
+        if (thread == 0)
+            flush_restore(mode);
+        else if (!dnn->flushing)
+            flush_restore(dnn->outside);
     }
 }
 

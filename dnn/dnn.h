@@ -35,6 +35,12 @@ enum cf_status cf_dnn_set_threads(struct cf_dnn *dnn, int threads, struct cf_err
 void cf_dnn_settle(struct cf_dnn *dnn, int node);
 int cf_dnn_node(const struct cf_dnn *dnn);
 
+/* Around many calls of the leading thread, which spares them rounds through the team: all
+ * but the leader flush subnormals from the beginning to the end, the leader in each call.
+ * Not nested. */
+void cf_dnn_begin(struct cf_dnn *dnn);
+void cf_dnn_end(struct cf_dnn *dnn);
+
 enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn);
 
 /* "c", "avx2", "avx512" (NULL or "" : auto). CF_EUSAGE for another word. */

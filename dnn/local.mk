@@ -12,7 +12,9 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/mapped.c %D%/mapped.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
+	%D%/onednn_pack.c %D%/onednn_pack.h \
 	%D%/ops.c %D%/ops.h \
+	%D%/pack_crew.c %D%/pack_crew.h \
 	%D%/packs.c %D%/packs.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \

@@ -7,6 +7,7 @@
 #ifndef CF_DNN_MACHINE_H
 #define CF_DNN_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dnn/dnn.h"
@@ -18,16 +19,20 @@ enum {
     CF_SHARED_SCRATCH = 512 << 10, /* bytes the leader hands to an op */
 };
 
+struct cf_packing;
+
 struct cf_dnn {
     enum cf_cpu level;
     int threads;
     int node;         /* cf_dnn_settle */
     unsigned outside; /* floating-point mode of the leader outside of the call at hand */
+    bool flushing;    /* between cf_dnn_begin and cf_dnn_end */
     struct cf_kern kern;
     struct cf_one *one; /* owned */
     char *scratch;      /* owned; CF_THREAD_SCRATCH a thread */
     char *shared;       /* owned; CF_SHARED_SCRATCH */
     struct cf_dnn_times times;
+    struct cf_packing *packing; /* between cf_packs_begin and cf_packs_end; else NULL */
 };
 
 struct cf_call {

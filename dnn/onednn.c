@@ -8,7 +8,9 @@
 
 #include "base/alloc.h"
 #include "base/bytes.h"
-#include "dnn/onednn_api.h"
+#include "dnn/machine.h"
+#include "dnn/onednn_pack.h"
+#include "dnn/packs.h"
 
 enum {
     PRIMITIVES = 24, /* cached per convolution: more sizes than one image has scales */
@@ -36,7 +38,8 @@ struct cf_one_conv {
     struct cf_one_geom geom;
     char name[NAME_MAX_LEN];
     struct cf_md wei_md, bias_md;
-    float *wei, *bias; /* owned */
+    struct cf_pack wei;
+    float *bias; /* owned */
     dnnl_memory_t wei_mem, bias_mem;
     uint64_t clock;
     struct primitive prim[PRIMITIVES];
@@ -207,42 +210,28 @@ static dnnl_status_t describe(const struct cf_one_conv *conv, dnnl_primitive_des
     return st;
 }
 
-/* w in the layout of the primitive. */
-static enum cf_status pack(struct cf_one_conv *conv, const float *w, struct cf_error *err)
+/* The layout in words, and v in it. */
+static enum cf_status pack(struct cf_one_conv *conv, struct cf_dnn *dnn,
+                           const struct cf_view *v, struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
-    dnnl_engine_t engine = conv->one->engine;
-    dnnl_dims_t dim = {g->oc, g->ic, g->kh, g->kw};
-    struct cf_md plain = {0};
-    dnnl_memory_t from = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_primitive_t reorder = NULL;
-    dnnl_status_t st;
+    struct cf_one_source source = {.dnn = dnn, .v = v};
+    struct cf_md_blocks *b = &source.blocks;
+    char format[CF_PACK_FORMAT];
+    int at;
 
-    conv->wei = cf_alloc(cf_md_size(&conv->wei_md), 1, err);
-    if (!conv->wei)
-        return CF_ENOMEM;
-    st = cf_md_memory(&conv->wei_mem, &conv->wei_md, engine, conv->wei);
-    if (st == dnnl_success)
-        st = cf_md_init(&plain, 4, dim, dnnl_oihw);
-    if (st == dnnl_success)
-        st = cf_md_memory(&from, &plain, engine, (void *)(uintptr_t)w);
-    if (st == dnnl_success)
-        st = cf_reorder_desc(&pd, &plain, &conv->wei_md, engine);
-    if (st == dnnl_success)
-        st = create(&reorder, pd);
-    if (st == dnnl_success) {
-        dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, conv->wei_mem}};
-
-        st = dnnl_primitive_execute(reorder, conv->one->stream, 2, args);
-    }
-    if (st == dnnl_success)
-        st = dnnl_stream_wait(conv->one->stream);
-    dnnl_primitive_destroy(reorder);
-    dnnl_primitive_desc_destroy(pd);
-    dnnl_memory_destroy(from);
-    cf_md_close(&plain);
-    return st == dnnl_success ? CF_OK : failed(err, st, "weights");
+    source.bytes = cf_md_size(&conv->wei_md);
+    DNN_TRY(cf_md_blocks(b, &conv->wei_md), err);
+    at = snprintf(format, sizeof format, "onednn f32 %dx%dx%dx%d", g->oc, g->ic, g->kh,
+                  g->kw);
+    for (int j = 0; j < b->n; j++)
+        at += snprintf(format + at, sizeof format - (size_t)at, "%s%lld%c", j ? "" : " ",
+                       (long long)b->size[j], "oihw"[b->dim[j]]);
+    CF_TRY(cf_pack_get(&conv->wei, dnn, format, source.bytes, cf_one_fill, &source, err));
+    DNN_TRY(cf_md_memory(&conv->wei_mem, &conv->wei_md, conv->one->engine,
+                         (void *)(uintptr_t)conv->wei.data),
+            err);
+    return CF_OK;
 }
 
 static enum cf_status take_bias(struct cf_one_conv *conv, const float *bias,
@@ -282,8 +271,8 @@ static enum cf_status choose(struct cf_one_conv *conv, int64_t h, int64_t w, int
     return st == dnnl_success ? CF_OK : failed(err, st, "convolution");
 }
 
-enum cf_status cf_one_conv_open(struct cf_one_conv **out, struct cf_one *one,
-                                const struct cf_one_geom *geom, const float *w,
+enum cf_status cf_one_conv_open(struct cf_one_conv **out, struct cf_dnn *dnn,
+                                const struct cf_one_geom *geom, const struct cf_view *v,
                                 const float *bias, int64_t h, int64_t width, int any,
                                 struct cf_error *err)
 {
@@ -293,13 +282,13 @@ enum cf_status cf_one_conv_open(struct cf_one_conv **out, struct cf_one *one,
     *out = NULL;
     if (!conv)
         return CF_ENOMEM;
-    conv->one = one;
+    conv->one = dnn->one;
     conv->geom = *geom;
     st = bias ? take_bias(conv, bias, err) : CF_OK;
     if (st == CF_OK)
         st = choose(conv, h, width, any, err);
     if (st == CF_OK)
-        st = pack(conv, w, err);
+        st = pack(conv, dnn, v, err);
     if (st != CF_OK) {
         cf_one_conv_close(conv);
         return st;
@@ -327,7 +316,7 @@ void cf_one_conv_close(struct cf_one_conv *conv)
     dnnl_memory_destroy(conv->bias_mem);
     cf_md_close(&conv->wei_md);
     cf_md_close(&conv->bias_md);
-    cf_free(conv->wei);
+    cf_pack_put(&conv->wei);
     cf_free(conv->bias);
     cf_free(conv);
 }

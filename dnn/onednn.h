@@ -30,13 +30,13 @@ enum cf_status cf_one_open(struct cf_one **one, enum cf_cpu level, struct cf_err
 void cf_one_close(struct cf_one *one);
 const char *cf_one_version(void);
 
-/* w [oc, ic, kh, kw] and bias [oc] (or NULL) are read now and not kept. h and width are a
- * typical size of the input, by which layout and implementation are chosen. Accepted are
- * kernels generated for x86 (jit), or with any set whatever oneDNN offers: those are
- * correct, but slow or free to add in another order for another size. CF_EUNSUP if there
- * is none. */
-enum cf_status cf_one_conv_open(struct cf_one_conv **conv, struct cf_one *one,
-                                const struct cf_one_geom *geom, const float *w,
+/* v [o, i, kh, kw] with o <= oc, i <= ic (the rest is zeros), of F32, F16 or BF16, and
+ * bias [oc] (or NULL) are read now and not kept. h and width are a typical size of the
+ * input, by which layout and implementation are chosen. Accepted are kernels generated
+ * for x86 (jit), or with any set whatever oneDNN offers: those are correct, but slow or
+ * free to add in another order for another size. CF_EUNSUP if there is none. */
+enum cf_status cf_one_conv_open(struct cf_one_conv **conv, struct cf_dnn *dnn,
+                                const struct cf_one_geom *geom, const struct cf_view *v,
                                 const float *bias, int64_t h, int64_t width, int any,
                                 struct cf_error *err);
 void cf_one_conv_close(struct cf_one_conv *conv);

@@ -3,6 +3,8 @@
 
 #if DNNL_VERSION_MAJOR == 2
 
+#include <string.h>
+
 dnnl_status_t cf_md_init(struct cf_md *md, int ndim, const dnnl_dims_t dim,
                          dnnl_format_tag_t tag)
 {
@@ -36,6 +38,20 @@ dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md,
     return dnnl_memory_create(mem, &md->d, engine, data);
 }
 
+dnnl_status_t cf_md_blocks(struct cf_md_blocks *b, const struct cf_md *md)
+{
+    const dnnl_blocking_desc_t *in = &md->d.format_desc.blocking;
+
+    if (md->d.format_kind != dnnl_blocked || md->d.offset0 || md->d.extra.flags)
+        return dnnl_unimplemented;
+    memcpy(b->padded, md->d.padded_dims, sizeof b->padded);
+    memcpy(b->stride, in->strides, sizeof b->stride);
+    b->n = in->inner_nblks;
+    memcpy(b->size, in->inner_blks, sizeof b->size);
+    memcpy(b->dim, in->inner_idxs, sizeof b->dim);
+    return dnnl_success;
+}
+
 dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                            const struct cf_conv_args *args,
                            const_dnnl_primitive_attr_t attr,
@@ -63,12 +79,6 @@ dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     }
     dnnl_primitive_desc_iterator_destroy(it);
     return st == dnnl_iterator_ends ? dnnl_unimplemented : st;
-}
-
-dnnl_status_t cf_reorder_desc(dnnl_primitive_desc_t *pd, const struct cf_md *src,
-                              const struct cf_md *dst, dnnl_engine_t engine)
-{
-    return dnnl_reorder_primitive_desc_create(pd, &src->d, engine, &dst->d, engine, NULL);
 }
 
 const char *cf_impl_name(const_dnnl_primitive_desc_t pd)

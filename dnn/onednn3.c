@@ -3,6 +3,8 @@
 
 #if DNNL_VERSION_MAJOR >= 3
 
+#include <string.h>
+
 dnnl_status_t cf_md_init(struct cf_md *md, int ndim, const dnnl_dims_t dim,
                          dnnl_format_tag_t tag)
 {
@@ -37,6 +39,43 @@ dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md,
     return dnnl_memory_create(mem, md->d, engine, data);
 }
 
+static dnnl_status_t dims_query(dnnl_dims_t out, const struct cf_md *md,
+                                dnnl_query_t what, int n)
+{
+    const dnnl_dims_t *dims;
+    dnnl_status_t st = dnnl_memory_desc_query(md->d, what, &dims);
+
+    if (st == dnnl_success)
+        memcpy(out, *dims, (size_t)n * sizeof out[0]);
+    return st;
+}
+
+dnnl_status_t cf_md_blocks(struct cf_md_blocks *b, const struct cf_md *md)
+{
+    dnnl_format_kind_t kind;
+    dnnl_dim_t offset;
+    int ndim;
+    dnnl_status_t st = dnnl_memory_desc_query(md->d, dnnl_query_format_kind, &kind);
+
+    if (st == dnnl_success)
+        st = dnnl_memory_desc_query(md->d, dnnl_query_submemory_offset_s64, &offset);
+    if (st == dnnl_success && (kind != dnnl_blocked || offset))
+        return dnnl_unimplemented;
+    if (st == dnnl_success)
+        st = dnnl_memory_desc_query(md->d, dnnl_query_ndims_s32, &ndim);
+    if (st == dnnl_success)
+        st = dims_query(b->padded, md, dnnl_query_padded_dims, ndim);
+    if (st == dnnl_success)
+        st = dims_query(b->stride, md, dnnl_query_strides, ndim);
+    if (st == dnnl_success)
+        st = dnnl_memory_desc_query(md->d, dnnl_query_inner_nblks_s32, &b->n);
+    if (st == dnnl_success && b->n > 0)
+        st = dims_query(b->size, md, dnnl_query_inner_blks, b->n);
+    if (st == dnnl_success && b->n > 0)
+        st = dims_query(b->dim, md, dnnl_query_inner_idxs, b->n);
+    return st;
+}
+
 dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                            const struct cf_conv_args *args,
                            const_dnnl_primitive_attr_t attr,
@@ -58,12 +97,6 @@ dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     dnnl_primitive_desc_destroy(*pd);
     *pd = NULL;
     return st == dnnl_last_impl_reached ? dnnl_unimplemented : st;
-}
-
-dnnl_status_t cf_reorder_desc(dnnl_primitive_desc_t *pd, const struct cf_md *src,
-                              const struct cf_md *dst, dnnl_engine_t engine)
-{
-    return dnnl_reorder_primitive_desc_create(pd, src->d, engine, dst->d, engine, NULL);
 }
 
 const char *cf_impl_name(const_dnnl_primitive_desc_t pd)

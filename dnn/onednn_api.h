@@ -25,6 +25,18 @@ dnnl_status_t cf_md_query(struct cf_md *md, const_dnnl_primitive_desc_t pd,
 dnnl_status_t cf_md_memory(dnnl_memory_t *mem, const struct cf_md *md,
                            dnnl_engine_t engine, void *data);
 
+/* Where the elements of an array lie: along dimension d every whole block of indices is
+ * stride[d] further; inside, blocks of size[j] indices of dimension dim[j], the last one
+ * innermost. */
+struct cf_md_blocks {
+    dnnl_dims_t padded, stride; /* extents with padding; in elements */
+    int n;                      /* inner blocks */
+    dnnl_dims_t size, dim;
+};
+
+/* dnnl_unimplemented for a layout that is not of this kind. */
+dnnl_status_t cf_md_blocks(struct cf_md_blocks *blocks, const struct cf_md *md);
+
 struct cf_conv_args {
     const struct cf_md *src, *wei, *bias, *dst; /* bias may be NULL */
     dnnl_dims_t stride, pad_l, pad_r;
@@ -37,8 +49,6 @@ dnnl_status_t cf_conv_desc(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
                            const_dnnl_primitive_attr_t attr,
                            int (*accept)(const char *name, const void *arg),
                            const void *arg);
-dnnl_status_t cf_reorder_desc(dnnl_primitive_desc_t *pd, const struct cf_md *src,
-                              const struct cf_md *dst, dnnl_engine_t engine);
 
 /* Name of an implementation; lives as long as pd. */
 const char *cf_impl_name(const_dnnl_primitive_desc_t pd);

@@ -12,55 +12,26 @@ static int64_t round_up(int64_t n)
     return (n + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-/* Weights of v, n rows of k, as [np, kp] floats with zeros around them. */
-static float *read_weights(const struct cf_view *v, int64_t n, int64_t k, int64_t np,
-                           int64_t kp, struct cf_error *err)
-{
-    size_t count;
-    float *w;
-
-    if (!cf_mul_size((size_t)np, (size_t)kp, &count)) {
-        cf_fail(err, CF_ENOMEM, "weights: %lld x %lld floats", (long long)np,
-                (long long)kp);
-        return NULL;
-    }
-    w = np == n && kp == k ? cf_alloc(count, sizeof *w, err)
-                           : cf_calloc(count, sizeof *w, err);
-    if (!w)
-        return NULL;
-    for (int64_t i = 0; i < n; i++) {
-        if (cf_view_floats(w + i * kp, v, i * k, k, err) != CF_OK) {
-            cf_free(w);
-            return NULL;
-        }
-    }
-    return w;
-}
-
 /* Open with p->ip and p->op channels. */
 static enum cf_status product_pack(struct cf_product *p, struct cf_dnn *dnn,
                                    struct cf_one_geom geom, const struct cf_view *v,
                                    const float *bias, int h, int w, int any,
                                    struct cf_error *err)
 {
-    int64_t taps = (int64_t)geom.kh * geom.kw;
-    float *plain = read_weights(v, p->o, p->i * taps, p->op, p->ip * taps, err),
-          *b = NULL;
-    enum cf_status st = CF_ENOMEM;
+    float *b = NULL;
+    enum cf_status st;
     struct cf_call call;
 
     geom.ic = p->ip;
     geom.oc = p->op;
-    if (!plain || (bias && !(b = cf_calloc((size_t)p->op, sizeof *b, err))))
-        goto out;
+    if (bias && !(b = cf_calloc((size_t)p->op, sizeof *b, err)))
+        return CF_ENOMEM;
     if (b)
         memcpy(b, bias, (size_t)p->o * sizeof *b);
     cf_call_begin(&call, dnn, &dnn->times.other);
-    st = cf_one_conv_open(&p->conv, dnn->one, &geom, plain, b, h, w, any, err);
+    st = cf_one_conv_open(&p->conv, dnn, &geom, v, b, h, w, any, err);
     cf_call_end(&call, dnn);
-out:
     cf_free(b);
-    cf_free(plain);
     return st;
 }
 

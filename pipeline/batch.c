@@ -189,6 +189,7 @@ static enum cf_status open_model(struct batch *b, struct cf_error *err)
         .model_path = o->model_path,
         .cache = o->cache,
         .cache_bytes = o->cache_bytes,
+        .pack_cache = o->pack_cache,
         .memory = o->memory,
         .encoder = o->encoder,
         .cancel = &b->shift.stop.cancel,

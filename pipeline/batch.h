@@ -44,8 +44,9 @@ struct cf_batch_options {
     int claim;         /* jobs per claim, 0: by measured time, at most 16 */
     int side;          /* images side by side, 0: by memory, at most 8 */
     const char *cache; /* directory of the cache of text features, NULL: none */
-    int64_t cache_bytes; /* its bound, default 1 GiB */
-    int64_t memory;      /* bytes that the process may take, 0: find out */
+    int64_t cache_bytes;    /* its bound, default 1 GiB */
+    const char *pack_cache; /* pipeline/packed.h; NULL: off */
+    int64_t memory;         /* bytes that the process may take, 0: find out */
     enum cf_encoder_mode encoder;
     struct cf_retry retry;
     int workers;             /* processes that share one loaded model, default 1 */

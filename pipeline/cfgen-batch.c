@@ -10,6 +10,7 @@
 #include "pipeline/crew.h"
 #include "pipeline/launch.h"
 #include "pipeline/finish.h"
+#include "pipeline/packed.h"
 #include "pipeline/settings.h"
 
 enum {
@@ -36,6 +37,7 @@ enum {
     WAIT,
     CACHE,
     CACHE_SIZE,
+    PACK_CACHE,
     STOP_STATUS,
     INTERVAL,
     LOG_PROMPTS,
@@ -117,6 +119,10 @@ static const struct cf_option options[] = {
      "keep encoded prompts in DIR/embed.sqlite for later\n"
      "runs; never changes an image"},
     {CACHE_SIZE, "embed-cache-size", "BYTES[K|M|G]", "bound of that file, default 1G"},
+    {PACK_CACHE, "pack-cache", "auto|DIR|off",
+     "keep packed weights for later runs, beside the model or\n"
+     "in DIR; default $CFGEN_PACK_CACHE, else off; never\n"
+     "changes an image"},
     {ATTEMPTS, "max-attempts", "N", "tries before a job fails for good, default 3"},
     {CRASHES, "max-crashes", "N",
      "dead workers before a job counts as poison, default 5"},
@@ -191,6 +197,8 @@ static enum cf_status set_limit(struct cf_batch_options *o, int key, const char 
     case CACHE:
         o->cache = v;
         return CF_OK;
+    case PACK_CACHE:
+        return cf_packed_parse(&o->pack_cache, v, "--pack-cache", err);
     case CACHE_SIZE:
         return cf_parse_bytes(v, 1 << 20, INT64_MAX, &o->cache_bytes,
                               "--embed-cache-size", err);
@@ -325,6 +333,7 @@ static void defaults(struct args *a, struct cf_error *err)
     a->o.db = getenv("CFGEN_DB");
     a->o.model = getenv("CFGEN_MODEL");
     a->o.model_path = getenv("CFGEN_MODEL_PATH");
+    a->o.pack_cache = getenv("CFGEN_PACK_CACHE");
     cf_cpu_parse(&a->o.cpu, getenv("CFGEN_CPU"), err);
     cf_finish_date(err);
 }

@@ -7,11 +7,8 @@
 #include "pipeline/model_cmd.h"
 
 static const struct cf_model_cmd *const command[] = {
-    &cf_model_cmd_convert,
-    &cf_model_cmd_hash,
-    &cf_model_cmd_inspect,
-    &cf_model_cmd_quantize,
-    &cf_model_cmd_synth,
+    &cf_model_cmd_convert, &cf_model_cmd_hash,     &cf_model_cmd_inspect,
+    &cf_model_cmd_pack,    &cf_model_cmd_quantize, &cf_model_cmd_synth,
     &cf_model_cmd_verify,
 };
 enum { NCOMMAND = sizeof command / sizeof command[0] };

@@ -13,6 +13,7 @@
 #include "base/utf8.h"
 #include "config.h"
 #include "pipeline/finish.h"
+#include "pipeline/packed.h"
 #include "pipeline/rerun.h"
 #include "pipeline/room.h"
 #include "pipeline/scales.h"
@@ -34,6 +35,7 @@ enum {
     STRICT,
     KV_TYPE,
     MEMORY,
+    PACK_CACHE,
     POSITIVE,
     PREVIEWS,
     META,
@@ -72,6 +74,9 @@ static const struct cf_option options[] = {
     {MEMORY, "memory", "BYTES[K|M|G]|auto",
      "what this process may take; auto: physical memory,\n"
      "cgroup or Slurm, less a sixteenth"},
+    {PACK_CACHE, "pack-cache", "auto|DIR|off",
+     "keep packed weights for later runs, beside the model or\n"
+     "in DIR; default $CFGEN_PACK_CACHE, else off"},
     {POSITIVE, "positive-prompt", NULL,
      "where the prompt names people, add the reference's\n"
      "sentence about good-looking faces"},
@@ -103,7 +108,7 @@ struct args {
     struct cf_settings recipe;
     struct cf_request req;
     struct cf_rerun rerun;
-    const char *model, *output, *init, *meta;
+    const char *model, *output, *init, *meta, *pack_cache;
     enum cf_meta_level level;
     enum cf_cpu cpu;
     int64_t memory; /* 0: find out */
@@ -214,6 +219,8 @@ static enum cf_status set(struct args *a, int key, const char *v, struct cf_erro
     case POSITIVE:
         a->req.positive = true;
         return CF_OK;
+    case PACK_CACHE:
+        return cf_packed_parse(&a->pack_cache, v, "--pack-cache", err);
     case MEMORY:
         return cf_room_parse(v, &a->memory, err);
     case 'S':
@@ -460,8 +467,21 @@ static void note_suffix(const char *output)
                     output);
 }
 
+static void tell_packed(void *ctx, enum cf_log_level level, const char *what,
+                        const char *path, const char *why)
+{
+    const struct args *a = ctx;
+
+    if (why)
+        fprintf(stderr, "cfgen: note: %s: %s\n", what, why);
+    else if (a->verbose || level >= CF_LOG_WARN)
+        fprintf(stderr, "cfgen: %s: %s\n", what, path);
+}
+
 static enum cf_status generate(struct args *a, struct cf_error *err)
 {
+    struct cf_packed_options po = {.cache = a->pack_cache, .tell = tell_packed, .ctx = a};
+    struct cf_packed *packed = NULL;
     struct cf_engine *engine = NULL;
     struct cf_dnn *dnn = NULL;
     struct cf_stop stop;
@@ -472,16 +492,20 @@ static enum cf_status generate(struct args *a, struct cf_error *err)
     CF_TRY(check(a, err));
     note_suffix(a->output);
     CF_TRY(cf_team_count(&team, a->threads, err));
+    po.threads = team.threads;
     CF_TRY(cf_stop_start(&stop, 0, NULL, NULL,
                          err)); /* no grace: a signal drops the image */
     st = cf_model_find(&dir, a->model, getenv("CFGEN_MODEL_PATH"), err);
     if (st == CF_OK)
         st = cf_dnn_open(&dnn, a->cpu, team.threads, err);
     if (st == CF_OK)
-        st = cf_engine_open(&engine, dnn, dir, err);
+        st = cf_packed_open(&packed, &po, err);
+    if (st == CF_OK)
+        st = cf_engine_open(&engine, dnn, dir, packed, err);
     if (st == CF_OK)
         st = make(a, engine, dnn, &stop, err);
     cf_engine_close(engine);
+    cf_packed_close(packed);
     cf_dnn_close(dnn);
     cf_free(dir);
     cf_stop_end(&stop);
@@ -510,6 +534,7 @@ static int again(struct args *a, struct cf_error *err)
     a->rerun.init = a->init;
     a->rerun.kv_type = a->recipe.params.kv_type;
     a->rerun.memory = a->memory;
+    a->rerun.pack_cache = a->pack_cache;
     a->rerun.cpu = a->cpu;
     a->rerun.threads = a->threads;
     a->rerun.watch = cf_scales_watch(a->verbose);
@@ -543,6 +568,7 @@ int main(int argc, char **argv)
     cf_gen_params_default(&a.recipe.params);
     cf_webp_default(&a.recipe.webp);
     a.model = getenv("CFGEN_MODEL");
+    a.pack_cache = getenv("CFGEN_PACK_CACHE");
     cf_cpu_parse(&a.cpu, getenv("CFGEN_CPU"), &err);
     cf_finish_date(&err);
     while ((key = cf_cli_next(&cli, &err)) > 0)

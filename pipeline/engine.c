@@ -9,8 +9,10 @@
 #include "models/schedule.h"
 
 struct cf_engine {
-    struct cf_dnn *dnn; /* borrowed */
-    struct cf_model *model;
+    struct cf_dnn *dnn;       /* borrowed */
+    struct cf_packed *packed; /* borrowed; NULL: none */
+    const struct cf_model *model;
+    struct cf_model *own; /* the same; NULL: the first engine's */
     const struct cf_gen_ops *ops;
     struct cf_gen *planner; /* without weights */
     struct cf_gen *gen;     /* NULL: not in memory */
@@ -34,12 +36,19 @@ static enum cf_status try_defaults(struct cf_engine *e, struct cf_error *err)
     return st == CF_OK ? st : cf_wrap(err, "model.json: its own settings");
 }
 
+static enum cf_status open_planner(struct cf_engine *e, struct cf_error *err)
+{
+    const struct cf_gen_files files = {.json = e->model->json};
+
+    return e->ops->open(&e->planner, &files, e->dnn, err);
+}
+
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
-    struct cf_gen_files files;
     json_t *sizes;
 
-    CF_TRY(cf_model_open(&e->model, dir, CF_MODEL_QUICK, err));
+    CF_TRY(cf_model_open(&e->own, dir, CF_MODEL_QUICK, err));
+    e->model = e->own;
     e->ops = cf_gen_find(e->model->generator);
     if (!e->ops)
         return cf_fail(err, CF_EUNSUP, "generator '%s' is not one this program knows",
@@ -47,8 +56,7 @@ static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error
     CF_TRY(cf_json_obj(e->model->json, "sizes", &sizes, "model.json", err));
     CF_TRY(cf_sizes_parse(&e->sizes, sizes, err));
     CF_TRY(cf_holding_read(&e->holding, e->model, err));
-    files = (struct cf_gen_files){.json = e->model->json};
-    CF_TRY(e->ops->open(&e->planner, &files, e->dnn, err));
+    CF_TRY(open_planner(e, err));
     return try_defaults(e, err);
 }
 
@@ -61,9 +69,16 @@ enum cf_status cf_engine_wake(struct cf_engine *e, struct cf_error *err)
         .hold = cf_holding_hold(e->model),
     };
 
-    if (e->gen || e->ops->open(&e->gen, &files, e->dnn, err) == CF_OK)
+    enum cf_status st;
+
+    if (e->gen)
         return CF_OK;
-    return cf_wrap(err, "model %s", e->model->dir);
+    st = cf_packed_begin(e->packed, e->dnn, e->model, CF_PACKED_GENERATOR, err);
+    if (st == CF_OK) {
+        st = e->ops->open(&e->gen, &files, e->dnn, err);
+        cf_packed_end(e->packed, e->dnn, e->model, CF_PACKED_GENERATOR, st == CF_OK);
+    }
+    return st == CF_OK ? st : cf_wrap(err, "model %s", e->model->dir);
 }
 
 void cf_engine_rest(struct cf_engine *e)
@@ -80,16 +95,39 @@ void cf_engine_rest(struct cf_engine *e)
 }
 
 enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
-                              const char *dir, struct cf_error *err)
+                              const char *dir, struct cf_packed *packed,
+                              struct cf_error *err)
 {
     struct cf_engine *e = cf_calloc(1, sizeof *e, err);
 
     if (!e)
         return CF_ENOMEM;
     e->dnn = dnn;
+    e->packed = packed;
     if (load(e, dir, err) != CF_OK) {
         cf_engine_close(e);
         return cf_wrap(err, "model %s", dir);
+    }
+    *engine = e;
+    return CF_OK;
+}
+
+enum cf_status cf_engine_open_beside(struct cf_engine **engine, struct cf_dnn *dnn,
+                                     const struct cf_engine *first, struct cf_error *err)
+{
+    struct cf_engine *e = cf_calloc(1, sizeof *e, err);
+
+    if (!e)
+        return CF_ENOMEM;
+    e->dnn = dnn;
+    e->packed = first->packed;
+    e->model = first->model;
+    e->ops = first->ops;
+    e->holding = first->holding;
+    e->sizes = first->sizes;
+    if (open_planner(e, err) != CF_OK) {
+        cf_engine_close(e);
+        return cf_wrap(err, "model %s", first->model->dir);
     }
     *engine = e;
     return CF_OK;
@@ -103,9 +141,14 @@ void cf_engine_close(struct cf_engine *e)
         e->ops->close(e->gen);
         e->ops->close(e->planner);
     }
-    cf_model_close(e->model);
+    cf_model_close(e->own);
     cf_arena_close(&e->arena);
     cf_free(e);
+}
+
+struct cf_packed *cf_engine_packed(const struct cf_engine *e)
+{
+    return e->packed;
 }
 
 const struct cf_model *cf_engine_model(const struct cf_engine *e)
@@ -289,6 +332,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
     enum cf_status st = CF_ENOMEM;
 
     memset(out, 0, (size_t)n * sizeof *out);
+    cf_dnn_begin(e->dnn);
     if (!item || !forced)
         goto out;
     for (int i = 0; i < n; i++)
@@ -319,6 +363,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
                                           &out[i].image, err);
         }
 out:
+    cf_dnn_end(e->dnn);
     for (int i = 0; i < n; i++) {
         if (req[i].watch && req[i].watch->end)
             req[i].watch->end();

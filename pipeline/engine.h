@@ -10,15 +10,22 @@
 #include "base/digest.h"
 #include "models/gen.h"
 #include "pipeline/holding.h"
+#include "pipeline/packed.h"
 #include "weights/model.h"
 
 struct cf_engine;
 
-/* dir: a model directory (weights/model.h); its parts are compared with their hashes, or
+/* packed: borrowed, or NULL: the engine packs for itself (pipeline/packed.h).
+ * dir: a model directory (weights/model.h); its parts are compared with their hashes, or
  * large ones with samples, and its settings are tried. No weight is in memory yet: plans
  * can be made. */
 enum cf_status cf_engine_open(struct cf_engine **engine, struct cf_dnn *dnn,
-                              const char *dir, struct cf_error *err);
+                              const char *dir, struct cf_packed *packed,
+                              struct cf_error *err);
+/* Another engine of the same model: nothing is read or compared again. first outlives it.
+ */
+enum cf_status cf_engine_open_beside(struct cf_engine **engine, struct cf_dnn *dnn,
+                                     const struct cf_engine *first, struct cf_error *err);
 void cf_engine_close(struct cf_engine *engine);
 
 /* The generator's weights come into memory, unless they are there; a run sees to that
@@ -29,6 +36,7 @@ enum cf_status cf_engine_wake(struct cf_engine *engine, struct cf_error *err);
  * mapped is dropped, what is packed is closed. */
 void cf_engine_rest(struct cf_engine *engine);
 
+struct cf_packed *cf_engine_packed(const struct cf_engine *engine); /* as given */
 const struct cf_model *cf_engine_model(const struct cf_engine *engine);
 
 /* The class of the plan's size where the model was not trained for it, else NULL. */

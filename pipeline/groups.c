@@ -68,11 +68,12 @@ static void by_nodes(struct draft *d)
 
 /* ---- how many ---- */
 
-static int wanted(const struct draft *d)
+/* Threads that so many bytes of weights are worth. */
+static int worth(const struct draft *d, double weights)
 {
     double share =
         fmax(CF_GROUP_SHARE, (double)d->t->l2 + (double)d->t->l3 / (double)d->t->cores);
-    double n = ceil(d->ask->weights / share);
+    double n = ceil(weights / share);
 
     return n < 1 ? 1 : n < CF_MAX_THREADS ? (int)n : CF_MAX_THREADS;
 }
@@ -84,13 +85,6 @@ static void count_groups(struct draft *d, int want)
 
         d->node[i].groups = n < 1 ? 1 : n;
     }
-}
-
-static bool fit(const struct draft *d)
-{
-    int copies = d->ask->one_copy ? d->nodes : groups_of(d);
-
-    return copies == 1 || copies * d->ask->own <= d->ask->room;
 }
 
 /* As asked: as evenly over the nodes as can be. */
@@ -107,22 +101,17 @@ static void count_asked(struct draft *d)
     }
 }
 
-/* Fewer groups, then fewer nodes, until the weights of all fit. */
+/* Where there is no memory for a copy of the weights on each node, they are read across
+ * nodes. */
 static void count_chosen(struct draft *d)
 {
-    int want = wanted(d);
-
-    count_groups(d, want);
-    while (!fit(d) && groups_of(d) > d->nodes)
-        count_groups(d, want *= 2);
-    if (fit(d))
-        return;
-    one_node(d);
-    count_groups(d, d->ask->one_copy ? want : d->ask->threads);
+    if (d->nodes * d->ask->own > d->ask->room)
+        one_node(d);
+    count_groups(d, worth(d, d->ask->weights));
 }
 
-/* The encoder's threads, taken from the last node. */
-static int take_encoder(struct draft *d)
+/* What its work is worth, taken from the last node; 0: it runs between. */
+static int take_share(struct draft *d)
 {
     double work = d->ask->text_work;
     int share = (int)lround(d->ask->threads * work / (1 + work));
@@ -136,6 +125,15 @@ static int take_encoder(struct draft *d)
     if (last->groups > last->threads)
         last->groups = last->threads;
     return share;
+}
+
+static void give_encoder(struct cf_groups *g, struct draft *d)
+{
+    int all = worth(d, d->ask->text_weights), share = take_share(d);
+
+    all = all < d->ask->threads ? all : d->ask->threads;
+    g->beside = share > 0;
+    g->encoder = share ? share : all;
 }
 
 /* ---- the outcome ---- */
@@ -188,8 +186,8 @@ static void tell(struct cf_groups *g, const struct draft *d)
     else
         n += snprintf(g->why + n, sizeof g->why - (size_t)n,
                       ", %.0f MiB of weights are worth %d", a->weights / (1 << 20),
-                      wanted(d));
-    if (g->encoder)
+                      worth(d, a->weights));
+    if (g->beside)
         n +=
             snprintf(g->why + n, sizeof g->why - (size_t)n, ", %d for texts", g->encoder);
     if (g->bound)
@@ -219,7 +217,7 @@ enum cf_status cf_groups_choose(struct cf_groups *g, const struct cf_topology *t
         count_asked(&d);
     else
         count_chosen(&d);
-    g->encoder = take_encoder(&d);
+    give_encoder(g, &d);
     st = settle(g, &d, err);
     if (st == CF_OK) {
         g->bound =

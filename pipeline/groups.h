@@ -13,7 +13,8 @@
  *   with two cores: groups of one thread make 10 to 30 % more images of a model of 12 MiB
  *   and as many of one of 700 MiB.
  * - Beside several groups the text encoder has threads of its own where its work is worth
- *   one of eight or more; otherwise it has all of them between two runs.
+ *   one of eight or more; otherwise it runs between two of their runs, on as many as its
+ *   weights are worth, and so does one of a single group, on its threads.
  *
  * There are never more busy threads than were asked for, and no image depends on any of
  * this. */
@@ -36,13 +37,13 @@ struct cf_groups_ask {
     int threads; /* in all, >= 1 */
     int groups;  /* asked for, 0: choose; at most as many as threads are made */
     enum cf_bind bind;
-    bool rationed;    /* a cgroup's quota of CPU time: others use these cores too */
-    bool together;    /* no group by node: the process is held to its cores already */
-    double weights;   /* bytes of weights behind an image */
-    double own;       /* bytes that another copy of them takes */
-    double room;      /* bytes that all copies may take */
-    bool one_copy;    /* groups of one node share a copy */
-    double text_work; /* of encoding a prompt, as a part of the work on its image */
+    bool rationed;       /* a cgroup's quota of CPU time: others use these cores too */
+    bool together;       /* no group by node: the process is held to its cores already */
+    double weights;      /* bytes of weights behind an image */
+    double own;          /* bytes that another copy of them takes */
+    double room;         /* bytes that all copies may take */
+    double text_weights; /* bytes, of the text encoder */
+    double text_work;    /* of encoding a prompt, as a part of the work on its image */
 };
 
 struct cf_group_place {
@@ -52,7 +53,9 @@ struct cf_group_place {
 
 struct cf_groups {
     int n;       /* 1 .. threads */
-    int encoder; /* threads of the text encoder beside them, 0: it runs between */
+    int encoder; /* threads of the text encoder, >= 1, where there are several groups ...
+                  */
+    bool beside; /* ... which runs while they do, not between their runs */
     bool bound;
     struct cf_group_place *place; /* [n], owned */
     char why[200];                /* one line for the log */

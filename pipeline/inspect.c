@@ -11,6 +11,7 @@
 #include "models/vae_keys.h"
 #include "pipeline/convert_state.h"
 #include "pipeline/needs.h"
+#include "pipeline/packed.h"
 #include "textenc/qwen2_keys.h"
 #include "textenc/t5_keys.h"
 #include "weights/model.h"
@@ -458,7 +459,7 @@ static enum cf_status report_model(json_t *facts, const struct cf_model *m,
                                    struct cf_error *err)
 {
     struct part inf = {0}, vae = {0}, enc = {0};
-    json_t *memory, *now;
+    json_t *memory, *now, *packed;
     size_t held_inf = 0, held_enc = 0;
 
     CF_TRY(put_model(facts, m, err));
@@ -478,6 +479,8 @@ static enum cf_status report_model(json_t *facts, const struct cf_model *m,
     CF_TRY(set(now, "now", bytes_json(held_inf), err));
     now = json_object_get(memory, "text_encoder");
     CF_TRY(set(now, "now", bytes_json(held_enc), err));
+    CF_TRY(cf_packed_list(&packed, m, err));
+    CF_TRY(set(facts, "packed", packed, err));
     return put_sizes_memory(memory, m->json, tokens_for(&inf.inf), err);
 }
 

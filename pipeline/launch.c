@@ -80,6 +80,7 @@ static enum cf_status load(struct launch *l, struct cf_error *err)
                               .model_path = o->model_path,
                               .cache = o->cache,
                               .cache_bytes = o->cache_bytes,
+                              .pack_cache = o->pack_cache,
                               .memory = o->memory,
                               .encoder = o->encoder,
                               .workers = o->workers,

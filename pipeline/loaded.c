@@ -13,6 +13,7 @@ struct cf_loaded {
     struct cf_loaded_options o;
     struct cf_cache *cache;
     struct cf_pool *pool;
+    struct cf_packed *packed;
     struct cf_dnn *own; /* the encoder's machine, NULL: it uses the pool's */
     /* Changed by the generator's thread alone, under the lock; read by it without. */
     pthread_mutex_t lock;
@@ -22,6 +23,15 @@ struct cf_loaded {
     atomic_bool turns;            /* room.turns, for the feed */
     struct cf_texts_count before; /* of models that were loaded before */
 };
+
+static void tell_packed(void *ctx, enum cf_log_level level, const char *what,
+                        const char *path, const char *why)
+{
+    const struct cf_loaded *l = ctx;
+
+    cf_log(l->o.log, level, what, "file=\"%s\"%s%s%s", path, why ? " error=\"" : "",
+           why ? why : "", why ? "\"" : "");
+}
 
 enum cf_status cf_loaded_open(struct cf_loaded **loaded,
                               const struct cf_loaded_options *o, struct cf_error *err)
@@ -36,11 +46,21 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
     if (o->cache && !o->held)
         st = cf_cache_open(&l->cache, o->cache, o->cache_bytes, err);
     if (st == CF_OK)
+        st = cf_packed_open(&l->packed,
+                            &(struct cf_packed_options){
+                                .threads = o->held ? o->threads * o->workers : o->threads,
+                                .cache = o->pack_cache,
+                                .tell = tell_packed,
+                                .ctx = l,
+                            },
+                            err);
+    if (st == CF_OK)
         st = cf_pool_open(&l->pool,
                           &(struct cf_pool_options){.level = o->cpu,
                                                     .threads = o->threads,
                                                     .groups = o->groups,
                                                     .bind = o->bind,
+                                                    .packed = l->packed,
                                                     .crew = o->workers > 1},
                           err);
     if (st == CF_OK && o->held)
@@ -50,15 +70,6 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
     else
         cf_loaded_close(l);
     return st;
-}
-
-/* Of the encoder's machine beside several groups: the share it has while they work, or
- * all, while they do not. */
-static int own_threads(const struct cf_loaded *l)
-{
-    int share = l->room.turns ? 0 : cf_pool_encoder(l->pool);
-
-    return share ? share : cf_pool_threads(l->pool);
 }
 
 enum cf_status cf_loaded_go(struct cf_loaded *l, struct cf_cancel *cancel,
@@ -73,7 +84,7 @@ enum cf_status cf_loaded_go(struct cf_loaded *l, struct cf_cancel *cancel,
     if (l->texts)
         cf_texts_adopt(l->texts, l->cache, cancel);
     if (l->own)
-        CF_TRY(cf_dnn_set_threads(l->own, own_threads(l), err));
+        CF_TRY(cf_dnn_set_threads(l->own, cf_pool_encoder(l->pool), err));
     return cf_pool_go(l->pool, err);
 }
 
@@ -104,6 +115,7 @@ void cf_loaded_close(struct cf_loaded *l)
         return;
     unload(l);
     cf_pool_close(l->pool);
+    cf_packed_close(l->packed);
     cf_cache_close(l->cache);
     pthread_mutex_destroy(&l->lock);
     cf_free(l);
@@ -136,10 +148,11 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
     struct cf_dnn *machine = cf_pool_dnn(l->pool);
 
     if (cf_pool_groups(l->pool) > 1)
-        CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine), l->o.held ? 1 : own_threads(l),
-                           err));
+        CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine),
+                           l->o.held ? 1 : cf_pool_encoder(l->pool), err));
     return cf_texts_open(texts,
                          &(struct cf_texts_options){
+                             .packed = l->packed,
                              .dnn = l->own ? l->own : machine,
                              .model = cf_engine_model(e),
                              .dim = cf_engine_text_dim(e),
@@ -157,7 +170,7 @@ static enum cf_status share_out(struct cf_loaded *l, struct cf_error *err)
         .memory = l->room.memory,
         .encoder = l->o.encoder,
         .workers = l->o.workers > 1 ? l->o.workers : 1,
-        .groups = cf_pool_groups(l->pool),
+        .copies = cf_pool_copies(l->pool),
         .held = *cf_engine_holding(cf_pool_engine(l->pool)),
     };
     return cf_room_decide(&l->room, NULL, false, 1, err);
@@ -238,7 +251,7 @@ bool cf_loaded_turns(const struct cf_loaded *l)
 
 bool cf_loaded_beside(const struct cf_loaded *l)
 {
-    return cf_pool_encoder(l->pool) && !l->room.turns;
+    return cf_pool_beside(l->pool) && !l->room.turns;
 }
 
 double cf_loaded_space(const struct cf_loaded *l)
@@ -305,8 +318,8 @@ void cf_loaded_ahead(struct cf_loaded *l, struct cf_lot *lot)
         if (lot->slot[i].open && same_name(lot->slot[i].recipe.model, l->name))
             slot[n++] = &lot->slot[i];
     if (n &&
-        cf_slots_encode(slot, n, l->texts,
-                        !cf_pool_encoder(l->pool) || cf_loaded_turns(l), &why) == CF_OK)
+        cf_slots_encode(slot, n, l->texts, !cf_pool_beside(l->pool) || cf_loaded_turns(l),
+                        &why) == CF_OK)
         lot->encode_ms += (1e3 * cf_clock() - t0) / lot->jobs.n;
     pthread_mutex_unlock(&l->lock);
 }

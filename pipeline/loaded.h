@@ -2,7 +2,7 @@
  *
  * One model at a time. The generator's thread loads and runs; the feed's thread encodes
  * ahead of it where the encoder has threads of its own beside several groups
- * (pipeline/groups.h). Otherwise the encoder has all threads, between two runs, on the
+ * (pipeline/groups.h). Otherwise the encoder runs between two of their runs, on the
  * generator's thread: a team beside them would only make both wait; the feed then looks
  * into the caches alone. So it does where generator and encoder take turns (room.h). */
 #ifndef CF_PIPELINE_LOADED_H
@@ -23,7 +23,8 @@ struct cf_loaded_options {
     const char *model_path; /* places to look, colon-separated; NULL: none */
     const char *cache;      /* directory of the features' cache, NULL: none */
     int64_t cache_bytes;
-    int64_t memory; /* bytes for all of the process, 0: find out */
+    const char *pack_cache; /* pipeline/packed.h */
+    int64_t memory;         /* bytes for all of the process, 0: find out */
     enum cf_encoder_mode encoder;
     int workers;              /* processes that will share the model; 0 is 1 */
     struct cf_cancel *cancel; /* while encoding */

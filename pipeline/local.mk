@@ -27,6 +27,7 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/press.c %D%/press.h \
 	%D%/progress.c %D%/progress.h \
 	%D%/rerun.c %D%/rerun.h \
+	%D%/packed.c %D%/packed.h \
 	%D%/room.c %D%/room.h \
 	%D%/scales.c %D%/scales.h \
 	%D%/single.c %D%/single.h \
@@ -80,6 +81,7 @@ cfgen_model_SOURCES = \
 	%D%/model_convert.c \
 	%D%/model_hash.c \
 	%D%/model_inspect.c \
+	%D%/model_pack.c \
 	%D%/model_quantize.c \
 	%D%/model_synth.c \
 	%D%/model_verify.c \

@@ -18,6 +18,7 @@ struct cf_model_cmd {
 extern const struct cf_model_cmd cf_model_cmd_convert;
 extern const struct cf_model_cmd cf_model_cmd_hash;
 extern const struct cf_model_cmd cf_model_cmd_inspect;
+extern const struct cf_model_cmd cf_model_cmd_pack;
 extern const struct cf_model_cmd cf_model_cmd_quantize;
 extern const struct cf_model_cmd cf_model_cmd_synth;
 extern const struct cf_model_cmd cf_model_cmd_verify;

@@ -223,6 +223,24 @@ static void print_memory(const json_t *facts)
                size_of(work, num(m, "vae")), num(m, "prompt_tokens"));
 }
 
+static void print_packed(const json_t *facts)
+{
+    const json_t *list = json_object_get(facts, "packed");
+    const char *label = "packed weights";
+    char bytes[24];
+    size_t i;
+
+    for (i = 0; i < json_array_size(list); i++) {
+        const json_t *file = json_array_get(list, i);
+
+        head(i ? "" : label);
+        cf_cli_put(str(file, "file"));
+        printf(", %s, %s\n", size_of(bytes, num(file, "bytes")),
+               json_object_get(file, "isa") ? "in use"
+                                            : "of another build, of no use here");
+    }
+}
+
 static void print_facts(const json_t *facts)
 {
     cf_cli_put(str(facts, "path"));
@@ -248,6 +266,7 @@ static void print_facts(const json_t *facts)
         print_encoder(json_object_get(facts, "text_encoder"));
     print_pairs(facts);
     print_sizes(facts);
+    print_packed(facts);
     print_memory(facts);
 }
 

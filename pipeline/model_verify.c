@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "base/team.h"
 #include "pipeline/model_cmd.h"
+#include "pipeline/packed.h"
 #include "pipeline/selfcheck.h"
 
 static const struct cf_option options[] = {
@@ -20,6 +21,21 @@ static void print_check(void *ctx, const char *name, const char *found)
     fflush(stdout); /* the next check may take minutes */
 }
 
+/* Packed weights that lie beside the model. */
+static enum cf_status verify_packed(const struct cf_model *m, char *dir,
+                                    struct cf_error *err)
+{
+    char found[64];
+    int n;
+
+    if (cf_packed_check(&n, m, err) != CF_OK)
+        return cf_wrap(err, "packed weights, which may be removed");
+    snprintf(found, sizeof found, "%d file%s of packed weights", n, n == 1 ? "" : "s");
+    if (n)
+        print_check(dir, "packed", found);
+    return CF_OK;
+}
+
 static enum cf_status verify(char *dir, struct cf_dnn *dnn, struct cf_error *err)
 {
     enum cf_status status;
@@ -31,7 +47,9 @@ static enum cf_status verify(char *dir, struct cf_dnn *dnn, struct cf_error *err
     snprintf(found, sizeof found, "every part is that of model.json; hash %.12s",
              m->hash);
     print_check(dir, "hashes", found);
-    status = cf_selfcheck(m, dnn, print_check, dir, err);
+    status = verify_packed(m, dir, err);
+    if (status == CF_OK)
+        status = cf_selfcheck(m, dnn, print_check, dir, err);
     cf_model_close(m);
     return status;
 }

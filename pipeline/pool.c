@@ -13,7 +13,6 @@ struct group {
     struct cf_engine *engine;
     struct cf_leader *leader; /* NULL: the caller */
     struct cf_error err;
-    const char *dir; /* of the model to open */
     /* the run at hand */
     const struct cf_gen_params *params;
     const struct cf_request *req;
@@ -48,7 +47,7 @@ static void add_times(struct cf_dnn_times *sum, const struct cf_dnn *dnn)
 
 static void close_groups(struct cf_pool *p)
 {
-    for (int i = 0; p->group && i < p->n; i++) {
+    for (int i = p->group ? p->n : 0; i-- > 0;) { /* the first owns the model */
         struct group *g = &p->group[i];
 
         cf_leader_stop(g->leader);
@@ -163,6 +162,7 @@ static enum cf_status arrange(struct cf_pool *p, const char *dir, double room,
     if (cf_holding_read(&h, model, NULL) == CF_OK) {
         ask.own = (double)h.transformer.own + (double)h.vae.own;
         ask.weights = ask.own + (double)h.transformer.mapped;
+        ask.text_weights = (double)h.text.own + (double)h.text.mapped;
         ask.text_work = text_work(&h);
     }
     cf_model_close(model);
@@ -197,13 +197,6 @@ void cf_pool_close(struct cf_pool *p)
 
 /* ---- the model ---- */
 
-static void open_engine(void *arg)
-{
-    struct group *g = arg;
-
-    cf_engine_open(&g->engine, g->dnn, g->dir, &g->err);
-}
-
 static void wake_engine(void *arg)
 {
     struct group *g = arg;
@@ -218,9 +211,11 @@ enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
     if (arrange(p, dir, room, err) != CF_OK)
         return cf_wrap(err, "model %s", dir);
     CF_TRY(open_groups(p, err));
-    for (int i = 0; i < p->n; i++)
-        p->group[i].dir = dir;
-    return on_groups(p, p->n, open_engine, err);
+    CF_TRY(cf_engine_open(&p->group[0].engine, p->group[0].dnn, dir, p->o.packed, err));
+    for (int i = 1; i < p->n; i++)
+        CF_TRY(cf_engine_open_beside(&p->group[i].engine, p->group[i].dnn,
+                                     p->group[0].engine, err));
+    return CF_OK;
 }
 
 enum cf_status cf_pool_wake(struct cf_pool *p, struct cf_error *err)
@@ -255,9 +250,14 @@ int cf_pool_encoder(const struct cf_pool *p)
     return p->shape.encoder;
 }
 
-int cf_pool_threads(const struct cf_pool *p)
+bool cf_pool_beside(const struct cf_pool *p)
 {
-    return p->o.threads;
+    return p->shape.beside;
+}
+
+int cf_pool_copies(const struct cf_pool *p)
+{
+    return p->shape.place[p->shape.n - 1].node + 1;
 }
 
 const char *cf_pool_why(const struct cf_pool *p)

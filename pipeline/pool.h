@@ -21,6 +21,7 @@ struct cf_pool_options {
     int threads; /* in all, >= 1 */
     int groups;  /* 0: choose */
     enum cf_bind bind;
+    struct cf_packed *packed; /* borrowed, or NULL (pipeline/packed.h) */
     bool crew; /* one of several processes that share the cores out among them */
 };
 
@@ -48,10 +49,12 @@ void cf_pool_rest(struct cf_pool *pool);
 struct cf_engine *cf_pool_engine(const struct cf_pool *pool);
 struct cf_dnn *cf_pool_dnn(const struct cf_pool *pool);
 int cf_pool_groups(const struct cf_pool *pool);
-/* Threads that the text encoder has for itself beside the groups; 0: it has all of them,
- * between two runs. */
+/* Threads for the text encoder where there are several groups, and whether it may run
+ * beside them; otherwise it runs while they do not. */
 int cf_pool_encoder(const struct cf_pool *pool);
-int cf_pool_threads(const struct cf_pool *pool); /* of groups and encoder */
+bool cf_pool_beside(const struct cf_pool *pool);
+/* Copies of what is packed: groups of a node share one. With a model. */
+int cf_pool_copies(const struct cf_pool *pool);
 /* The arrangement and why, in a line. */
 const char *cf_pool_why(const struct cf_pool *pool);
 

@@ -303,6 +303,7 @@ static enum cf_status make(struct again *a, struct original *o,
     const char *name = how->model          ? how->model
                        : o->settings.model ? o->settings.model
                                            : how->usual;
+    struct cf_packed *packed = NULL;
     struct cf_engine *engine = NULL;
     struct cf_dnn *dnn = NULL;
     struct cf_team team;
@@ -317,10 +318,16 @@ static enum cf_status make(struct again *a, struct original *o,
     if (st == CF_OK)
         st = cf_dnn_open(&dnn, how->cpu, team.threads, err);
     if (st == CF_OK)
-        st = cf_engine_open(&engine, dnn, dir, err);
+        st = cf_packed_open(&packed,
+                            &(struct cf_packed_options){.threads = team.threads,
+                                                        .cache = how->pack_cache},
+                            err);
+    if (st == CF_OK)
+        st = cf_engine_open(&engine, dnn, dir, packed, err);
     if (st == CF_OK)
         st = generate(a, o, how, engine, dnn, &stop, err);
     cf_engine_close(engine);
+    cf_packed_close(packed);
     cf_dnn_close(dnn);
     cf_free(dir);
     cf_stop_end(&stop);

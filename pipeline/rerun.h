@@ -28,6 +28,7 @@ struct cf_rerun {
     enum cf_cpu cpu;
     int threads;                  /* 0: auto */
     int64_t memory;               /* bytes, 0: auto */
+    const char *pack_cache;       /* pipeline/packed.h; NULL: off */
     const struct cf_watch *watch; /* pipeline/engine.h; NULL: none */
 };
 

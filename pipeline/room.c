@@ -35,7 +35,7 @@ double cf_room_generator(const struct cf_room *r)
     const struct cf_held *t = &r->held.transformer, *v = &r->held.vae;
 
     return (double)t->mapped + (double)v->mapped +
-           r->groups * ((double)t->own + (double)v->own);
+           r->copies * ((double)t->own + (double)v->own);
 }
 
 double cf_room_encoder(const struct cf_room *r)

@@ -26,8 +26,7 @@ struct cf_room {
     struct cf_memory memory;
     enum cf_encoder_mode encoder;
     int workers; /* processes that share the weights, each with its working memory */
-    int groups;  /* of one process, each with a copy of what is packed; what is mapped is
-                    there once */
+    int copies;  /* of what is packed, in one process; what is mapped is there once */
     struct cf_holding held;
     bool turns; /* as decided */
 };

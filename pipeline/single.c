@@ -15,6 +15,7 @@ enum cf_status cf_single_encode(struct cf_request *req, const struct cf_engine *
     struct cf_prompt p[] = {{req->prompt, req->prompt_len},
                             {req->negative, req->negative_len}};
     const struct cf_texts_options o = {
+        .packed = cf_engine_packed(engine),
         .dnn = dnn,
         .model = cf_engine_model(engine),
         .dim = cf_engine_text_dim(engine),
@@ -54,7 +55,7 @@ enum cf_status cf_single_fit(struct cf_engine *engine, const struct cf_gen_param
     struct cf_room room = {
         .encoder = CF_ENCODER_RELEASE,
         .workers = 1,
-        .groups = 1,
+        .copies = 1,
         .held = *cf_engine_holding(engine),
     };
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);

@@ -105,13 +105,18 @@ static char *identify(const struct cf_model *m, const json_t *spec, const char *
 static enum cf_status wake(struct cf_texts *t, struct cf_error *err)
 {
     const struct cf_model *m = t->o.model;
+    enum cf_status st;
     json_t *spec;
 
     if (t->enc)
         return CF_OK;
     CF_TRY(cf_json_obj(m->json, "text", &spec, "model.json", err));
-    CF_TRY(cf_textenc_open(&t->enc, t->o.dnn, spec, m->path[CF_PART_TEXT],
-                           m->path[CF_PART_VOCAB], cf_holding_hold(m), err));
+    CF_TRY(cf_packed_begin(t->o.packed, t->o.dnn, m, CF_PACKED_TEXT, err));
+    st = cf_textenc_open(&t->enc, t->o.dnn, spec, m->path[CF_PART_TEXT],
+                         m->path[CF_PART_VOCAB], cf_holding_hold(m), err);
+    cf_packed_end(t->o.packed, t->o.dnn, m, CF_PACKED_TEXT, st == CF_OK);
+    if (st != CF_OK)
+        return st;
     if (cf_textenc_dim(t->enc) != t->o.dim)
         return cf_fail(
             err, CF_EMISMATCH,

@@ -16,12 +16,14 @@
 #include "base/cancel.h"
 #include "dnn/dnn.h"
 #include "jobs/cache.h"
+#include "pipeline/packed.h"
 #include "textenc/textenc.h"
 #include "weights/model.h"
 
 struct cf_texts;
 
 struct cf_texts_options {
+    struct cf_packed *packed;     /* borrowed, NULL: none */
     struct cf_dnn *dnn;           /* borrowed; led by whoever calls, one at a time */
     const struct cf_model *model; /* borrowed */
     int dim;                      /* features a token that the generator expects */

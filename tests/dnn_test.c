@@ -124,6 +124,11 @@ static void no_thread_of_the_pool_flushes_when_a_call_is_over(void **state)
     /* Threads that are started inside a call are children of a leader that flushes. */
     assert_ok(cf_linear_run(lin, x, (float[256]){1}, 16, why));
     cf_silu(team[2], y, y, 1 << 16);
+    cf_dnn_begin(team[2]);
+    assert_ok(cf_linear_run(lin, x, (float[256]){1}, 16, why));
+    cf_silu(team[2], y, y, 1 << 16);
+    assert_int_equal(_mm_getcsr() & 0x8040, 0);
+    cf_dnn_end(team[2]);
 #pragma omp parallel num_threads(3) reduction(+ : flushing)
     flushing += (_mm_getcsr() & 0x8040) != 0;
     assert_int_equal(flushing, 0);

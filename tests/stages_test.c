@@ -330,7 +330,7 @@ static void a_model_at_rest_paints_the_same_when_it_wakes(void **state)
     assert_int_equal(
         cf_textenc_encode(f->plain, &(struct cf_prompt){"fox", 3}, 1, &text, &err),
         CF_OK);
-    assert_int_equal(cf_engine_open(&e, f->dnn, f->model->dir, &err), CF_OK);
+    assert_int_equal(cf_engine_open(&e, f->dnn, f->model->dir, NULL, &err), CF_OK);
     cf_engine_rest(e); /* before there is anything */
     assert_int_equal(cf_engine_run(e, &params, &req, 1, NULL, plan, &first, NULL, &err),
                      CF_OK);

@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/model_spec.c %D%/model_spec.h \
 	%D%/pickle.c %D%/pickle.h %D%/pickle_read.c \
 	%D%/pickle_torch.c %D%/pickle_value.h \
+	%D%/pack_file.c %D%/pack_file.h \
 	%D%/pth.c %D%/pth.h \
 	%D%/safetensors.c %D%/safetensors.h \
 	%D%/shapes.c %D%/shapes.h \
