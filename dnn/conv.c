@@ -119,8 +119,9 @@ enum cf_status cf_conv_run_rows(struct cf_conv *conv, float *dst, const float *s
     oh = (h + size.top + size.bottom - g->kh) / g->stride + 1;
     ow = (w + g->left + g->right - g->kw) / g->stride + 1;
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
-    cf_team_flush(conv->dnn);
+    cf_team_begin(conv->dnn);
     st = cf_product_run(&conv->p, dst, src, size, oh * ow, err);
+    cf_team_end(conv->dnn);
     cf_call_end(&call, conv->dnn);
     return st;
 }

@@ -376,6 +376,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
     enum cf_status st = CF_ENOMEM;
 
     memset(out, 0, (size_t)n * sizeof *out);
+    cf_dnn_begin(e->dnn);
     if (!item || !forced)
         goto out;
     for (int i = 0; i < n; i++)
@@ -406,6 +407,7 @@ enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *pa
                                           &out[i].image, err);
         }
 out:
+    cf_dnn_end(e->dnn);
     for (int i = 0; i < n; i++) {
         if (req[i].watch && req[i].watch->end)
             req[i].watch->end();

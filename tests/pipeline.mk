@@ -47,6 +47,12 @@ TESTS += %D%/needs_test
 %C%_needs_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_needs_test_SOURCES = dummy.cxx
 
+check_PROGRAMS += %D%/groups_test
+TESTS += %D%/groups_test
+%C%_groups_test_SOURCES = %D%/groups_test.c
+%C%_groups_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_groups_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test
 %C%_budget_test_SOURCES = %D%/budget_test.c
