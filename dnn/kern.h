@@ -23,6 +23,13 @@ enum {
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
                         size_t ahead);
 
+/* Memory that will be wanted soon: lines of 64 bytes of each of rows rows, whose starts
+ * lie stride bytes apart. It need not exist. */
+struct cf_fetch {
+    const void *at;
+    size_t stride, rows, lines; /* rows > 0 where lines > 0 */
+};
+
 struct cf_kern {
     /* -- elementwise; 1e-6 */
 
@@ -76,6 +83,11 @@ struct cf_kern {
      * sum of |a b|. A row's value does not depend on m. */
     void (*panel_mul)(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
                       size_t m, size_t k, int add);
+    /* panel_mul, bit for bit, and next is brought into the second cache meanwhile, at an
+     * even rate over all of the work. */
+    void (*panel_mul_fetch)(float *dst, size_t ldd, const float *a, size_t lda,
+                            const float *b, size_t m, size_t k, int add,
+                            const struct cf_fetch next[2]);
     /* A panel of n <= panel rows of k numbers, each stride bytes behind the one before:
      * dst [k, panel], dst[l, j] = number l of row j for j < n, 0 for n <= j < panel.
      * Exact. src may lie at any address. What lies ahead bytes after these numbers will

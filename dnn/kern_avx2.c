@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 8, ROWS = 6, ATTN_ROWS = 6 };
+enum { W = 8, ATTN_ROWS = 6 };
 
 typedef __m256 vec;
 typedef __m256d vecd;
@@ -108,6 +108,9 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+#define ROWS 6
+#include "dnn/kern_panel.h"
+
 /* -- numbers of other types */
 
 typedef __m256i veci;
@@ -194,6 +197,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 void cf_kern_init_avx2(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
     fill_attn(k);
 }

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ROWS = 8, ATTN_ROWS = 12 };
+enum { W = 16, ATTN_ROWS = 12 };
 
 typedef __m512 vec;
 typedef __m512d vecd;
@@ -98,6 +98,9 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+#define ROWS 12
+#include "dnn/kern_panel.h"
+
 /* -- numbers of other types */
 
 typedef __m512i veci;
@@ -184,6 +187,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
     fill_attn(k);
 }

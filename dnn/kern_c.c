@@ -212,6 +212,15 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
     }
 }
 
+/* Fetching changes no value. */
+static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda,
+                              const float *b, size_t m, size_t k, int add,
+                              const struct cf_fetch next[2])
+{
+    (void)next;
+    k_panel_mul(dst, ldd, a, lda, b, m, k, add);
+}
+
 /* Reads row by row with the definition of each type, a piece at a time. */
 static void pack(float *dst, const void *src, size_t stride, size_t n, size_t k,
                  enum cf_dtype type)
@@ -366,6 +375,7 @@ void cf_kern_init_c(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
+        .panel_mul_fetch = k_panel_mul_fetch,
         .pack_f32 = k_pack_f32,
         .pack_f16 = k_pack_f16,
         .pack_bf16 = k_pack_bf16,

@@ -1,8 +1,7 @@
 /* kern_vec.h - the kernels in terms of one vector of W floats; included once by each
  * instruction set, after it has defined:
  *
- * - vec and W, a vector and its number of floats; vecd, half as many doubles; ROWS <= 8,
- *   rows of a block of panel_mul
+ * - vec and W, a vector and its number of floats; vecd, half as many doubles
  * - vmask and v_mask(n), the first n lanes, 0 < n < W
  * - v_load, v_loadm, v_store, v_storem, unaligned; under a mask nothing else is touched
  *   and lanes outside are zero
@@ -364,54 +363,6 @@ static void k_rope_halves(float *x, const float *cs, const float *sn, size_t n)
     }
 }
 
-enum { PANEL = 2 * W };
-
-/* rows is a constant after inlining: all accumulators live in registers. */
-INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t k, int add, int rows)
-{
-    vec acc[ROWS][2];
-
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        acc[i][0] = add ? v_load(dst + (size_t)i * ldd) : v_set1(0.0f);
-        acc[i][1] = add ? v_load(dst + (size_t)i * ldd + W) : v_set1(0.0f);
-    }
-    for (size_t l = 0; l < k; l++, b += PANEL) {
-        vec b0 = v_load(b), b1 = v_load(b + W);
-
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vec x = v_set1(a[(size_t)i * lda + l]);
-
-            acc[i][0] = v_fma(x, b0, acc[i][0]);
-            acc[i][1] = v_fma(x, b1, acc[i][1]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        v_store(dst + (size_t)i * ldd, acc[i][0]);
-        v_store(dst + (size_t)i * ldd + W, acc[i][1]);
-    }
-}
-
-static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t m, size_t k, int add)
-{
-    for (; m >= ROWS; m -= ROWS, dst += ROWS * ldd, a += ROWS * lda)
-        panel_block(dst, ldd, a, lda, b, k, add, ROWS);
-    if (m & 4) {
-        panel_block(dst, ldd, a, lda, b, k, add, 4);
-        dst += 4 * ldd, a += 4 * lda;
-    }
-    if (m & 2) {
-        panel_block(dst, ldd, a, lda, b, k, add, 2);
-        dst += 2 * ldd, a += 2 * lda;
-    }
-    if (m & 1)
-        panel_block(dst, ldd, a, lda, b, k, add, 1);
-}
-
 static void fill_table(struct cf_kern *k)
 {
     *k = (struct cf_kern){
@@ -429,8 +380,6 @@ static void fill_table(struct cf_kern *k)
         .moments = k_moments,
         .rope_pairs = k_rope_pairs,
         .rope_halves = k_rope_halves,
-        .panel = PANEL,
-        .panel_mul = k_panel_mul,
         .scale = k_scale,
     };
 }

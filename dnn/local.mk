@@ -5,7 +5,8 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
-	%D%/kern.h %D%/kern_attn.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
+	%D%/kern.h %D%/kern_attn.h %D%/kern_c.c %D%/kern_pack.h \
+	%D%/kern_panel.h %D%/kern_vec.h \
 	%D%/kv.c %D%/kv.h \
 	%D%/layer.h \
 	%D%/linear.c \

@@ -105,6 +105,13 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
     k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
 }
 
+static void bench_panel_mul_fetch(const struct cf_kern *k, float **p, size_t n)
+{
+    const struct cf_fetch next[2] = {{p[3], 0, 1, 64 * k->panel / 16}};
+
+    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, next);
+}
+
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
                        size_t n)
 {
@@ -193,6 +200,7 @@ static const struct {
     {"rope_pairs", bench_rope_pairs},
     {"rope_halves", bench_rope_halves},
     {"panel_mul", bench_panel_mul},
+    {"panel_mul_fetch", bench_panel_mul_fetch},
     {"pack_f32", bench_pack_f32},
     {"pack_f16", bench_pack_f16},
     {"pack_bf16", bench_pack_bf16},

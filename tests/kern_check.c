@@ -259,6 +259,20 @@ static void check_panel_mul(struct check *t, size_t n)
         fail(t, "[%zu %zu]: a row alone has other bits", m, k);
 }
 
+/* Fetching what may lie anywhere, or be nothing, changes no bit. */
+static void check_panel_mul_fetch(struct check *t, size_t n)
+{
+    size_t m = 1 + n % 29, k = n % 67, w = t->k->panel, lda = k + n % 3, ldd = w + n % 5;
+    float *a = input(t, m * lda + 1), *b = input(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    const struct cf_fetch next[2] = {{b, draw(t) % 512, 1 + n % 33, draw(t) % 70},
+                                     {NULL, draw(t) % 512, n % 3, n % 3 ? n % 5 : 0}};
+
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, (int)(n & 1));
+    t->k->panel_mul_fetch(got, ldd, a, lda, b, m, k, (int)(n & 1), next);
+    same_bits(t, want, got, m * ldd);
+}
+
 /* Random bytes at any address, with every special value of every type among them. */
 static void *bytes(struct check *t, size_t n)
 {
@@ -509,6 +523,7 @@ static const struct {
     {"rope_pairs", check_rope_pairs},
     {"rope_halves", check_rope_halves},
     {"panel_mul", check_panel_mul},
+    {"panel_mul_fetch", check_panel_mul_fetch},
     {"pack_f32", check_pack_f32},
     {"pack_f16", check_pack_f16},
     {"pack_bf16", check_pack_bf16},
