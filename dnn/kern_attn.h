@@ -1,13 +1,13 @@
 /* kern_attn.h - the three parts of an attention tile in vectors of W; included once by
- * each instruction set after kern_vec.h, when it has defined ATTN_ROWS: that many rows of
- * two vectors are accumulated in registers at a time.
+ * each instruction set after kern_panel.h, whose ROWS rows of two vectors it accumulates
+ * in registers at a time.
  *
  * Both products are the same outer-product loop: in the scores, keys are the rows and
  * queries the columns, so that softmax goes down columns and never across a vector; its
  * weights are then read as columns, one number for each query, next to one row of values.
  */
 
-enum { LINE_FLOATS = 16 }; /* of a cache line */
+enum { LINE_FLOATS = CACHE_LINE / sizeof(float) };
 
 /* cols vectors of `rows` rows of dst; all accumulators live in registers, because rows,
  * cols, add and the strides that are 1 are constants after inlining. a[i * a_row + l *
@@ -18,7 +18,7 @@ INLINE void attn_block(float *dst, size_t ldd, const float *a, size_t a_row,
                        const float *next, size_t k, int add, int rows, int cols,
                        int ragged, vmask last)
 {
-    vec acc[ATTN_ROWS][2];
+    vec acc[ROWS][2];
 
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
@@ -79,10 +79,10 @@ INLINE void attn_rows(float *dst, size_t ldd, const float *a, size_t a_row, size
     attn_block(dst, ldd, a, a_row, a_step, b, ldb, jump, next, k, add, n, cols, ragged,  \
                last),                                                                    \
         dst += (n)*ldd, a += (n)*a_row
-    for (; m >= ATTN_ROWS; m -= ATTN_ROWS)
-        ROWS_OF(ATTN_ROWS);
-    if (ATTN_ROWS > 8 && m & 8)
-        ROWS_OF(ATTN_ROWS > 8 ? 8 : 1);
+    for (; m >= ROWS; m -= ROWS)
+        ROWS_OF(ROWS);
+    if (ROWS > 8 && m & 8)
+        ROWS_OF(ROWS > 8 ? 8 : 1);
     if (m & 4)
         ROWS_OF(4);
     if (m & 2)
