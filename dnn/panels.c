@@ -28,6 +28,7 @@ enum {
     LINE = 64,
     FEW = 4,         /* rows that are not copied, nor their packed weights cut */
     AHEAD = 64,      /* lines that they are fetched ahead */
+    FEW_KC = 4096,   /* columns at a time of one or two rows */
     PACKED_KC = 256, /* columns at a time */
     PACKED_ROWS = 192,
     WIDE_KC = 128, /* whole groups of scales */
@@ -69,7 +70,7 @@ struct work {
     const float *src;
     int64_t m, block; /* rows, and those of a tile */
     int64_t blocks, panels, bundle;
-    int64_t kc;
+    int64_t kc, pieces; /* columns at a time; how many times, in few_part */
 };
 
 static enum cf_status check(const struct cf_weight *w, struct cf_error *err)
@@ -109,11 +110,22 @@ static const char *row_at(const struct cf_dnn *dnn, const struct cf_weight *w, i
            cf_weight_row_bytes(w->type, at);
 }
 
+/* Scales of columns at .. at+k-1 of panel p, whole groups of 4 bits: [k / group, panel].
+ */
+static void widen_scales(const struct cf_dnn *dnn, float *dst, const struct cf_weight *w,
+                         int64_t p, int64_t at, size_t k)
+{
+    size_t group = (size_t)w->group, line = (size_t)(w->k / w->group) * 2;
+    const char *src = (const char *)w->scale + (size_t)p * dnn->kern.panel * line +
+                      (size_t)at / group * 2;
+
+    dnn->kern.pack_f16(dst, src, line, width_of(dnn, w, p), k / group, 0);
+}
+
 /* Columns at .. at+k-1 of panel p of w, as floats [k, panel]; room for the scales of the
- * groups. ahead as in kern.h. */
+ * groups. */
 static void widen(const struct cf_dnn *dnn, float *dst, float *scale,
-                  const struct cf_weight *w, int64_t p, int64_t at, size_t k,
-                  size_t ahead)
+                  const struct cf_weight *w, int64_t p, int64_t at, size_t k)
 {
     const struct cf_kern *kern = &dnn->kern;
     size_t stride = cf_weight_row_bytes(w->type, w->k), n = width_of(dnn, w, p);
@@ -124,14 +136,10 @@ static void widen(const struct cf_dnn *dnn, float *dst, float *scale,
                                 [CF_W_I8] = kern->pack_i8};
 
     if (w->type == CF_W_Q4) {
-        size_t group = (size_t)w->group, line = (size_t)(w->k / w->group) * 2;
-        const char *from = (const char *)w->scale + (size_t)p * kern->panel * line +
-                           (size_t)at / group * 2;
-
-        kern->pack_f16(scale, from, line, n, k / group, 0);
-        kern->pack_q4(dst, src, stride, n, k, ahead, scale, group);
+        widen_scales(dnn, scale, w, p, at, k);
+        kern->pack_q4(dst, src, stride, n, k, 0, scale, (size_t)w->group);
     } else {
-        pack[w->type](dst, src, stride, n, k, ahead);
+        pack[w->type](dst, src, stride, n, k, 0);
     }
 }
 
@@ -148,7 +156,7 @@ static void fill_part(void *arg, int64_t first, int64_t last, int thread)
 
     (void)thread;
     for (int64_t p = first; p < last; p++)
-        widen(f->dnn, f->dst + (size_t)p * size, NULL, f->w, p, 0, (size_t)f->w->k, 0);
+        widen(f->dnn, f->dst + (size_t)p * size, NULL, f->w, p, 0, (size_t)f->w->k);
 }
 
 static enum cf_status fill(void *data, void *arg, struct cf_error *err)
@@ -285,7 +293,6 @@ static void run_tile(const struct work *w, struct scratch *t, int64_t i, int64_t
 
     for (int64_t at = 0; at < k; at += w->kc) {
         size_t kc = (size_t)(k - at < w->kc ? k - at : w->kc);
-        size_t ahead = m > FEW ? 0 : cf_weight_row_bytes(pan->w.type, (int64_t)kc);
 
         for (int64_t r = 0; r < m; r++)
             memcpy(x + r * ld, w->src + (i + r) * k + at, kc * sizeof *x);
@@ -304,7 +311,7 @@ static void run_tile(const struct work *w, struct scratch *t, int64_t i, int64_t
             if (pan->pack.data)
                 b = packed_at(w, p + q, at);
             else
-                widen(w->dnn, t->wide.w, t->wide.scale, &pan->w, p + q, at, kc, ahead);
+                widen(w->dnn, t->wide.w, t->wide.scale, &pan->w, p + q, at, kc);
             kern->panel_mul_fetch(t->sum + q * m * (int64_t)panel, panel, x, (size_t)ld,
                                   b, (size_t)m, kc, at > 0, next);
         }
@@ -347,6 +354,42 @@ static void stream_part(void *arg, int64_t first, int64_t last, int thread)
     }
 }
 
+/* Panels first .. last-1 of weights as they lie, for one or two rows. */
+static void few_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct work *w = arg;
+    const struct cf_kern *kern = &w->dnn->kern;
+    const struct cf_weight *own = &w->pan->w;
+    cf_few_fn *const few[] = {[CF_W_F32] = kern->few_f32,
+                              [CF_W_F16] = kern->few_f16,
+                              [CF_W_BF16] = kern->few_bf16,
+                              [CF_W_I8] = kern->few_i8};
+    size_t stride = cf_weight_row_bytes(own->type, own->k), m = (size_t)w->m;
+    float *scale = cf_thread_scratch(w->dnn, thread), sum[2 * CF_PANEL_MAX];
+
+    for (int64_t u = first * w->pieces; u < last * w->pieces; u++) {
+        int64_t p = u / w->pieces, at = u % w->pieces * w->kc, k = own->k - at;
+        size_t n = width_of(w->dnn, own, p), next = kern->panel * stride;
+        const char *src = row_at(w->dnn, own, p, at);
+
+        next -= cf_weight_row_bytes(own->type, at);
+        if (k > w->kc) {
+            k = w->kc;
+            next = cf_weight_row_bytes(own->type, k);
+        }
+        if (own->type == CF_W_Q4) {
+            widen_scales(w->dnn, scale, own, p, at, (size_t)k);
+            kern->few_q4(sum, kern->panel, w->src + at, (size_t)own->k, m, src, stride, n,
+                         (size_t)k, next, at > 0, scale, (size_t)own->group);
+        } else {
+            few[own->type](sum, kern->panel, w->src + at, (size_t)own->k, m, src, stride,
+                           n, (size_t)k, next, at > 0);
+        }
+        if (at + k == own->k)
+            finish(w, sum, 0, w->m, p, 1);
+    }
+}
+
 /* Into as few blocks of rows as fit the scratch, or some more where the threads then
  * finish sooner: narrow layers have fewer panels than threads. */
 static void cut_rows(struct work *w, int64_t most, int64_t cost)
@@ -377,8 +420,14 @@ void cf_panels_run(const struct cf_panels *pan, const struct cf_dnn *dnn, float 
         cf_split(dnn, w.panels, 1, stream_part, &w);
         return;
     }
+    if (!packed && m <= 2) {
+        w.kc = FEW_KC;
+        w.pieces = (pan->w.k + FEW_KC - 1) / FEW_KC;
+        cf_split(dnn, w.panels, 1, few_part, &w);
+        return;
+    }
     w.kc = packed ? PACKED_KC : WIDE_KC;
     cut_rows(&w, packed ? PACKED_ROWS : WIDE_ROWS, packed ? PACKED_COST : WIDE_COST);
-    w.bundle = m <= FEW ? 1 : sums / (w.block * (int64_t)dnn->kern.panel);
+    w.bundle = sums / (w.block * (int64_t)dnn->kern.panel);
     cf_split(dnn, w.panels * w.blocks, 1, run_part, &w);
 }
