@@ -20,5 +20,6 @@ noinst_LIBRARIES += %D%/libbase.a
 	%D%/rng.c %D%/rng.h \
 	%D%/team.c %D%/team.h \
 	%D%/tensor.c %D%/tensor.h \
+	%D%/topology.c %D%/topology.h \
 	%D%/utf8.c %D%/utf8.h \
 	%D%/weight.c %D%/weight.h

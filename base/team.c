@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/topology.h"
+
 static int by_affinity(void)
 {
     cpu_set_t set;
@@ -76,36 +78,43 @@ static int by_env(const char *name)
     return (int)n;
 }
 
+/* What the environment asks for, within the mask and the quota; 0: nothing. */
+static int by_surroundings(struct cf_team *team, int quota)
+{
+    int n = by_env("OMP_NUM_THREADS"), bound = team->affinity;
+
+    team->why = "OMP_NUM_THREADS";
+    if (!n) {
+        n = by_env("SLURM_CPUS_PER_TASK");
+        bound = team->cores;
+        team->why = "SLURM_CPUS_PER_TASK";
+    }
+    bound = quota < bound ? quota : bound;
+    return n < bound ? n : bound;
+}
+
 enum cf_status cf_team_count(struct cf_team *team, int asked, struct cf_error *err)
 {
-    int bound;
+    struct cf_topology t;
+    int quota;
 
     if (asked < 0 || asked > CF_MAX_THREADS)
         return cf_fail(err, CF_EUSAGE, "threads: %d asked for, expected 1..%d or auto",
                        asked, CF_MAX_THREADS);
+    CF_TRY(cf_topology_read(&t, err));
     team->affinity = by_affinity();
+    team->cores = t.cores < team->affinity ? t.cores : team->affinity;
+    cf_topology_free(&t);
     team->quota = by_cgroup();
-    bound = team->affinity;
-    team->why = "affinity";
-    if (team->quota && team->quota < bound) {
-        bound = team->quota;
-        team->why = "cgroup quota";
-    }
-    if (asked) {
-        team->threads = asked;
-        team->why = "--threads";
+    team->threads = asked;
+    team->why = "--threads";
+    if (asked)
         return CF_OK;
-    }
-    team->threads = by_env("OMP_NUM_THREADS");
-    if (team->threads) {
-        team->why = "OMP_NUM_THREADS";
-    } else if ((team->threads = by_env("SLURM_CPUS_PER_TASK")) != 0) {
-        team->why = "SLURM_CPUS_PER_TASK";
-    } else {
-        team->threads = bound;
+    quota = team->quota ? team->quota : CF_MAX_THREADS;
+    team->threads = by_surroundings(team, quota);
+    if (team->threads)
         return CF_OK;
-    }
-    if (team->threads > bound)
-        team->threads = bound;
+    team->threads = team->cores < quota ? team->cores : quota;
+    team->why = team->cores <= quota ? "cores" : "cgroup quota";
     return CF_OK;
 }

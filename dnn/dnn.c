@@ -51,6 +51,7 @@ void cf_call_begin(struct cf_call *call, struct cf_dnn *dnn, double *timer)
     call->timer = timer;
     call->start = now();
     call->mode = flush_on();
+    dnn->outside = call->mode;
     call->omp_threads = omp_get_max_threads();
     if (call->omp_threads != dnn->threads)
         omp_set_num_threads(dnn->threads);
@@ -64,7 +65,7 @@ void cf_call_end(struct cf_call *call, const struct cf_dnn *dnn)
     *call->timer += now() - call->start;
 }
 
-void cf_team_flush(const struct cf_dnn *dnn)
+static void team_flush(const struct cf_dnn *dnn)
 {
     if (dnn->threads > 1) {
 #pragma omp parallel num_threads(dnn->threads)
@@ -72,19 +73,59 @@ void cf_team_flush(const struct cf_dnn *dnn)
     }
 }
 
+static void team_restore(const struct cf_dnn *dnn, unsigned mode)
+{
+    if (dnn->threads > 1) {
+#pragma omp parallel num_threads(dnn->threads)
+        if (omp_get_thread_num() > 0)
+            flush_restore(mode);
+    }
+}
+
+void cf_team_begin(const struct cf_dnn *dnn)
+{
+    if (!dnn->flushing)
+        team_flush(dnn);
+}
+
+void cf_team_end(const struct cf_dnn *dnn)
+{
+    if (!dnn->flushing)
+        team_restore(dnn, dnn->outside);
+}
+
+void cf_dnn_begin(struct cf_dnn *dnn)
+{
+    unsigned mode = flush_on();
+
+    team_flush(dnn);
+    flush_restore(mode);
+    dnn->flushing = true;
+}
+
+void cf_dnn_end(struct cf_dnn *dnn)
+{
+    unsigned mode = flush_on();
+
+    team_restore(dnn, mode);
+    flush_restore(mode);
+    dnn->flushing = false;
+}
+
+/* Always the whole team: libgomp ends the threads that a smaller one leaves over, and
+ * starts others for the next. */
 void cf_split(const struct cf_dnn *dnn, int64_t n, int64_t grain,
               void (*fn)(void *arg, int64_t first, int64_t last, int thread), void *arg)
 {
     int64_t grains = n / grain + (n % grain != 0);
-    int team = grains < dnn->threads ? (int)grains : dnn->threads;
 
     if (n <= 0)
         return;
-    if (team == 1) {
+    if (grains == 1 || dnn->threads == 1) {
         fn(arg, 0, n, 0);
         return;
     }
-#pragma omp parallel num_threads(team)
+#pragma omp parallel num_threads(dnn->threads)
     {
         int thread = omp_get_thread_num(), size = omp_get_num_threads();
         int64_t first = grains * thread / size * grain;
@@ -95,7 +136,10 @@ void cf_split(const struct cf_dnn *dnn, int64_t n, int64_t grain,
             last = n;
         if (first < last)
             fn(arg, first, last, thread);
-        flush_restore(mode);
+        if (thread == 0)
+            flush_restore(mode);
+        else if (!dnn->flushing)
+            flush_restore(dnn->outside);
     }
 }
 
@@ -177,6 +221,8 @@ enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
     if (!dnn)
         return CF_ENOMEM;
     dnn->level = level;
+    dnn->outside = flush_on();
+    flush_restore(dnn->outside);
     choose_kernels(dnn);
     dnn->shared = cf_alloc(1, CF_SHARED_SCRATCH, err);
     if (!dnn->shared || cf_dnn_set_threads(dnn, threads, err) ||
@@ -206,6 +252,16 @@ int cf_dnn_threads(const struct cf_dnn *dnn)
 enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn)
 {
     return dnn->level;
+}
+
+void cf_dnn_settle(struct cf_dnn *dnn, int node)
+{
+    dnn->node = node;
+}
+
+int cf_dnn_node(const struct cf_dnn *dnn)
+{
+    return dnn->node;
 }
 
 const char *cf_dnn_version(void)

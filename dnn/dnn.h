@@ -5,7 +5,8 @@
  * thread leads the team. All arrays are float, row-major, channels last ([rows, c],
  * [h, w, c]); a pointer may be unaligned unless said otherwise. Results depend on
  * weights, inputs, build and instruction set alone: never on the number of threads or on
- * the rows beside a row. */
+ * the rows beside a row. Inside a call every thread that computes flushes subnormals to
+ * zero and takes them for zero; afterwards all have the mode they had. */
 #ifndef CF_DNN_DNN_H
 #define CF_DNN_DNN_H
 
@@ -17,8 +18,7 @@ struct cf_dnn; /* engine of oneDNN, kernel table, team */
 
 /* level CF_CPU_AUTO takes the best that the processor has. oneDNN is held to the same
  * level (its limit is per process: the first open decides, a later one with another level
- * is CF_ECONFIG). CF_ECPU names what the processor lacks. threads >= 1. Also sets
- * flush-to-zero for the team. */
+ * is CF_ECONFIG). CF_ECPU names what the processor lacks. threads >= 1. */
 enum cf_status cf_dnn_open(struct cf_dnn **dnn, enum cf_cpu level, int threads,
                            struct cf_error *err);
 void cf_dnn_close(struct cf_dnn *dnn);
@@ -29,6 +29,18 @@ int cf_dnn_threads(const struct cf_dnn *dnn);
  * thread, so that there is no team which the child would wait for in vain, and the child
  * asks for more. On failure the number stays as it was. */
 enum cf_status cf_dnn_set_threads(struct cf_dnn *dnn, int threads, struct cf_error *err);
+
+/* The NUMA node whose cores the team is held to; 0 until said. Machines of one node may
+ * share what is packed for them. */
+void cf_dnn_settle(struct cf_dnn *dnn, int node);
+int cf_dnn_node(const struct cf_dnn *dnn);
+
+/* Around many calls of the leading thread, which spares them rounds through the team: all
+ * but the leader flush subnormals from the beginning to the end, the leader in each call.
+ * Not nested. */
+void cf_dnn_begin(struct cf_dnn *dnn);
+void cf_dnn_end(struct cf_dnn *dnn);
+
 enum cf_cpu cf_dnn_level(const struct cf_dnn *dnn);
 
 /* "c", "avx2", "avx512" (NULL or "" : auto). CF_EUSAGE for another word. */

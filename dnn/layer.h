@@ -1,8 +1,8 @@
 /* layer.h - layers with weights: linear and convolution.
  *
  * Convolutions go through oneDNN or, where it is faster, by Winograd's filtering
- * (wino.h). A linear layer is our own, panel by panel through the kernels of kern.h
- * (panels.c), over weights that were packed or over those in the file,
+ * (wino.h). A linear layer is our own, panel by panel through the
+ * kernels of kern.h (panels.c), over weights that were packed or over those in the file,
  * in whatever type; its additions over k run in order, whatever the number of rows or
  * threads. At level c, where those kernels are plain C, a packed linear layer is a 1x1
  * convolution of oneDNN with a pinned layout of the weights, whose rounding does not

@@ -112,8 +112,9 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
     if (lin->pan) {
         cf_panels_run(lin->pan, lin->dnn, dst, src, m);
     } else {
-        cf_team_flush(lin->dnn);
+        cf_team_begin(lin->dnn);
         st = run_packed(&lin->p, dst, src, m, err);
+        cf_team_end(lin->dnn);
     }
     cf_call_end(&call, lin->dnn);
     return st;

@@ -7,6 +7,7 @@
 #ifndef CF_DNN_MACHINE_H
 #define CF_DNN_MACHINE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dnn/dnn.h"
@@ -23,6 +24,9 @@ struct cf_packing;
 struct cf_dnn {
     enum cf_cpu level;
     int threads;
+    int node;         /* cf_dnn_settle */
+    unsigned outside; /* floating-point mode of the leader outside of the call at hand */
+    bool flushing;    /* between cf_dnn_begin and cf_dnn_end */
     struct cf_kern kern;
     struct cf_one *one; /* owned */
     char *scratch;      /* owned; CF_THREAD_SCRATCH a thread */
@@ -41,12 +45,15 @@ struct cf_call {
 void cf_call_begin(struct cf_call *call, struct cf_dnn *dnn, double *timer);
 void cf_call_end(struct cf_call *call, const struct cf_dnn *dnn);
 
-/* Make the whole team flush subnormals, before oneDNN uses it. The leader's mode is
- * restored by cf_call_end; the other threads of the pool keep it. */
-void cf_team_flush(const struct cf_dnn *dnn);
+/* Around what oneDNN runs on the team: all of it flushes subnormals, and afterwards all
+ * but the leader, whose mode cf_call_end restores, have the mode that the leader had
+ * before the call; so they would have had it started them then. */
+void cf_team_begin(const struct cf_dnn *dnn);
+void cf_team_end(const struct cf_dnn *dnn);
 
 /* fn(arg, first, last, thread) over parts of [0, n), each part but the last a multiple of
- * grain; small n runs in the leader. thread < dnn->threads. */
+ * grain; n of at most one grain runs in the leader. thread < dnn->threads. Flushes
+ * subnormals in all of the team but for a leader alone, who is inside a call. */
 void cf_split(const struct cf_dnn *dnn, int64_t n, int64_t grain,
               void (*fn)(void *arg, int64_t first, int64_t last, int thread), void *arg);
 

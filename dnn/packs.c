@@ -38,6 +38,7 @@ struct shelf {
     struct cf_packs *packs; /* borrowed */
     struct shelf *next;
     char *key;
+    int node; /* of the machines that share it */
     int users;
     struct block **block; /* [n], each owned: their places do not change */
     size_t n, cap;
@@ -167,19 +168,20 @@ static enum cf_status take_ready(struct shelf *s, const struct cf_packs_ready *r
     return CF_OK;
 }
 
-/* The shelf of key, one user more. Under the lock. */
-static struct shelf *enter(struct cf_packs *p, const char *key,
+/* The shelf of key on this node, one user more. Under the lock. */
+static struct shelf *enter(struct cf_packs *p, int node, const char *key,
                            const struct cf_packs_ready *ready, struct cf_error *err)
 {
     struct shelf *s = p->first;
 
-    while (s && strcmp(s->key, key) != 0)
+    while (s && (s->node != node || strcmp(s->key, key) != 0))
         s = s->next;
     if (!s) {
         s = cf_calloc(1, sizeof *s, err);
         if (!s)
             return NULL;
         s->packs = p;
+        s->node = node;
         s->key = cf_strdup(key, err);
         if (!s->key || (ready && take_ready(s, ready, err) != CF_OK)) {
             shelf_free(s);
@@ -201,7 +203,7 @@ enum cf_status cf_packs_begin(struct cf_packs *packs, struct cf_dnn *dnn, const 
     if (!now)
         return CF_ENOMEM;
     pthread_mutex_lock(&packs->lock);
-    now->shelf = enter(packs, key, ready, err);
+    now->shelf = enter(packs, dnn->node, key, ready, err);
     pthread_mutex_unlock(&packs->lock);
     if (now->shelf && packs->threads > dnn->threads) {
         struct cf_call call; /* the crew inherits how its maker treats subnormals */
@@ -286,8 +288,8 @@ static void *room(struct shelf *s, size_t bytes, struct cf_error *err)
     return at;
 }
 
-/* Pages come in here, each by one thread: where several meet in one huge page, all of them
- * clear one and all but one throw theirs away. */
+/* Pages come in here, each by one thread: where several meet in one huge page, all of
+ * them clear one and all but one throw theirs away. */
 static void touch(void *arg, int64_t first, int64_t last)
 {
     volatile char *at = (char *)arg + first;

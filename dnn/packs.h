@@ -5,7 +5,8 @@
  * how to fill it; the block is read-only from then on. Alone that is all. Between
  * cf_packs_begin and cf_packs_end the blocks are numbered in the order in which they are
  * asked for, which for one model is always the same; the machine that first asks for
- * block i of a key fills it, and every other that opens the same key finds it. Blocks may
+ * block i of a key fills it, and every other of its NUMA node (cf_dnn_settle) that opens
+ * the same key finds it. Blocks may
  * also lie ready, in a file of an earlier run:
  *
  *     key "generator 4f1a..."   block 0  "onednn f32 3072x768x1x1 16i16o"

@@ -183,6 +183,8 @@ static enum cf_status open_model(struct batch *b, struct cf_error *err)
     const struct cf_loaded_options lo = {
         .cpu = o->cpu,
         .threads = b->shift.threads,
+        .groups = o->groups,
+        .bind = o->bind,
         .model = o->model,
         .model_path = o->model_path,
         .cache = o->cache,

@@ -11,6 +11,7 @@
 #include "dnn/dnn.h"
 #include "jobs/queue.h"
 #include "pipeline/arrange.h"
+#include "pipeline/groups.h"
 #include "pipeline/progress.h"
 #include "pipeline/room.h"
 #include "store/meta.h"
@@ -33,6 +34,8 @@ struct cf_batch_options {
     enum cf_layout layout;
     int per_tar; /* samples in a full tar, 1 .. 10000, default 10000 */
     int threads; /* 0: decide (base/team.h) */
+    int groups;  /* of threads, 0: choose (pipeline/groups.h) */
+    enum cf_bind bind;
     enum cf_cpu cpu;
     const char *where[CF_BATCH_WHERE]; /* KEY=VALUE (cf_queue_where); all must hold */
     int n_where;

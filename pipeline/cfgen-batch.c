@@ -22,6 +22,8 @@ enum {
     ATTEMPTS,
     CRASHES,
     BACKOFF,
+    GROUPS,
+    BIND,
     SIDE,
     MEMORY,
     ENCODER,
@@ -67,9 +69,16 @@ static const struct cf_option options[] = {
      "100000 jobs of queue or plan; kept for good"},
     {PER_TAR, "samples-per-shard", "N", "images in a full tar, 1..10000, default 10000"},
     {'t', "threads", "N|auto",
-     "compute threads; auto: affinity mask, bounded by\n"
-     "the cgroup quota, OMP_NUM_THREADS and\n"
-     "SLURM_CPUS_PER_TASK"},
+     "compute threads; auto: one a core of the affinity\n"
+     "mask, bounded by the cgroup quota, OMP_NUM_THREADS\n"
+     "and SLURM_CPUS_PER_TASK"},
+    {GROUPS, "groups", "N|auto",
+     "groups that share out the threads, each with images\n"
+     "of its own; auto: by cores, caches and model; never\n"
+     "changes an image"},
+    {BIND, "bind", "auto|none|cores",
+     "hold each group's threads to its cores; auto: where\n"
+     "there are several NUMA nodes and all cores are ours"},
     {WORKERS, "workers", "N",
      "processes that share one loaded model, each with its\n"
      "part of the threads and processors; default 1"},
@@ -175,6 +184,10 @@ static enum cf_status set_limit(struct cf_batch_options *o, int key, const char 
         return cf_parse_int(v, 1, 1000000, &o->fail_fast, "--fail-fast", err);
     case GRACE:
         return cf_parse_int(v, 0, 86400, &o->grace, "--grace", err);
+    case GROUPS:
+        return cf_parse_auto(v, CF_MAX_THREADS, &o->groups, "--groups", err);
+    case BIND:
+        return cf_bind_parse(v, &o->bind, err);
     case MEMORY:
         return cf_room_parse(v, &o->memory, err);
     case ENCODER:

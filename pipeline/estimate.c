@@ -96,6 +96,8 @@ static enum cf_status load(struct work *w, struct cf_error *err)
                           &(struct cf_loaded_options){
                               .cpu = o->cpu,
                               .threads = team.threads,
+                              .groups = o->groups,
+                              .bind = o->bind,
                               .model = o->model,
                               .model_path = o->model_path,
                               .memory = o->memory,

@@ -60,15 +60,20 @@ static int claim_size(const struct cf_feed *f)
 {
     const struct cf_batch_options *o = f->shift->o;
     long long us = atomic_load(&f->shift->image_us);
+    int groups = atomic_load(&f->shift->groups), most;
     long long k = o->claim;
 
-    if (!k && cf_loaded_turns(f->shift->loaded))
-        k = AUTO_CLAIM; /* each claim costs one more turn of the encoder */
-    if (!k)
-        k = us ? 5000000 / us : 1; /* the first image tells how long one takes */
-    if (!o->claim && k > AUTO_CLAIM)
-        k = AUTO_CLAIM;
-    return k < 1 ? 1 : k > CF_LOT_MAX ? CF_LOT_MAX : (int)k;
+    if (k)
+        return (int)k;
+    groups = groups > 1 ? groups : 1;
+    most = groups > AUTO_CLAIM ? groups : AUTO_CLAIM;
+    if (cf_loaded_turns(f->shift->loaded))
+        k = most; /* each claim costs one more turn of the encoder */
+    else
+        k = us ? 5000000 / us : 1; /* the first images tell how long one takes */
+    k = k < most ? k : most;
+    k = k > groups ? k / groups * groups : groups; /* no group is left out */
+    return k > CF_LOT_MAX ? CF_LOT_MAX : (int)k;
 }
 
 /* Of k jobs, those that --max-jobs leaves room for, here or in the whole crew. */

@@ -118,7 +118,7 @@ static void warn_untrained(struct generator *g, const struct cf_plan *plan)
     }
 }
 
-/* Where encoder and generator take turns, the encoder's is the whole lot: all slots for
+/* Where the feed does not encode, the texts of the whole lot come first: all slots for
  * the model in memory. What fails here is found out again by the group it belongs to. */
 static void encode_lot(struct generator *g, const struct cf_slot *first)
 {
@@ -146,7 +146,7 @@ static enum cf_status work(struct generator *g, struct cf_slot *const *s, int n,
     struct cf_shift *shift = g->shift;
     double t0, encode;
 
-    if (cf_loaded_turns(shift->loaded))
+    if (!cf_loaded_beside(shift->loaded))
         encode_lot(g, s[0]);
     t0 = 1e3 * cf_clock();
     CF_TRY(cf_loaded_encode(shift->loaded, s, n, err));

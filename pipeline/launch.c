@@ -74,6 +74,8 @@ static enum cf_status load(struct launch *l, struct cf_error *err)
                           &(struct cf_loaded_options){
                               .cpu = o->cpu,
                               .threads = l->child.threads,
+                              .groups = o->groups,
+                              .bind = o->bind,
                               .model = o->model,
                               .model_path = o->model_path,
                               .cache = o->cache,

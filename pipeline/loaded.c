@@ -55,7 +55,14 @@ enum cf_status cf_loaded_open(struct cf_loaded **loaded,
                             },
                             err);
     if (st == CF_OK)
-        st = cf_pool_open(&l->pool, o->cpu, o->threads, l->packed, err);
+        st = cf_pool_open(&l->pool,
+                          &(struct cf_pool_options){.level = o->cpu,
+                                                    .threads = o->threads,
+                                                    .groups = o->groups,
+                                                    .bind = o->bind,
+                                                    .packed = l->packed,
+                                                    .crew = o->workers > 1},
+                          err);
     if (st == CF_OK && o->held)
         cf_pool_hold(l->pool);
     if (st == CF_OK)
@@ -76,6 +83,8 @@ enum cf_status cf_loaded_go(struct cf_loaded *l, struct cf_cancel *cancel,
         CF_TRY(cf_cache_open(&l->cache, l->o.cache, l->o.cache_bytes, err));
     if (l->texts)
         cf_texts_adopt(l->texts, l->cache, cancel);
+    if (l->own)
+        CF_TRY(cf_dnn_set_threads(l->own, cf_pool_encoder(l->pool), err));
     return cf_pool_go(l->pool, err);
 }
 
@@ -123,12 +132,12 @@ static void tell(const struct cf_loaded *l)
     char *safe = cf_utf8_printable(m->name, strlen(m->name), 200, NULL);
 
     cf_log(l->o.log, CF_LOG_INFO, "model loaded",
-           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d cpu=%s weights=\"%s\" "
-           "memory_mib=%.0f memory_by=\"%s\" encoder=%s",
+           "name=\"%s\" sha256=\"%.12s\" threads=%d groups=%d arrangement=\"%s\" cpu=%s "
+           "weights=\"%s\" memory_mib=%.0f memory_by=\"%s\" encoder=%s",
            safe ? safe : "", m->hash, l->o.threads, cf_pool_groups(l->pool),
-           cf_cpu_name(cf_dnn_level(cf_pool_dnn(l->pool))), l->room.held.weights,
-           (double)l->room.memory.bytes / (1 << 20), l->room.memory.why,
-           l->room.turns ? "release" : "keep");
+           cf_pool_why(l->pool), cf_cpu_name(cf_dnn_level(cf_pool_dnn(l->pool))),
+           l->room.held.weights, (double)l->room.memory.bytes / (1 << 20),
+           l->room.memory.why, l->room.turns ? "release" : "keep");
     cf_free(safe);
 }
 
@@ -138,8 +147,9 @@ static enum cf_status open_texts(struct cf_loaded *l, struct cf_texts **texts,
     const struct cf_engine *e = cf_pool_engine(l->pool);
     struct cf_dnn *machine = cf_pool_dnn(l->pool);
 
-    if (cf_pool_groups(l->pool) > 1 && !l->room.turns)
-        CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine), 1, err));
+    if (cf_pool_groups(l->pool) > 1)
+        CF_TRY(cf_dnn_open(&l->own, cf_dnn_level(machine),
+                           l->o.held ? 1 : cf_pool_encoder(l->pool), err));
     return cf_texts_open(texts,
                          &(struct cf_texts_options){
                              .packed = l->packed,
@@ -160,7 +170,7 @@ static enum cf_status share_out(struct cf_loaded *l, struct cf_error *err)
         .memory = l->room.memory,
         .encoder = l->o.encoder,
         .workers = l->o.workers > 1 ? l->o.workers : 1,
-        .groups = cf_pool_groups(l->pool),
+        .copies = cf_pool_copies(l->pool),
         .held = *cf_engine_holding(cf_pool_engine(l->pool)),
     };
     return cf_room_decide(&l->room, NULL, false, 1, err);
@@ -239,6 +249,11 @@ bool cf_loaded_turns(const struct cf_loaded *l)
     return atomic_load(&l->turns);
 }
 
+bool cf_loaded_beside(const struct cf_loaded *l)
+{
+    return cf_pool_beside(l->pool) && !l->room.turns;
+}
+
 double cf_loaded_space(const struct cf_loaded *l)
 {
     return cf_room_left(&l->room) / l->room.workers / 2;
@@ -303,7 +318,8 @@ void cf_loaded_ahead(struct cf_loaded *l, struct cf_lot *lot)
         if (lot->slot[i].open && same_name(lot->slot[i].recipe.model, l->name))
             slot[n++] = &lot->slot[i];
     if (n &&
-        cf_slots_encode(slot, n, l->texts, !l->own || cf_loaded_turns(l), &why) == CF_OK)
+        cf_slots_encode(slot, n, l->texts, !cf_pool_beside(l->pool) || cf_loaded_turns(l),
+                        &why) == CF_OK)
         lot->encode_ms += (1e3 * cf_clock() - t0) / lot->jobs.n;
     pthread_mutex_unlock(&l->lock);
 }

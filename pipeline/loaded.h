@@ -1,11 +1,10 @@
 /* loaded.h - the model that a worker has in memory: generator groups and text encoder.
  *
  * One model at a time. The generator's thread loads and runs; the feed's thread encodes
- * ahead of it where that costs nobody a turn: beside groups of one thread each the
- * encoder has a machine of its own, with one thread. Where all threads work inside one
- * product, a team beside them only makes both wait, so the encoder uses the generator's
- * machine, between two groups, on its thread; the feed then looks into the caches alone.
- * So it does where generator and encoder take turns (room.h). */
+ * ahead of it where the encoder has threads of its own beside several groups
+ * (pipeline/groups.h). Otherwise the encoder runs between two of their runs, on the
+ * generator's thread: a team beside them would only make both wait; the feed then looks
+ * into the caches alone. So it does where generator and encoder take turns (room.h). */
 #ifndef CF_PIPELINE_LOADED_H
 #define CF_PIPELINE_LOADED_H
 
@@ -18,7 +17,8 @@ struct cf_loaded;
 
 struct cf_loaded_options {
     enum cf_cpu cpu;
-    int threads;
+    int threads, groups; /* pipeline/pool.h */
+    enum cf_bind bind;
     const char *model;      /* for jobs that name none; NULL: the default model */
     const char *model_path; /* places to look, colon-separated; NULL: none */
     const char *cache;      /* directory of the features' cache, NULL: none */
@@ -55,6 +55,9 @@ const struct cf_room *cf_loaded_room(const struct cf_loaded *l);
 /* True where generator and encoder take turns, so that many texts at once are best; from
  * any thread. */
 bool cf_loaded_turns(const struct cf_loaded *l);
+
+/* True where the feed's thread encodes all texts; of the generator's thread. */
+bool cf_loaded_beside(const struct cf_loaded *l);
 
 /* Bytes that images side by side may work in: half of what weights leave. */
 double cf_loaded_space(const struct cf_loaded *l);

@@ -13,9 +13,11 @@ noinst_LIBRARIES += %D%/libpipeline.a
 	%D%/feed.c %D%/feed.h \
 	%D%/finish.c %D%/finish.h \
 	%D%/generate.c %D%/generate.h \
+	%D%/groups.c %D%/groups.h \
 	%D%/holding.c %D%/holding.h \
 	%D%/inspect.c %D%/inspect.h \
 	%D%/launch.c %D%/launch.h \
+	%D%/leader.c %D%/leader.h \
 	%D%/ledger.c %D%/ledger.h \
 	%D%/loaded.c %D%/loaded.h \
 	%D%/lot.c %D%/lot.h \

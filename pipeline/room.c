@@ -32,7 +32,10 @@ static double all_of(struct cf_held h)
 
 double cf_room_generator(const struct cf_room *r)
 {
-    return r->groups * (all_of(r->held.transformer) + all_of(r->held.vae));
+    const struct cf_held *t = &r->held.transformer, *v = &r->held.vae;
+
+    return (double)t->mapped + (double)v->mapped +
+           r->copies * ((double)t->own + (double)v->own);
 }
 
 double cf_room_encoder(const struct cf_room *r)

@@ -26,7 +26,7 @@ struct cf_room {
     struct cf_memory memory;
     enum cf_encoder_mode encoder;
     int workers; /* processes that share the weights, each with its working memory */
-    int groups;  /* of one process, each with weights of its own (pipeline/pool.h) */
+    int copies;  /* of what is packed, in one process; what is mapped is there once */
     struct cf_holding held;
     bool turns; /* as decided */
 };

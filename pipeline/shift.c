@@ -31,6 +31,7 @@ enum cf_status cf_shift_model(struct cf_shift *s, const char *name, struct cf_er
     atomic_store(&s->loading, 1);
     st = cf_loaded_need(s->loaded, name, &changed, err);
     atomic_store(&s->loading, 0);
+    atomic_store(&s->groups, cf_pool_groups(cf_loaded_pool(s->loaded)));
     if (changed) {
         atomic_store(&s->image_us, 0);
         cf_budget_forget(&s->budget);

@@ -55,7 +55,7 @@ enum cf_status cf_single_fit(struct cf_engine *engine, const struct cf_gen_param
     struct cf_room room = {
         .encoder = CF_ENCODER_RELEASE,
         .workers = 1,
-        .groups = 1,
+        .copies = 1,
         .held = *cf_engine_holding(engine),
     };
     struct cf_plan *plan = cf_alloc(1, sizeof *plan, err);

@@ -20,3 +20,9 @@ TESTS += %D%/lanczos_test
 %C%_lanczos_test_SOURCES = %D%/lanczos_test.c
 %C%_lanczos_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_lanczos_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS) -lm
+
+check_PROGRAMS += %D%/topology_test
+TESTS += %D%/topology_test
+%C%_topology_test_SOURCES = %D%/topology_test.c
+%C%_topology_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_topology_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)

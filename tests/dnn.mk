@@ -1,6 +1,7 @@
 # tests of dnn/: the kernels against C, then everything once per instruction set
 check_PROGRAMS += %D%/checkkern %D%/dnn_test %D%/layer_test %D%/mapped_test \
-	%D%/ops_test %D%/attn_test %D%/kv_test %D%/resample_test %D%/dnn_nomem_test %D%/quant_test
+	%D%/ops_test %D%/attn_test %D%/kv_test %D%/resample_test %D%/dnn_nomem_test %D%/quant_test \
+	%D%/packs_test
 TESTS += %D%/checkkern %D%/dnn_levels.sh %D%/isa.sh %D%/dnn_nomem_test
 dist_noinst_SCRIPTS += %D%/dnn_levels.sh %D%/isa.sh
 CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
@@ -34,6 +35,9 @@ CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 %C%_dnn_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_dnn_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
 %C%_dnn_nomem_test_LDADD = $(CF_DNN_TEST_LIBS)
+%C%_packs_test_SOURCES = %D%/packs_test.c %D%/dnn_tools.h
+%C%_packs_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_packs_test_LDADD = $(CF_DNN_TEST_LIBS)
 %C%_quant_test_SOURCES = %D%/quant_test.c %D%/dnn_tools.h
 %C%_quant_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_quant_test_LDADD = $(CF_DNN_TEST_LIBS)

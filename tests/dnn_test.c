@@ -112,6 +112,31 @@ static void a_call_leaves_threads_and_rounding_as_they_were(void **state)
     cf_linear_close(lin);
 }
 
+#ifdef __SSE__
+static void no_thread_of_the_pool_flushes_when_a_call_is_over(void **state)
+{
+    struct cf_linear *lin = small_layer(team[2]);
+    float x[16 * 16] = {0}, *y = floats(1 << 16);
+    int flushing = 0;
+
+    (void)state;
+    _mm_setcsr(0x1f80);
+    /* Threads that are started inside a call are children of a leader that flushes. */
+    assert_ok(cf_linear_run(lin, x, (float[256]){1}, 16, why));
+    cf_silu(team[2], y, y, 1 << 16);
+    cf_dnn_begin(team[2]);
+    assert_ok(cf_linear_run(lin, x, (float[256]){1}, 16, why));
+    cf_silu(team[2], y, y, 1 << 16);
+    assert_int_equal(_mm_getcsr() & 0x8040, 0);
+    cf_dnn_end(team[2]);
+#pragma omp parallel num_threads(3) reduction(+ : flushing)
+    flushing += (_mm_getcsr() & 0x8040) != 0;
+    assert_int_equal(flushing, 0);
+    cf_linear_close(lin);
+    cf_free(y);
+}
+#endif
+
 /* Products that underflow are 0 in every thread. */
 static void the_whole_team_flushes_subnormals(void **state)
 {
@@ -158,6 +183,9 @@ int main(void)
         cmocka_unit_test(a_second_level_in_one_process_is_refused),
         cmocka_unit_test(a_team_of_nobody_is_refused),
         cmocka_unit_test(a_call_leaves_threads_and_rounding_as_they_were),
+#ifdef __SSE__
+        cmocka_unit_test(no_thread_of_the_pool_flushes_when_a_call_is_over),
+#endif
         cmocka_unit_test(the_whole_team_flushes_subnormals),
         cmocka_unit_test(time_is_charged_to_what_was_called),
     };

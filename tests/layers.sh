@@ -26,6 +26,11 @@ n=$((n + 1))
 bad=$(grep -lE '<(oneapi/dnnl/)?dnnl' */*.[ch] | grep -vE '^dnn/onednn' ; ls */*.cc | grep -v '^textenc/spm.cc$')
 if [ -z "$bad" ]; then echo "ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"
 else echo "not ok $n - oneDNN only in dnn/onednn*, C++ only in textenc/spm.cc"; echo "$bad" | sed 's/^/# /'; fi
+# hwloc speaks to one file alone.
+n=$((n + 1))
+bad=$(grep -lE '<hwloc' */*.[ch] | grep -v '^base/topology.c$')
+if [ -z "$bad" ]; then echo "ok $n - hwloc only in base/topology.c"
+else echo "not ok $n - hwloc only in base/topology.c"; echo "$bad" | sed 's/^/# /'; fi
 # cfgen-jobs is built from the queue and the images alone, and its own files see no more.
 n=$((n + 1))
 bad=$(grep -nE '^#include "' pipeline/cfgen-jobs.c pipeline/cmd_*.c pipeline/gallery*.[ch] pipeline/checks.[ch] |

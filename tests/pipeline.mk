@@ -1,7 +1,7 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
 	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
-	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh \
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh %D%/cli/packed.sh \
 	%D%/cli/approx.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
@@ -47,6 +47,12 @@ TESTS += %D%/needs_test
 %C%_needs_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_needs_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_needs_test_SOURCES = dummy.cxx
+
+check_PROGRAMS += %D%/groups_test
+TESTS += %D%/groups_test
+%C%_groups_test_SOURCES = %D%/groups_test.c
+%C%_groups_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_groups_test_LDADD = pipeline/libpipeline.a $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 
 check_PROGRAMS += %D%/budget_test
 TESTS += %D%/budget_test

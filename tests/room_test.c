@@ -15,7 +15,7 @@ enum { MIB = 1 << 20 };
 /* Generator 400 MiB of weights and 100 of work, encoder 300, the program. */
 static struct cf_room room(int64_t mib)
 {
-    struct cf_room r = {.workers = 1, .groups = 1};
+    struct cf_room r = {.workers = 1, .copies = 1};
 
     r.memory = (struct cf_memory){mib * MIB + CF_ROOM_PROGRAM, "--memory"};
     r.held.transformer = (struct cf_held){.mapped = 250 * (size_t)MIB, .own = 50 * MIB};

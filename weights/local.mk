@@ -1,7 +1,9 @@
 noinst_LIBRARIES += %D%/libweights.a
 %C%_libweights_a_SOURCES = \
+	%D%/ahead.c %D%/ahead.h \
 	%D%/bind.c %D%/bind.h \
 	%D%/checkpoint.c %D%/checkpoint.h \
+	%D%/compare.c %D%/compare.h \
 	%D%/config.c %D%/config.h \
 	%D%/flatten.c %D%/flatten.h \
 	%D%/index.c %D%/index.h \
