@@ -71,6 +71,7 @@ struct work {
     int64_t m, block; /* rows, and those of a tile */
     int64_t blocks, panels, bundle;
     int64_t kc, pieces; /* columns at a time; how many times, in few_part */
+    bool gelu;          /* of the result */
 };
 
 static enum cf_status check(const struct cf_weight *w, struct cf_error *err)
@@ -266,19 +267,29 @@ static struct cf_fetch rows_at(const struct work *w, int64_t i, int64_t m, int64
                              ((size_t)kc * sizeof(float) + LINE - 1) / LINE};
 }
 
-/* Sums of rows i .. i+m-1 of count panels, scaled and with bias, to their place. */
+/* Sums of rows i .. i+m-1 of count panels, scaled and with bias, to their place, which
+ * the first cache still holds when GELU is taken. */
 static void finish(const struct work *w, const float *sum, int64_t i, int64_t m,
                    int64_t p, int64_t count)
 {
     const struct cf_panels *pan = w->pan;
-    int64_t panel = (int64_t)w->dnn->kern.panel;
+    const struct cf_kern *kern = &w->dnn->kern;
+    int64_t panel = (int64_t)kern->panel;
 
-    for (int64_t r = 0; r < m; r++)
-        for (int64_t q = 0; q < count; q++)
-            w->dnn->kern.affine(w->dst + (i + r) * pan->w.n + (p + q) * panel,
-                                sum + (q * m + r) * panel, pan->mul + (p + q) * panel,
-                                pan->add + (p + q) * panel, 0,
-                                width_of(w->dnn, &pan->w, p + q));
+    for (int64_t r = 0; r < m; r++) {
+        float *dst = w->dst + (i + r) * pan->w.n + p * panel;
+        size_t n = 0;
+
+        for (int64_t q = 0; q < count; q++) {
+            size_t width = width_of(w->dnn, &pan->w, p + q);
+
+            kern->affine(dst + n, sum + (q * m + r) * panel, pan->mul + (p + q) * panel,
+                         pan->add + (p + q) * panel, 0, width);
+            n += width;
+        }
+        if (w->gelu)
+            kern->gelu(dst, dst, n);
+    }
 }
 
 /* Rows i .. i+m-1 of panels p .. p+count-1; panel then is the next thereafter. */
@@ -409,9 +420,10 @@ static void cut_rows(struct work *w, int64_t most, int64_t cost)
 }
 
 void cf_panels_run(const struct cf_panels *pan, const struct cf_dnn *dnn, float *dst,
-                   const float *src, int m)
+                   const float *src, int m, bool gelu)
 {
-    struct work w = {.dnn = dnn, .pan = pan, .dst = dst, .src = src, .m = m};
+    struct work w = {
+        .dnn = dnn, .pan = pan, .dst = dst, .src = src, .m = m, .gelu = gelu};
     const bool packed = pan->pack.data != NULL;
     const int64_t sums = sizeof((struct scratch *)0)->sum / sizeof(float);
 
