@@ -23,6 +23,17 @@ enum {
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
                         size_t ahead);
 
+typedef void cf_few_fn(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                       const void *src, size_t stride, size_t n, size_t k, size_t next,
+                       int add);
+
+/* Memory that will be wanted soon: lines of 64 bytes of each of rows rows, whose starts
+ * lie stride bytes apart. It need not exist. */
+struct cf_fetch {
+    const void *at;
+    size_t stride, rows, lines; /* rows > 0 where lines > 0 */
+};
+
 struct cf_kern {
     /* -- elementwise; 1e-6 */
 
@@ -76,6 +87,11 @@ struct cf_kern {
      * sum of |a b|. A row's value does not depend on m. */
     void (*panel_mul)(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
                       size_t m, size_t k, int add);
+    /* panel_mul, bit for bit, and next is brought into the second cache meanwhile, at an
+     * even rate over all of the work. */
+    void (*panel_mul_fetch)(float *dst, size_t ldd, const float *a, size_t lda,
+                            const float *b, size_t m, size_t k, int add,
+                            const struct cf_fetch next[2]);
     /* A panel of n <= panel rows of k numbers, each stride bytes behind the one before:
      * dst [k, panel], dst[l, j] = number l of row j for j < n, 0 for n <= j < panel.
      * Exact. src may lie at any address. What lies ahead bytes after these numbers will
@@ -87,6 +103,15 @@ struct cf_kern {
     void (*pack_q4)(float *dst, const void *src, size_t stride, size_t n, size_t k,
                     size_t ahead, const float *scale, size_t group);
 
+    /* panel_mul, bit for bit, of m = 1 or 2 rows and the panel that pack_* would make of
+     * n rows of k numbers, which is not made: each number is used but once or twice. In
+     * dst nothing is said of columns n .. of 4 bits. What lies next bytes behind src is
+     * read after these numbers and fetched towards their end; 0: no telling. */
+    cf_few_fn *few_f32, *few_f16, *few_bf16, *few_i8;
+    void (*few_q4)(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                   const void *src, size_t stride, size_t n, size_t k, size_t next,
+                   int add, const float *scale, size_t group);
+
     /* -- bfloat16, at any address; exact, and to nearest with ties to even (a NaN stays
      * one: its upper half with the quiet bit) */
 
@@ -97,10 +122,11 @@ struct cf_kern {
      * dense, and its columns from n on hold nothing that counts, then as before */
 
     /* s[j, i] = sum_l k[j, l] * q[l, i], l in order, for m keys whose rows are ldk floats
-     * apart and n <= panel queries; q is dense [hd, panel], hd a multiple of 4. 1e-6 of
-     * the sum of |k q|. */
-    void (*attn_scores)(float *s, const float *k, size_t ldk, const float *q, size_t m,
-                        size_t n, size_t hd);
+     * apart and n <= panel queries; q is dense [hd, panel], hd a multiple of 4. As many
+     * bytes from `next` on as keys have here will be wanted next and are fetched, if
+     * there is something. 1e-6 of the sum of |k q|. */
+    void (*attn_scores)(float *s, const float *k, size_t ldk, const void *next,
+                        const float *q, size_t m, size_t n, size_t hd);
     /* Each column of s [m, n] becomes exp(scale s - max), scale > 0; its running maximum
      * and sum [panel] are brought up to date: m' = max(m, max(scale s)), f = exp(m - m'),
      * sum' = f sum + sum exp(scale s - m'), keys in order. -inf marks a masked key
@@ -111,7 +137,8 @@ struct cf_kern {
                          float *sum, float *f);
     /* o[i, d] = (add ? o : 0) + sum_j s[j, i] * v[j, d], j in order, for m <= panel
      * queries, hd channels and n keys. Rows of v are hd floats apart, CF_KV_BLOCK of them
-     * to a block; blocks begin `jump` floats apart. 1e-6 of the sum of |s v|. */
+     * to a block; blocks begin `jump` floats apart, and the next one is fetched. 1e-6 of
+     * the sum of |s v|. */
     void (*attn_values)(float *o, size_t ldo, const float *s, const float *v, size_t jump,
                         size_t m, size_t hd, size_t n, int add);
     /* x *= f */

@@ -3,14 +3,13 @@
 
 #include <immintrin.h>
 
-enum { W = 8, ROWS = 6, ATTN_ROWS = 6 };
+enum { W = 8 };
 
 typedef __m256 vec;
 typedef __m256d vecd;
 typedef __m256i vmask;
 
 #define v_set1 _mm256_set1_ps
-#define v_round(x) _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define vd_zero _mm256_setzero_pd
 #define vd_set1 _mm256_set1_pd
 #define vd_load _mm256_loadu_pd
@@ -108,6 +107,9 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+#define ROWS 6
+#include "dnn/kern_panel.h"
+
 /* -- numbers of other types */
 
 typedef __m256i veci;
@@ -194,6 +196,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 void cf_kern_init_avx2(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
     fill_attn(k);
 }

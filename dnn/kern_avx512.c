@@ -3,14 +3,13 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ROWS = 8, ATTN_ROWS = 12 };
+enum { W = 16 };
 
 typedef __m512 vec;
 typedef __m512d vecd;
 typedef __mmask16 vmask;
 
 #define v_set1 _mm512_set1_ps
-#define v_round(x) _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define v_pow2 _mm512_scalef_ps
 #define vd_zero _mm512_setzero_pd
 #define vd_set1 _mm512_set1_pd
@@ -98,6 +97,9 @@ static inline vec v_swap(vec v)
 
 #include "dnn/kern_vec.h"
 
+#define ROWS 12
+#include "dnn/kern_panel.h"
+
 /* -- numbers of other types */
 
 typedef __m512i veci;
@@ -184,6 +186,7 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
     fill_attn(k);
 }

@@ -1,13 +1,12 @@
 /* kern_vec.h - the kernels in terms of one vector of W floats; included once by each
  * instruction set, after it has defined:
  *
- * - vec and W, a vector and its number of floats; vecd, half as many doubles; ROWS <= 8,
- *   rows of a block of panel_mul
+ * - vec and W, a vector and its number of floats; vecd, half as many doubles
  * - vmask and v_mask(n), the first n lanes, 0 < n < W
  * - v_load, v_loadm, v_store, v_storem, unaligned; under a mask nothing else is touched
  *   and lanes outside are zero
  * - v_set1, v_add, v_sub, v_mul, v_div, v_fma (a b + c), v_min and v_max (b where one is
- *   NaN), v_round, v_pow2(p, n) (p 2^n, n whole, -150 .. 150)
+ *   NaN), v_pow2(p, n) (p 2^n, n whole, -150 .. 150)
  * - v_finite(v), 1 if all lanes are
  * - vd_lo and vd_hi, the lower and the upper half of a vec; vd_load, vd_store, vd_zero,
  *   vd_set1, vd_add, vd_sub, vd_fma, and vd_sum across lanes in a fixed order
@@ -21,22 +20,23 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* exp for x <= 89, as in kern_c.c. Below -104 all is as at -104, where even a subnormal
- * result is 0; NaN passes, being the second operand. */
+/* exp for x <= 89, reduced as in kern_c.c, the rounding to whole numbers by a number so
+ * large that it keeps no fraction, and with the polynomial of degree 6 that has the least
+ * relative error, 3e-9. Below -104 all is as at -104, where even a subnormal result is 0;
+ * NaN passes, being the second operand. */
 INLINE vec exp_low(vec x)
 {
-    vec in = v_max(v_set1(-104.0f), x);
-    vec n = v_round(v_mul(in, v_set1(0x1.715476p+0f)));
+    vec in = v_max(v_set1(-104.0f), x), big = v_set1(0x1.8p+23f);
+    vec n = v_sub(v_fma(in, v_set1(0x1.715476p+0f), big), big);
     vec r = v_fma(n, v_set1(-0x1.62e4p-1f), in);
     vec p;
 
     r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
-    p = v_set1(1.0f / 5040);
-    p = v_fma(p, r, v_set1(1.0f / 720));
-    p = v_fma(p, r, v_set1(1.0f / 120));
-    p = v_fma(p, r, v_set1(1.0f / 24));
-    p = v_fma(p, r, v_set1(1.0f / 6));
-    p = v_fma(p, r, v_set1(0.5f));
+    p = v_set1(0x1.6a2352p-10f);
+    p = v_fma(p, r, v_set1(0x1.123a6cp-7f));
+    p = v_fma(p, r, v_set1(0x1.5558f4p-5f));
+    p = v_fma(p, r, v_set1(0x1.555490p-3f));
+    p = v_fma(p, r, v_set1(0x1.fffffcp-2f));
     p = v_fma(p, r, v_set1(1.0f));
     p = v_fma(p, r, v_set1(1.0f));
     return v_pow2(p, n);
@@ -364,54 +364,6 @@ static void k_rope_halves(float *x, const float *cs, const float *sn, size_t n)
     }
 }
 
-enum { PANEL = 2 * W };
-
-/* rows is a constant after inlining: all accumulators live in registers. */
-INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t k, int add, int rows)
-{
-    vec acc[ROWS][2];
-
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        acc[i][0] = add ? v_load(dst + (size_t)i * ldd) : v_set1(0.0f);
-        acc[i][1] = add ? v_load(dst + (size_t)i * ldd + W) : v_set1(0.0f);
-    }
-    for (size_t l = 0; l < k; l++, b += PANEL) {
-        vec b0 = v_load(b), b1 = v_load(b + W);
-
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vec x = v_set1(a[(size_t)i * lda + l]);
-
-            acc[i][0] = v_fma(x, b0, acc[i][0]);
-            acc[i][1] = v_fma(x, b1, acc[i][1]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        v_store(dst + (size_t)i * ldd, acc[i][0]);
-        v_store(dst + (size_t)i * ldd + W, acc[i][1]);
-    }
-}
-
-static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t m, size_t k, int add)
-{
-    for (; m >= ROWS; m -= ROWS, dst += ROWS * ldd, a += ROWS * lda)
-        panel_block(dst, ldd, a, lda, b, k, add, ROWS);
-    if (m & 4) {
-        panel_block(dst, ldd, a, lda, b, k, add, 4);
-        dst += 4 * ldd, a += 4 * lda;
-    }
-    if (m & 2) {
-        panel_block(dst, ldd, a, lda, b, k, add, 2);
-        dst += 2 * ldd, a += 2 * lda;
-    }
-    if (m & 1)
-        panel_block(dst, ldd, a, lda, b, k, add, 1);
-}
-
 static void fill_table(struct cf_kern *k)
 {
     *k = (struct cf_kern){
@@ -429,8 +381,6 @@ static void fill_table(struct cf_kern *k)
         .moments = k_moments,
         .rope_pairs = k_rope_pairs,
         .rope_halves = k_rope_halves,
-        .panel = PANEL,
-        .panel_mul = k_panel_mul,
         .scale = k_scale,
     };
 }

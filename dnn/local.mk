@@ -5,12 +5,13 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/cpu.c %D%/cpu.h \
 	%D%/dnn.c %D%/dnn.h \
 	%D%/groupnorm.c \
-	%D%/kern.h %D%/kern_attn.h %D%/kern_c.c %D%/kern_pack.h %D%/kern_vec.h \
+	%D%/kern.h %D%/kern_attn.h %D%/kern_c.c %D%/kern_pack.h \
+	%D%/kern_panel.h %D%/kern_vec.h \
 	%D%/kv.c %D%/kv.h \
 	%D%/layer.h \
 	%D%/linear.c \
 	%D%/machine.h \
-	%D%/mapped.c %D%/mapped.h \
+	%D%/panels.c %D%/panels.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \

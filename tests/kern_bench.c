@@ -105,6 +105,13 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
     k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
 }
 
+static void bench_panel_mul_fetch(const struct cf_kern *k, float **p, size_t n)
+{
+    const struct cf_fetch next[2] = {{p[3], 0, 1, 64 * k->panel / 16}};
+
+    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, next);
+}
+
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
                        size_t n)
 {
@@ -138,6 +145,42 @@ static void bench_pack_q4(const struct cf_kern *k, float **p, size_t n)
     k->pack_q4(p[0], p[1], cols / 2, k->panel, cols, 0, p[2], 64);
 }
 
+static void bench_few(cf_few_fn *few, size_t size, const struct cf_kern *k, float **p,
+                      size_t n)
+{
+    size_t cols = n / k->panel;
+
+    few(p[0], k->panel, p[2], cols, 1, p[1], cols * size, k->panel, cols, 0, 0);
+}
+
+static void bench_few_f32(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_f32, 4, k, p, n);
+}
+
+static void bench_few_f16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_f16, 2, k, p, n);
+}
+
+static void bench_few_bf16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_bf16, 2, k, p, n);
+}
+
+static void bench_few_i8(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_i8, 1, k, p, n);
+}
+
+static void bench_few_q4(const struct cf_kern *k, float **p, size_t n)
+{
+    size_t cols = n / k->panel;
+
+    k->few_q4(p[0], k->panel, p[3], cols, 1, p[1], cols / 2, k->panel, cols, 0, 0, p[2],
+              64);
+}
+
 static void bench_widen_bf16(const struct cf_kern *k, float **p, size_t n)
 {
     k->widen_bf16(p[0], p[1], n);
@@ -151,7 +194,7 @@ static void bench_narrow_bf16(const struct cf_kern *k, float **p, size_t n)
 /* A block of keys or values for a panel of queries; ns per number of it. */
 static void bench_attn_scores(const struct cf_kern *k, float **p, size_t n)
 {
-    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[2], CF_KV_BLOCK, k->panel,
+    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[1], p[2], CF_KV_BLOCK, k->panel,
                    n / CF_KV_BLOCK);
 }
 
@@ -193,11 +236,17 @@ static const struct {
     {"rope_pairs", bench_rope_pairs},
     {"rope_halves", bench_rope_halves},
     {"panel_mul", bench_panel_mul},
+    {"panel_mul_fetch", bench_panel_mul_fetch},
     {"pack_f32", bench_pack_f32},
     {"pack_f16", bench_pack_f16},
     {"pack_bf16", bench_pack_bf16},
     {"pack_i8", bench_pack_i8},
     {"pack_q4", bench_pack_q4},
+    {"few_f32", bench_few_f32},
+    {"few_f16", bench_few_f16},
+    {"few_bf16", bench_few_bf16},
+    {"few_i8", bench_few_i8},
+    {"few_q4", bench_few_q4},
     {"widen_bf16", bench_widen_bf16},
     {"narrow_bf16", bench_narrow_bf16},
     {"attn_scores", bench_attn_scores},
