@@ -212,6 +212,15 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
     }
 }
 
+/* Fetching changes no value. */
+static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda,
+                              const float *b, size_t m, size_t k, int add,
+                              const struct cf_fetch next[2])
+{
+    (void)next;
+    k_panel_mul(dst, ldd, a, lda, b, m, k, add);
+}
+
 /* Reads row by row with the definition of each type, a piece at a time. */
 static void pack(float *dst, const void *src, size_t stride, size_t n, size_t k,
                  enum cf_dtype type)
@@ -292,32 +301,76 @@ static void k_narrow_bf16(void *dst, const float *src, size_t n)
     (void)cf_floats_store(dst, CF_BF16, src, (int64_t)n, NULL); /* a type it knows */
 }
 
-static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
+static void k_attn_scores(float *s, const float *k, size_t ldk, const float *q, size_t m,
+                          size_t n, size_t hd)
 {
-    float top = *max, base, f, part[PANEL] = {0}, total = 0;
+    (void)n;
+    k_panel_mul(s, PANEL, k, ldk, q, m, hd, 0);
+}
 
-    for (size_t j = 0; j < n; j++) {
-        s[j] *= scale;
-        if (s[j] > top || isnan(s[j]))
-            top = s[j];
+static void k_attn_softmax(float *s, size_t m, size_t n, float scale, float *max,
+                           float *sum, float *f)
+{
+    for (size_t i = 0; i < n; i++) {
+        float top = max[i], base;
+
+        for (size_t j = 0; j < m; j++) {
+            float *x = &s[j * PANEL + i];
+
+            *x *= scale;
+            if (*x > top || isnan(*x))
+                top = *x;
+        }
+        base = top == -INFINITY ? 0.0f : top;
+        f[i] = exp1(max[i] - base);
+        sum[i] *= f[i];
+        max[i] = top;
+        for (size_t j = 0; j < m; j++) {
+            float *x = &s[j * PANEL + i];
+
+            *x = exp1(*x - base);
+            sum[i] += *x;
+        }
     }
-    base = top == -INFINITY ? 0.0f : top;
-    for (size_t j = 0; j < n; j++) {
-        s[j] = exp1(s[j] - base);
-        part[j % PANEL] += s[j];
+}
+
+static void k_attn_values(float *o, size_t ldo, const float *s, const float *v,
+                          size_t jump, size_t m, size_t hd, size_t n, int add)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t d = 0; d < hd && !add; d++)
+            o[i * ldo + d] = 0.0f;
+        for (size_t j = 0; j < n; j++) {
+            const float *row = v + j / CF_KV_BLOCK * jump + j % CF_KV_BLOCK * hd;
+
+            for (size_t d = 0; d < hd; d++)
+                o[i * ldo + d] += s[j * PANEL + i] * row[d];
+        }
     }
-    for (size_t j = 0; j < PANEL; j++)
-        total += part[j];
-    f = exp1(*max - base);
-    *sum = *sum * f + total;
-    *max = top;
-    return f;
 }
 
 static void k_scale(float *x, float f, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] *= f;
+}
+
+enum { CHAINS = 16 };
+
+static void k_fma(float *x, size_t n)
+{
+    for (; n > 0; n--)
+        for (size_t i = 0; i < CHAINS; i++)
+            x[i] = x[i] * 0.75f + 0.25f;
+}
+
+static float k_sum(const float *x, size_t n)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
 }
 
 void cf_kern_init_c(struct cf_kern *k)
@@ -339,6 +392,7 @@ void cf_kern_init_c(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
+        .panel_mul_fetch = k_panel_mul_fetch,
         .pack_f32 = k_pack_f32,
         .pack_f16 = k_pack_f16,
         .pack_bf16 = k_pack_bf16,
@@ -346,7 +400,13 @@ void cf_kern_init_c(struct cf_kern *k)
         .pack_q4 = k_pack_q4,
         .widen_bf16 = k_widen_bf16,
         .narrow_bf16 = k_narrow_bf16,
-        .softmax = k_softmax,
+        .attn_scores = k_attn_scores,
+        .attn_softmax = k_attn_softmax,
+        .attn_values = k_attn_values,
         .scale = k_scale,
+        .chains = CHAINS,
+        .fma = k_fma,
+        .sum = k_sum,
     };
+    cf_kern_init_wino_c(k);
 }

@@ -288,35 +288,3 @@ int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n)
     run_rows(dnn, &j, n, 1, finite_part);
     return atomic_load(&j.ok);
 }
-
-/* ---- storing ---- */
-
-struct store {
-    const struct cf_kern *kern;
-    uint16_t *dst;
-    const float *src;
-    int64_t dstride, sstride;
-    int c;
-};
-
-static void store_part(void *arg, int64_t first, int64_t last, int thread)
-{
-    const struct store *s = arg;
-
-    (void)thread;
-    for (int64_t r = first; r < last; r++)
-        s->kern->narrow_bf16(s->dst + r * s->dstride, s->src + r * s->sstride,
-                             (size_t)s->c);
-}
-
-void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
-                   int64_t sstride, int64_t rows, int c)
-{
-    struct store s = {&dnn->kern, dst, src, dstride, sstride, c};
-    int64_t grain = c > 0 && c < GRAIN ? GRAIN / c : 1;
-    struct cf_call call;
-
-    cf_call_begin(&call, dnn, &dnn->times.other);
-    cf_split(dnn, rows, grain, store_part, &s);
-    cf_call_end(&call, dnn);
-}

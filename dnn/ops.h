@@ -73,11 +73,6 @@ void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int hea
              int hd, const float *cs, const float *sn, const int32_t *pos,
              int interleaved);
 
-/* rows x c floats, starts sstride apart, as BF16 (to nearest, ties to even), starts
- * dstride elements apart. */
-void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
-                   int64_t sstride, int64_t rows, int c);
-
 /* 1 if every value is finite. */
 int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n);
 

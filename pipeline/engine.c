@@ -363,6 +363,12 @@ enum cf_status cf_engine_plan_for(struct cf_engine *e, const struct cf_gen_param
     return e->ops->plan(e->planner, params, batch, longest(req, n), plan, err);
 }
 
+struct cf_work cf_engine_work(const struct cf_engine *e, const struct cf_plan *plan,
+                              int step)
+{
+    return e->ops->work(e->planner, plan, step);
+}
+
 enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *params,
                              const struct cf_request *req, int n,
                              struct cf_cancel *cancel, struct cf_plan *plan,

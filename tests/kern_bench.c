@@ -105,6 +105,13 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
     k->panel_mul(p[0], 32, p[1], 64, p[2], n / 64, 64, 0);
 }
 
+static void bench_panel_mul_fetch(const struct cf_kern *k, float **p, size_t n)
+{
+    const struct cf_fetch next[2] = {{p[3], 0, 1, 64 * k->panel / 16}};
+
+    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, next);
+}
+
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
                        size_t n)
 {
@@ -148,17 +155,40 @@ static void bench_narrow_bf16(const struct cf_kern *k, float **p, size_t n)
     k->narrow_bf16(p[0], p[1], n);
 }
 
-static void bench_softmax(const struct cf_kern *k, float **p, size_t n)
+/* A block of keys or values for a panel of queries; ns per number of it. */
+static void bench_attn_scores(const struct cf_kern *k, float **p, size_t n)
 {
-    float max = -INFINITY, sum = 0;
+    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[2], CF_KV_BLOCK, k->panel,
+                   n / CF_KV_BLOCK);
+}
+
+static void bench_attn_values(const struct cf_kern *k, float **p, size_t n)
+{
+    k->attn_values(p[0], n / CF_KV_BLOCK, p[1], p[2], n, k->panel, n / CF_KV_BLOCK,
+                   CF_KV_BLOCK, 0);
+}
+
+static void bench_attn_softmax(const struct cf_kern *k, float **p, size_t n)
+{
+    float row[3][CF_PANEL_MAX] = {{0}};
 
     memcpy(p[0], p[1], n * sizeof(float));
-    p[3][0] = k->softmax(p[0], n, 0.1f, &max, &sum);
+    k->attn_softmax(p[0], n / k->panel, k->panel, 0.1f, row[0], row[1], row[2]);
 }
 
 static void bench_scale(const struct cf_kern *k, float **p, size_t n)
 {
     k->scale(p[1], 1.0f, n);
+}
+
+static void bench_fma(const struct cf_kern *k, float **p, size_t n)
+{
+    k->fma(p[0], n / k->chains);
+}
+
+static void bench_sum(const struct cf_kern *k, float **p, size_t n)
+{
+    p[0][0] = k->sum(p[1], n);
 }
 
 static const struct {
@@ -180,6 +210,7 @@ static const struct {
     {"rope_pairs", bench_rope_pairs},
     {"rope_halves", bench_rope_halves},
     {"panel_mul", bench_panel_mul},
+    {"panel_mul_fetch", bench_panel_mul_fetch},
     {"pack_f32", bench_pack_f32},
     {"pack_f16", bench_pack_f16},
     {"pack_bf16", bench_pack_bf16},
@@ -187,8 +218,12 @@ static const struct {
     {"pack_q4", bench_pack_q4},
     {"widen_bf16", bench_widen_bf16},
     {"narrow_bf16", bench_narrow_bf16},
-    {"softmax", bench_softmax},
+    {"attn_scores", bench_attn_scores},
+    {"attn_softmax", bench_attn_softmax},
+    {"attn_values", bench_attn_values},
     {"scale", bench_scale},
+    {"fma", bench_fma},
+    {"sum", bench_sum},
 };
 
 static double now(void)

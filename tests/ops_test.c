@@ -321,29 +321,6 @@ static void rotary_turns_pairs_by_the_angle_of_their_position(void **state)
     cf_free(sn);
 }
 
-/* Between the rows nothing is written. */
-static void rows_are_stored_as_the_nearest_bfloats(void **state)
-{
-    enum { MANY = 301, WIDTH = 70, FROM = 75, TO = 72 };
-    float *x = randoms(MANY * FROM);
-    uint16_t *want = cf_alloc(MANY * TO, sizeof *want, NULL);
-    uint16_t *got = cf_alloc(MANY * TO, sizeof *got, NULL);
-
-    (void)state;
-    assert_true(want && got);
-    memset(want, 0xa5, MANY * TO * sizeof *want);
-    for (int r = 0; r < MANY; r++)
-        assert_ok(cf_floats_store(want + r * TO, CF_BF16, x + r * FROM, WIDTH, why));
-    for (int t = 0; t < TEAMS; t++) {
-        memset(got, 0xa5, MANY * TO * sizeof *got);
-        cf_store_bf16(team[t], got, TO, x, FROM, MANY, WIDTH);
-        assert_memory_equal(got, want, MANY * TO * sizeof *got);
-    }
-    cf_free(x);
-    cf_free(want);
-    cf_free(got);
-}
-
 static void one_bad_value_among_many_is_found(void **state)
 {
     enum { N = 50021 };
@@ -371,7 +348,6 @@ static void nothing_is_done_for_no_rows(void **state)
     cf_add(team[0], NULL, NULL, 0);
     cf_groupnorm_stats(team[0], NULL, NULL, NULL, 0, C, 4, 1e-6f, NULL, NULL);
     cf_groupnorm_apply(team[0], NULL, NULL, 0, C, NULL, NULL, 0);
-    cf_store_bf16(team[0], NULL, 0, NULL, 0, 0, C);
 }
 
 int main(void)
@@ -385,7 +361,6 @@ int main(void)
         cmocka_unit_test(sums_and_residuals_are_their_definitions),
         cmocka_unit_test(heads_are_brought_to_length_mul_and_zero_stays_zero),
         cmocka_unit_test(rotary_turns_pairs_by_the_angle_of_their_position),
-        cmocka_unit_test(rows_are_stored_as_the_nearest_bfloats),
         cmocka_unit_test(one_bad_value_among_many_is_found),
         cmocka_unit_test(nothing_is_done_for_no_rows),
     };

@@ -1,7 +1,8 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
 	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
-	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh %D%/cli/packed.sh
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh \
+	%D%/cli/approx.sh %D%/cli/packed.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh

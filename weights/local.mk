@@ -10,6 +10,7 @@ noinst_LIBRARIES += %D%/libweights.a
 	%D%/keys.c %D%/keys.h \
 	%D%/model.c %D%/model.h \
 	%D%/model_spec.c %D%/model_spec.h \
+	%D%/names.c %D%/names.h \
 	%D%/pickle.c %D%/pickle.h %D%/pickle_read.c \
 	%D%/pickle_torch.c %D%/pickle_value.h \
 	%D%/pack_file.c %D%/pack_file.h \
