@@ -39,6 +39,10 @@ struct cf_kern_wino {
     void (*weights)(float *dst, size_t plane, const float *src, size_t tap, size_t n);
 };
 
+typedef void cf_few_fn(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                       const void *src, size_t stride, size_t n, size_t k, size_t next,
+                       int add);
+
 /* Memory that will be wanted soon: lines of 64 bytes of each of rows rows, whose starts
  * lie stride bytes apart. It need not exist. */
 struct cf_fetch {
@@ -116,6 +120,15 @@ struct cf_kern {
                     size_t ahead, const float *scale, size_t group);
 
     struct cf_kern_wino wino4, wino2;
+
+    /* panel_mul, bit for bit, of m = 1 or 2 rows and the panel that pack_* would make of
+     * n rows of k numbers, which is not made: each number is used but once or twice. In
+     * dst nothing is said of columns n .. of 4 bits. What lies next bytes behind src is
+     * read after these numbers and fetched towards their end; 0: no telling. */
+    cf_few_fn *few_f32, *few_f16, *few_bf16, *few_i8;
+    void (*few_q4)(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                   const void *src, size_t stride, size_t n, size_t k, size_t next,
+                   int add, const float *scale, size_t group);
 
     /* -- bfloat16, at any address; exact, and to nearest with ties to even (a NaN stays
      * one: its upper half with the quiet bit) */

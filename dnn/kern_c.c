@@ -289,6 +289,52 @@ static void k_pack_q4(float *dst, const void *src, size_t stride, size_t n, size
     }
 }
 
+/* By the definition, a piece at a time. */
+static void few(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                const char *src, size_t stride, size_t n, size_t k, int add,
+                cf_pack_fn *pack_piece, size_t size)
+{
+    enum { PIECE = 64 };
+    float b[PIECE * PANEL];
+
+    for (size_t at = 0; at < k || (at == 0 && !add); at += PIECE) {
+        size_t count = k - at < PIECE ? k - at : PIECE;
+
+        pack_piece(b, src + at * size, stride, n, count, 0);
+        k_panel_mul(dst, ldd, a + at, lda, b, m, count, add || at > 0);
+    }
+}
+
+#define FEW(type, size)                                                                  \
+    static void k_few_##type(float *dst, size_t ldd, const float *a, size_t lda,         \
+                             size_t m, const void *src, size_t stride, size_t n,         \
+                             size_t k, size_t next, int add)                             \
+    {                                                                                    \
+        (void)next;                                                                      \
+        few(dst, ldd, a, lda, m, src, stride, n, k, add, k_pack_##type, size);           \
+    }
+
+FEW(f32, 4)
+FEW(f16, 2)
+FEW(bf16, 2)
+FEW(i8, 1)
+
+static void k_few_q4(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                     const void *src, size_t stride, size_t n, size_t k, size_t next,
+                     int add, const float *scale, size_t group)
+{
+    float b[64 * PANEL];
+
+    (void)next;
+    for (size_t at = 0; at < k || (at == 0 && !add); at += group) {
+        size_t count = k - at < group ? k - at : group;
+
+        k_pack_q4(b, (const char *)src + at / 2, stride, n, count, 0,
+                  scale + at / group * PANEL, group);
+        k_panel_mul(dst, ldd, a + at, lda, b, m, count, add || at > 0);
+    }
+}
+
 static void k_widen_bf16(float *dst, const void *src, size_t n)
 {
     const struct cf_view v = {src, CF_BF16, 1, {(int64_t)n}};
@@ -398,6 +444,11 @@ void cf_kern_init_c(struct cf_kern *k)
         .pack_bf16 = k_pack_bf16,
         .pack_i8 = k_pack_i8,
         .pack_q4 = k_pack_q4,
+        .few_f32 = k_few_f32,
+        .few_f16 = k_few_f16,
+        .few_bf16 = k_few_bf16,
+        .few_i8 = k_few_i8,
+        .few_q4 = k_few_q4,
         .widen_bf16 = k_widen_bf16,
         .narrow_bf16 = k_narrow_bf16,
         .attn_scores = k_attn_scores,

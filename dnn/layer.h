@@ -1,11 +1,12 @@
 /* layer.h - layers with weights: linear and convolution.
  *
  * Convolutions go through oneDNN or, where it is faster, by Winograd's filtering
- * (wino.h); packed linear layers go through oneDNN. A packed linear layer is a 1x1
- * convolution with a pinned weight layout: its rounding does not depend on the number of
- * rows or threads (plain matmul changes kernels with M). A mapped linear layer reads its
- * weights where they lie, in the type of the file, panel by panel through the kernels of
- * kern.h (mapped.c); the additions over k run in order, whatever the number of rows. */
+ * (wino.h). A linear layer is our own, panel by panel through the
+ * kernels of kern.h (panels.c), over weights that were packed or over those in the file,
+ * in whatever type; its additions over k run in order, whatever the number of rows or
+ * threads. At level c, where those kernels are plain C, a packed linear layer is a 1x1
+ * convolution of oneDNN with a pinned layout of the weights, whose rounding does not
+ * depend on rows and threads either (plain matmul changes kernels with M). */
 #ifndef CF_DNN_LAYER_H
 #define CF_DNN_LAYER_H
 
@@ -14,11 +15,13 @@
 
 struct cf_linear;
 
-/* How a linear layer holds its weights. Both give the same value up to rounding, so which
- * one it is belongs to what an image records. */
+/* How a linear layer holds its weights. All give the same value up to rounding (with our
+ * own kernels the first two the same bits), so which one it is belongs to what an image
+ * records. */
 enum cf_hold {
-    CF_HOLD_PACK, /* widened to floats and packed, a private copy: fastest for little */
-    CF_HOLD_MAP,  /* read where they lie: shared by all processes, no copy */
+    CF_HOLD_PACK,   /* widened to floats and packed, a private copy: fastest for little */
+    CF_HOLD_MAP,    /* read where they lie: shared by all processes, no copy */
+    CF_HOLD_ONEDNN, /* packed by oneDNN at any level, to be compared with */
 };
 
 /* Whether a layer of w reads it in place, so that w outlives the layer. */

@@ -12,7 +12,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/layer.h \
 	%D%/linear.c \
 	%D%/machine.h \
-	%D%/mapped.c %D%/mapped.h \
+	%D%/panels.c %D%/panels.h \
 	%D%/onednn.c %D%/onednn.h %D%/onednn_api.h \
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/onednn_pack.c %D%/onednn_pack.h \

@@ -145,6 +145,42 @@ static void bench_pack_q4(const struct cf_kern *k, float **p, size_t n)
     k->pack_q4(p[0], p[1], cols / 2, k->panel, cols, 0, p[2], 64);
 }
 
+static void bench_few(cf_few_fn *few, size_t size, const struct cf_kern *k, float **p,
+                      size_t n)
+{
+    size_t cols = n / k->panel;
+
+    few(p[0], k->panel, p[2], cols, 1, p[1], cols * size, k->panel, cols, 0, 0);
+}
+
+static void bench_few_f32(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_f32, 4, k, p, n);
+}
+
+static void bench_few_f16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_f16, 2, k, p, n);
+}
+
+static void bench_few_bf16(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_bf16, 2, k, p, n);
+}
+
+static void bench_few_i8(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_few(k->few_i8, 1, k, p, n);
+}
+
+static void bench_few_q4(const struct cf_kern *k, float **p, size_t n)
+{
+    size_t cols = n / k->panel;
+
+    k->few_q4(p[0], k->panel, p[3], cols, 1, p[1], cols / 2, k->panel, cols, 0, 0, p[2],
+              64);
+}
+
 static void bench_widen_bf16(const struct cf_kern *k, float **p, size_t n)
 {
     k->widen_bf16(p[0], p[1], n);
@@ -216,6 +252,11 @@ static const struct {
     {"pack_bf16", bench_pack_bf16},
     {"pack_i8", bench_pack_i8},
     {"pack_q4", bench_pack_q4},
+    {"few_f32", bench_few_f32},
+    {"few_f16", bench_few_f16},
+    {"few_bf16", bench_few_bf16},
+    {"few_i8", bench_few_i8},
+    {"few_q4", bench_few_q4},
     {"widen_bf16", bench_widen_bf16},
     {"narrow_bf16", bench_narrow_bf16},
     {"attn_scores", bench_attn_scores},

@@ -348,6 +348,65 @@ static void check_pack_q4(struct check *t, size_t n)
     }
 }
 
+/* What the panel would give that is not made; columns that are not there but in 4 bits.
+ */
+static void check_few(struct check *t, size_t n, size_t size, cf_pack_fn *pack,
+                      cf_few_fn *few)
+{
+    size_t w = t->k->panel, rows = n % (w + 1), k = (7 * n) % 141, m = 1 + n % 2;
+    size_t stride = k * size + draw(t) % 5, lda = k + n % 3, ldd = w + n % 5;
+    const char *src = bytes(t, rows * stride);
+    float *a = input(t, m * lda), *b = array(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    int add = (int)(draw(t) % 2);
+
+    pack(b, src, stride, rows, k, 0);
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, add);
+    few(got, ldd, a, lda, m, src, stride, rows, k, draw(t) % 4096, add);
+    for (size_t i = 0; i < m * ldd; i++)
+        same_value(t, want[i], got[i]);
+}
+
+static void check_few_f32(struct check *t, size_t n)
+{
+    check_few(t, n, 4, t->k->pack_f32, t->k->few_f32);
+}
+
+static void check_few_f16(struct check *t, size_t n)
+{
+    check_few(t, n, 2, t->k->pack_f16, t->k->few_f16);
+}
+
+static void check_few_bf16(struct check *t, size_t n)
+{
+    check_few(t, n, 2, t->k->pack_bf16, t->k->few_bf16);
+}
+
+static void check_few_i8(struct check *t, size_t n)
+{
+    check_few(t, n, 1, t->k->pack_i8, t->k->few_i8);
+}
+
+static void check_few_q4(struct check *t, size_t n)
+{
+    size_t w = t->k->panel, group = n % 4 < 2 ? 32 : 64, m = 1 + n % 2;
+    size_t rows = n % (w + 1), k = n % 7 * group, ldd = w + n % 5;
+    size_t stride = k / 2 + draw(t) % 5, lda = k + n % 3;
+    const char *src = bytes(t, rows * stride);
+    float *a = input(t, m * lda), *b = array(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    float *scale = input(t, k / group * w);
+    int add = (int)(draw(t) % 2);
+
+    t->k->pack_q4(b, src, stride, rows, k, 0, scale, group);
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, add);
+    t->k->few_q4(got, ldd, a, lda, m, src, stride, rows, k, draw(t) % 4096, add, scale,
+                 group);
+    for (size_t i = 0; i < m * ldd; i++)
+        if (i % ldd < rows || i % ldd >= w)
+            same_value(t, want[i], got[i]);
+}
+
 static void check_widen_bf16(struct check *t, size_t n)
 {
     const void *src = bytes(t, 2 * n);
@@ -559,6 +618,11 @@ static const struct {
     {"pack_bf16", check_pack_bf16},
     {"pack_i8", check_pack_i8},
     {"pack_q4", check_pack_q4},
+    {"few_f32", check_few_f32},
+    {"few_f16", check_few_f16},
+    {"few_bf16", check_few_bf16},
+    {"few_i8", check_few_i8},
+    {"few_q4", check_few_q4},
     {"widen_bf16", check_widen_bf16},
     {"narrow_bf16", check_narrow_bf16},
     {"attn_scores", check_attn_scores},
