@@ -101,7 +101,7 @@ INLINE void both_ways(vec *square, const vec *src, size_t to, size_t from,
         line(square + y * to, 1, half + y * from, 1);
 }
 
-/* n < W: the first n lanes. */
+/* The first n lanes; all of them where n >= W is known. */
 INLINE vec lanes_load(const float *p, size_t n)
 {
     return n >= W ? v_load(p) : v_loadm(p, v_mask(n));
@@ -115,96 +115,126 @@ INLINE void lanes_store(float *p, size_t n, vec v)
         v_storem(p, v_mask(n), v);
 }
 
-INLINE void wino_in(float *dst, size_t plane, const float *src, size_t row, size_t px,
-                    size_t n, size_t side, wino_line *line)
+INLINE void in_lanes(float *dst, size_t plane, const float *src, size_t row, size_t px,
+                     size_t n, size_t side, wino_line *line)
 {
-    for (size_t c = 0; c < n; c += W) {
-        vec d[SIDE4 * SIDE4], v[SIDE4 * SIDE4];
+    vec d[SIDE4 * SIDE4], v[SIDE4 * SIDE4];
 
+#pragma GCC unroll 6
+    for (size_t y = 0; y < side; y++, src += row)
+#pragma GCC unroll 6
+        for (size_t x = 0; x < side; x++)
+            d[y * side + x] = lanes_load(src + x * px, n);
+    both_ways(v, d, side, side, line);
 #pragma GCC unroll 36
-        for (size_t i = 0; i < side * side; i++)
-            d[i] = lanes_load(src + i / side * row + i % side * px + c, n - c);
-        both_ways(v, d, side, side, line);
-#pragma GCC unroll 36
-        for (size_t i = 0; i < side * side; i++)
-            lanes_store(dst + i * plane + c, n - c, v[i]);
+    for (size_t i = 0; i < side * side; i++, dst += plane) {
+        __builtin_prefetch(dst + W, 1); /* of the next vector */
+        lanes_store(dst, n, v[i]);
     }
 }
 
-INLINE void wino_out(float *dst, size_t row, size_t px, const float *src, size_t plane,
-                     const float *bias, const float *plus, size_t n, size_t side,
-                     size_t tile, wino_line *line)
+INLINE void out_lanes(float *dst, size_t row, size_t px, const float *src, size_t plane,
+                      const float *bias, const float *plus, size_t n, size_t side,
+                      size_t tile, wino_line *line)
 {
-    for (size_t c = 0; c < n; c += W) {
-        vec m[SIDE4 * SIDE4], y[SIDE4 * SIDE4], b = lanes_load(bias + c, n - c);
+    vec m[SIDE4 * SIDE4], y[SIDE4 * SIDE4], b = lanes_load(bias, n);
 
 #pragma GCC unroll 36
-        for (size_t i = 0; i < side * side; i++)
-            m[i] = lanes_load(src + i * plane + c, n - c);
-        both_ways(y, m, tile, side, line);
-#pragma GCC unroll 36
-        for (size_t i = 0; i < tile * tile; i++) {
-            size_t at = i / tile * row + i % tile * px + c;
-            vec sum = v_add(y[i], b);
+    for (size_t i = 0; i < side * side; i++, src += plane)
+        m[i] = lanes_load(src, n);
+    both_ways(y, m, tile, side, line);
+#pragma GCC unroll 4
+    for (size_t i = 0; i < tile; i++, dst += row) {
+#pragma GCC unroll 4
+        for (size_t j = 0; j < tile; j++) {
+            vec sum = v_add(y[i * tile + j], b);
 
             if (plus)
-                sum = v_add(sum, lanes_load(plus + at, n - c));
-            lanes_store(dst + at, n - c, sum);
+                sum = v_add(sum, lanes_load(plus + j * px, n));
+            lanes_store(dst + j * px, n, sum);
         }
+        if (plus)
+            plus += row;
     }
 }
 
-INLINE void wino_weights(float *dst, size_t plane, const float *src, size_t tap, size_t n,
+INLINE void weight_lanes(float *dst, size_t plane, const float *src, size_t tap, size_t n,
                          size_t side, wino_line *line)
 {
-    for (size_t c = 0; c < n; c += W) {
-        vec g[9], u[SIDE4 * SIDE4];
+    vec g[9], u[SIDE4 * SIDE4];
 
 #pragma GCC unroll 9
-        for (size_t i = 0; i < 9; i++)
-            g[i] = lanes_load(src + i * tap + c, n - c);
-        both_ways(u, g, side, 3, line);
+    for (size_t i = 0; i < 9; i++)
+        g[i] = lanes_load(src + i * tap, n);
+    both_ways(u, g, side, 3, line);
 #pragma GCC unroll 36
-        for (size_t i = 0; i < side * side; i++)
-            lanes_store(dst + i * plane + c, n - c, u[i]);
+    for (size_t i = 0; i < side * side; i++, dst += plane)
+        lanes_store(dst, n, u[i]);
+}
+
+/* A vector of channels is a function of its own: were it the body of the loop over them,
+ * the compiler would keep and count up a pointer to each point, in memory. */
+#define NOINLINE static __attribute__((noinline))
+
+#define WINO(T, SIDE)                                                                    \
+    NOINLINE void in_some##T(float *dst, size_t plane, const float *src, size_t row,     \
+                             size_t px, size_t n)                                        \
+    {                                                                                    \
+        in_lanes(dst, plane, src, row, px, n, SIDE, in_line##T);                         \
+    }                                                                                    \
+    NOINLINE void in_all##T(float *dst, size_t plane, const float *src, size_t row,      \
+                            size_t px)                                                   \
+    {                                                                                    \
+        in_lanes(dst, plane, src, row, px, W, SIDE, in_line##T);                         \
+    }                                                                                    \
+    static void k_wino##T##_in(float *dst, size_t plane, const float *src, size_t row,   \
+                               size_t px, size_t n)                                      \
+    {                                                                                    \
+        size_t c = 0;                                                                    \
+                                                                                         \
+        for (; c + W <= n; c += W)                                                       \
+            in_all##T(dst + c, plane, src + c, row, px);                                 \
+        if (c < n)                                                                       \
+            in_some##T(dst + c, plane, src + c, row, px, n - c);                         \
+    }                                                                                    \
+    NOINLINE void out_some##T(float *dst, size_t row, size_t px, const float *src,       \
+                              size_t plane, const float *bias, const float *plus,        \
+                              size_t n)                                                  \
+    {                                                                                    \
+        out_lanes(dst, row, px, src, plane, bias, plus, n, SIDE, T, out_line##T);        \
+    }                                                                                    \
+    NOINLINE void out_all##T(float *dst, size_t row, size_t px, const float *src,        \
+                             size_t plane, const float *bias, const float *plus)         \
+    {                                                                                    \
+        out_lanes(dst, row, px, src, plane, bias, plus, W, SIDE, T, out_line##T);        \
+    }                                                                                    \
+    static void k_wino##T##_out(float *dst, size_t row, size_t px, const float *src,     \
+                                size_t plane, const float *bias, const float *plus,      \
+                                size_t n)                                                \
+    {                                                                                    \
+        size_t c = 0;                                                                    \
+                                                                                         \
+        for (; c + W <= n; c += W)                                                       \
+            out_all##T(dst + c, row, px, src + c, plane, bias + c,                       \
+                       plus ? plus + c : NULL);                                          \
+        if (c < n)                                                                       \
+            out_some##T(dst + c, row, px, src + c, plane, bias + c,                      \
+                        plus ? plus + c : NULL, n - c);                                  \
+    }                                                                                    \
+    NOINLINE void weights_some##T(float *dst, size_t plane, const float *src,            \
+                                  size_t tap, size_t n)                                  \
+    {                                                                                    \
+        weight_lanes(dst, plane, src, tap, n, SIDE, weight_line##T);                     \
+    }                                                                                    \
+    static void k_wino##T##_weights(float *dst, size_t plane, const float *src,          \
+                                    size_t tap, size_t n)                                \
+    {                                                                                    \
+        for (size_t c = 0; c < n; c += W)                                                \
+            weights_some##T(dst + c, plane, src + c, tap, n - c);                        \
     }
-}
 
-static void k_wino4_in(float *dst, size_t plane, const float *src, size_t row, size_t px,
-                       size_t n)
-{
-    wino_in(dst, plane, src, row, px, n, SIDE4, in_line4);
-}
-
-static void k_wino4_out(float *dst, size_t row, size_t px, const float *src, size_t plane,
-                        const float *bias, const float *plus, size_t n)
-{
-    wino_out(dst, row, px, src, plane, bias, plus, n, SIDE4, 4, out_line4);
-}
-
-static void k_wino4_weights(float *dst, size_t plane, const float *src, size_t tap,
-                            size_t n)
-{
-    wino_weights(dst, plane, src, tap, n, SIDE4, weight_line4);
-}
-
-static void k_wino2_in(float *dst, size_t plane, const float *src, size_t row, size_t px,
-                       size_t n)
-{
-    wino_in(dst, plane, src, row, px, n, SIDE2, in_line2);
-}
-
-static void k_wino2_out(float *dst, size_t row, size_t px, const float *src, size_t plane,
-                        const float *bias, const float *plus, size_t n)
-{
-    wino_out(dst, row, px, src, plane, bias, plus, n, SIDE2, 2, out_line2);
-}
-
-static void k_wino2_weights(float *dst, size_t plane, const float *src, size_t tap,
-                            size_t n)
-{
-    wino_weights(dst, plane, src, tap, n, SIDE2, weight_line2);
-}
+WINO(4, SIDE4)
+WINO(2, SIDE2)
 
 static void fill_wino(struct cf_kern *k)
 {

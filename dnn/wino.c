@@ -1,19 +1,21 @@
 /* wino.c - Winograd's convolution, band by band of tiles.
  *
- * For a band of tiles, with a team:
+ * For a band of tiles:
  *
  *     1. a few tiles at a time, inputs are normalised into a strip in the scratch of the
  *        thread, with zeros around the picture, and transformed to V [points, tiles, in]
  *     2. units of up to CHUNK tiles and WIDTH outputs: M [tiles, width] = V U for each
  *        point, and from M, which is still in the second cache, the pixels
  *
- * V of few channels is kept as small as what all second caches hold, and a thread
- * multiplies what it has transformed; V of many is bounded by the room there is. U lies
- * in panels of outputs, in a panel point by point, so that a unit reads it straight
- * through. None of these sizes changes a value. */
+ * Where U is small next to the picture, every thread has bands of its own, of one chunk,
+ * whose V lies near it. Where U is large it is what must not be read twice: the bands are
+ * as large as there is room for V, and threads share the units of each. U lies in panels
+ * of outputs, in a panel point by point, so that a unit reads it straight through. None
+ * of these sizes changes a value. */
 #include "dnn/wino.h"
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,19 +24,18 @@
 #include "dnn/machine.h"
 #include "dnn/packs.h"
 
-static int CHUNK=64, WIDTH=128;
-#include <stdlib.h>
-__attribute__((constructor)) static void ini(void){if(getenv("CH"))CHUNK=atoi(getenv("CH"));if(getenv("WD"))WIDTH=atoi(getenv("WD"));}
 enum {
     GROUP = 8,        /* tiles of a strip */
     SLAB = 128,       /* channels of a strip */
-    LEAST_CHUNK0 = 8,
+    CHUNK = 64,       /* tiles of a unit, at most */
+    WIDTH = 128,      /* outputs of a unit, at most */
     KC = 256,         /* channels at a time: a panel of weights in the first cache */
     LEAST_CHUNK = 8,  /* units are not cut smaller for more threads */
     V_ROOM = 5 << 20, /* floats of V, at most: 20 MiB */
     M_ROOM = 5 << 18, /* floats of M for all threads: 5 MiB */
-    V_NEAR = 5 << 16, /* floats of a thread's V that stay in its second cache: 1.25 MiB */
-    LINE = 16,        /* floats of a line of the caches */
+    U_NEAR =
+        3 << 20, /* floats of weights that every thread may read for itself: 12 MiB */
+    LINE = 16,   /* floats of a line of the caches */
     TAPS = 9,
     READ = 64, /* input channels whose weights are read at a time */
 };
@@ -170,78 +171,88 @@ void cf_wino_close(struct cf_wino *wino)
 
 /* How a call is cut up; floats unless it says otherwise. */
 struct cut {
-    size_t points, across; /* tiles of a row */
-    size_t tiles, band;    /* of the call, and at a time */
-    size_t ldv, v_plane;   /* of V: from tile to tile, from point to point */
-    size_t chunk, width;   /* tiles and outputs of a unit */
-    size_t m_plane, m;     /* of M, one unit's and all */
+    size_t points, across, tiles; /* tiles of a row, and of the call */
+    size_t v, m;                  /* room for V and M */
+    size_t band;                  /* tiles of V */
+    size_t ldv, v_plane;          /* of V: from tile to tile, from point to point */
+    size_t chunk, width, m_plane; /* tiles and outputs of a unit, and of its M */
+    size_t slots;                 /* M at a time: one a thread */
+    int near;                     /* each with a V of its own */
 };
 
-/* Tile rows that rows rows can touch, wherever they begin. */
-static size_t tile_rows(int tile, int rows)
+static size_t min_of(size_t a, size_t b)
 {
-    return (size_t)(rows + tile - 2) / (size_t)tile + 1;
+    return a < b ? a : b;
 }
 
-/* The most a call can take, whatever the number of threads. */
-static struct cut cut_most(const struct cf_dnn *dnn, int tile, int in, int out, int w,
-                           size_t rows)
+static size_t max_of(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+/* What does not depend on the number of threads: room for a unit at least. */
+static struct cut cut_call(const struct cf_dnn *dnn, int tile, int in, int out, int w,
+                           size_t tile_rows)
 {
     struct cut c = {.points = points_of(tile)};
-    size_t outs = round_up((size_t)out, dnn->kern.panel), most;
+    size_t outs = round_up((size_t)out, dnn->kern.panel);
 
     c.across = (size_t)(w + tile - 1) / (size_t)tile;
-    c.tiles = c.across * rows;
+    c.tiles = c.across * tile_rows;
     c.ldv = round_up((size_t)in, LINE) + LINE;
-    most = V_ROOM / (c.points * c.ldv) / CHUNK * CHUNK;
-    if (most < CHUNK)
-        most = CHUNK;
-    c.band = c.tiles < (size_t)most ? c.tiles : most;
+    c.band = max_of(V_ROOM / (c.points * c.ldv) / CHUNK, 1) * CHUNK;
+    c.band = min_of(c.band, c.tiles);
     c.v_plane = plane_of(c.band * c.ldv);
-    c.chunk = c.band < CHUNK ? c.band : CHUNK;
-    c.width = outs < WIDTH ? outs : WIDTH;
+    c.chunk = min_of(c.band, CHUNK);
+    c.width = min_of(outs, WIDTH);
     c.m_plane = plane_of(c.chunk * c.width);
-    c.m = c.points * plane_of(c.band * outs);
-    if (c.m > M_ROOM)
-        c.m = M_ROOM;
-    if (c.m < c.points * c.m_plane)
-        c.m = c.points * c.m_plane;
+    c.v = c.points * c.v_plane;
+    c.m =
+        max_of(min_of(c.points * plane_of(c.band * outs), M_ROOM), c.points * c.m_plane);
     return c;
 }
 
 size_t cf_wino_work(const struct cf_dnn *dnn, int tile, int in, int out, int w, int rows)
 {
-    struct cut c = cut_most(dnn, tile, in, out, w, tile_rows(tile, rows));
+    size_t most = (size_t)(rows + tile - 2) / (size_t)tile + 1; /* that rows can touch */
+    struct cut c = cut_call(dnn, tile, in, out, w, most);
 
-    return c.points * c.v_plane + c.m;
+    return c.v + c.m;
 }
 
-/* Suits the team: a unit for every thread. */
-static void cut_for(struct cut *c, const struct cf_dnn *dnn, int out)
+/* A band for each thread, or one for all. Units become smaller until there is one, and
+ * room for it, for every thread. */
+static void cut_for_team(struct cut *c, size_t threads, size_t u, size_t outs,
+                         size_t panel)
 {
-    size_t threads = (size_t)dnn->threads, panel = dnn->kern.panel;
-    size_t outs = round_up((size_t)out, panel);
+    size_t own = plane_of(c->chunk * c->ldv), units;
 
-    if (c->points * c->ldv * CHUNK <= V_NEAR && c->band > CHUNK * threads)
-        c->band = CHUNK * threads;
-    c->v_plane = plane_of(c->band * c->ldv);
+    c->near = u <= U_NEAR && c->tiles >= 2 * threads * c->chunk &&
+              c->v / (c->points * own) >= threads;
+    if (c->near)
+        c->v_plane = own;
     for (;;) {
-        size_t units =
-            ((c->band + c->chunk - 1) / c->chunk) * ((outs + c->width - 1) / c->width);
-
         c->m_plane = plane_of(c->chunk * c->width);
-        if (units >= threads && c->points * c->m_plane * threads <= c->m)
-            break;
+        c->slots = min_of(threads, c->m / (c->points * c->m_plane));
+        units = (c->band + c->chunk - 1) / c->chunk * ((outs + c->width - 1) / c->width);
+        if (c->slots == threads && (c->near || units >= threads))
+            return;
         if (c->width > panel)
             c->width = round_up(c->width / 2, panel);
-        else if (c->chunk > LEAST_CHUNK)
+        else if (!c->near && c->chunk > LEAST_CHUNK)
             c->chunk = round_up(c->chunk / 2, LEAST_CHUNK);
         else
-            break;
+            return;
     }
 }
 
 /* ---- a call ---- */
+
+/* Some tiles, and V of them. */
+struct band {
+    size_t first, n;
+    float *v;
+};
 
 struct run {
     const struct cf_wino *wino;
@@ -251,13 +262,19 @@ struct run {
     struct cut cut;
     float *dst;
     const float *plus;
-    int h, w;        /* of what is convolved */
-    int y, rows;     /* that are asked for */
-    int top;         /* row of the first tile */
-    size_t first, n; /* tiles of the band */
-    size_t slots;    /* units at work at a time */
+    int h, w;    /* of what is convolved */
+    int y, rows; /* that are asked for */
+    int top;     /* row of the first tile */
     float *v, *m;
+    struct band band;    /* of all threads */
+    atomic_size_t taken; /* parts of the work that threads have taken */
 };
+
+/* The next of n parts of the work; n: there is none. */
+static size_t take(struct run *r, size_t n)
+{
+    return min_of(atomic_fetch_add(&r->taken, 1), n);
+}
 
 /* Channels c .. c+n-1 of columns x .. x+count-1 of row y, 0 outside of the picture. */
 static void load_row(const struct run *r, float *dst, int y, int x, int count, size_t c,
@@ -284,72 +301,68 @@ static void load_row(const struct run *r, float *dst, int y, int x, int count, s
     }
 }
 
-/* Tiles t .. t+count-1 of the band, in one row of tiles, to V. */
-static void transform_group(const struct run *r, float *strip, size_t t, size_t count)
+/* Tiles t .. t+count-1 of a band, in one row of tiles, to V. */
+static void transform_group(const struct run *r, const struct band *b, float *strip,
+                            size_t t, size_t count)
 {
     const struct cut *cut = &r->cut;
     int tile = r->wino->tile, columns = (int)count * tile + 2;
-    int y = r->top + (int)((r->first + t) / cut->across) * tile - 1;
-    int x = (int)((r->first + t) % cut->across) * tile - 1;
+    int y = r->top + (int)((b->first + t) / cut->across) * tile - 1;
+    int x = (int)((b->first + t) % cut->across) * tile - 1;
     size_t in = (size_t)r->wino->in;
 
     for (size_t c = 0; c < in; c += SLAB) {
-        size_t n = in - c < SLAB ? in - c : SLAB, row = (size_t)columns * n;
+        size_t n = min_of(in - c, SLAB), row = (size_t)columns * n;
 
         for (int i = 0; i < tile + 2; i++)
             load_row(r, strip + (size_t)i * row, y + i, x, columns, c, n);
         for (size_t i = 0; i < count; i++)
-            r->transform->in(r->v + (t + i) * cut->ldv + c, cut->v_plane,
+            r->transform->in(b->v + (t + i) * cut->ldv + c, cut->v_plane,
                              strip + i * (size_t)tile * n, row, n, n);
     }
 }
 
-static void in_part(void *arg, int64_t first, int64_t last, int thread)
+static void transform(const struct run *r, const struct band *b, float *strip, size_t t,
+                      size_t end)
 {
-    const struct run *r = arg;
-    size_t end = (size_t)last, count;
+    for (size_t count; t < end; t += count) {
+        size_t left = r->cut.across - (b->first + t) % r->cut.across;
 
-    for (size_t t = (size_t)first; t < end; t += count) {
-        size_t left = r->cut.across - (r->first + t) % r->cut.across;
-
-        count = left < GROUP ? left : GROUP;
-        count = end - t < count ? end - t : count;
-        transform_group(r, cf_thread_scratch(r->wino->dnn, thread), t, count);
+        count = min_of(min_of(left, GROUP), end - t);
+        transform_group(r, b, strip, t, count);
     }
 }
 
-/* M of tiles t .. t+count-1 and width outputs from o on. */
-static void multiply(const struct run *r, float *m, size_t t, size_t count, size_t o,
-                     size_t width)
+/* M of tiles t .. t+count-1 and width outputs from o on. What is read next, which is a
+ * panel of U and a share of the rows of V, comes closer meanwhile. */
+static void multiply(const struct run *r, const struct band *band, float *m, size_t t,
+                     size_t count, size_t o, size_t width)
 {
     const struct cut *cut = &r->cut;
     size_t panel = r->kern->panel, in = (size_t)r->wino->in, size = in * panel;
     const float *u = (const float *)r->wino->u.data + o * cut->points * in;
 
-    for (size_t p = 0; p < cut->points; p++)
-        for (size_t c = 0; c < in; c += KC) {
-            size_t k = in - c < KC ? in - c : KC, ahead = c + k < in ? c + k : 0;
-            const float *v = r->v + (p + (ahead == 0)) * cut->v_plane + t * cut->ldv;
+    for (size_t i = 0, p, c, k; i < cut->points * in; i += k) {
+        const float *v, *next_v;
 
-            for (size_t q = 0; q < width; q += panel) {
-                const float *b = u + q * cut->points * in + p * size + c * panel;
-                const float *next_b = q + panel < width
-                                          ? b + cut->points * size
-                                          : u + (p + (ahead == 0)) * size + ahead * panel;
-                size_t lines = k * panel / LINE;
-                /* the rows of the next piece, shared out over the panels of this one */
-                size_t from = count * q / width, to = count * (q + panel) / width;
-                const struct cf_fetch next[2] = {
-                    {next_b, LINE * sizeof(float), 1, lines},
-                    {v + ahead + from * cut->ldv, cut->ldv * sizeof(float), to - from,
-                     to > from ? (k + LINE - 1) / LINE : 0}};
+        p = i / in;
+        c = i % in;
+        k = min_of(in - c, KC);
+        v = band->v + p * cut->v_plane + t * cut->ldv + c;
+        next_v = c + k < in ? v + k : v - c + cut->v_plane;
+        for (size_t q = 0; q < width; q += panel) {
+            const float *b = u + q * cut->points * in + p * size + c * panel;
+            size_t from = count * q / width, to = count * (q + panel) / width;
+            const struct cf_fetch next[2] = {
+                {q + panel < width ? b + cut->points * size : u + (i + k) * panel,
+                 LINE * sizeof *b, 1, k * panel / LINE},
+                {next_v + from * cut->ldv, cut->ldv * sizeof *v, to - from,
+                 to > from ? (k + LINE - 1) / LINE : 0}};
 
-                r->kern->panel_mul_fetch(
-                    m + p * cut->m_plane + q, width,
-                    r->v + p * cut->v_plane + t * cut->ldv + c, cut->ldv, b, count, k,
-                    c > 0, next);
-            }
+            r->kern->panel_mul_fetch(m + p * cut->m_plane + q, width, v, cut->ldv, b,
+                                     count, k, c > 0, next);
         }
+    }
 }
 
 /* A tile of which the picture, or what is asked of it, has only a part: rows lo .. hi-1,
@@ -373,20 +386,17 @@ static void put_part(const struct run *r, float *edge, size_t at, const float *m
                    edge + (i * tile + j) * n, bytes);
 }
 
-/* n outputs from o on of tile t of the band. */
+/* n outputs from o on of a tile of the call. */
 static void put_tile(const struct run *r, float *edge, size_t t, const float *m, size_t o,
                      size_t n)
 {
-    int tile = r->wino->tile, x = (int)((r->first + t) % r->cut.across) * tile;
-    int y = r->top + (int)((r->first + t) / r->cut.across) * tile - r->y;
+    int tile = r->wino->tile, x = (int)(t % r->cut.across) * tile;
+    int y = r->top + (int)(t / r->cut.across) * tile - r->y;
     int lo = y < 0 ? -y : 0, hi = r->rows - y < tile ? r->rows - y : tile;
     int columns = r->w - x < tile ? r->w - x : tile;
     size_t out = (size_t)r->wino->out, line = (size_t)r->w * out;
-    size_t at;
+    size_t at = (size_t)(y + lo) * line + (size_t)x * out + o;
 
-    if (lo >= hi)
-        return;
-    at = (size_t)(y + lo) * line + (size_t)x * out + o;
     if (hi - lo < tile || columns < tile)
         put_part(r, edge, at, m, o, n, lo, hi, columns);
     else
@@ -394,29 +404,71 @@ static void put_tile(const struct run *r, float *edge, size_t t, const float *m,
                           r->plus ? r->plus + at : NULL, n);
 }
 
-static void unit_part(void *arg, int64_t first, int64_t last, int thread)
+/* The chunk of a band from tile t on, width outputs from o on. */
+static void run_unit(const struct run *r, const struct band *b, float *m, float *edge,
+                     size_t t, size_t o)
 {
-    const struct run *r = arg;
+    size_t out = (size_t)r->wino->out, count = min_of(b->n - t, r->cut.chunk);
+    size_t width = min_of(round_up(out - o, r->kern->panel), r->cut.width);
+
+    multiply(r, b, m, t, count, o, width);
+    for (size_t i = 0; i < count; i++)
+        put_tile(r, edge, b->first + t + i, m + i * width, o, min_of(out - o, width));
+}
+
+/* Chunks from end to end. */
+static void near_part(void *arg, int64_t slot, int64_t last, int thread)
+{
+    struct run *r = arg;
     const struct cut *cut = &r->cut;
-    size_t out = (size_t)r->wino->out, outs = round_up(out, r->kern->panel);
-    size_t blocks = (outs + cut->width - 1) / cut->width;
-    size_t units = (r->n + cut->chunk - 1) / cut->chunk * blocks;
-    float *edge = cf_thread_scratch(r->wino->dnn, thread);
+    size_t s = (size_t)slot, u, units = (cut->tiles + cut->chunk - 1) / cut->chunk;
+    float *m = r->m + s * cut->points * cut->m_plane;
+    float *scratch = cf_thread_scratch(r->wino->dnn, thread);
 
-    for (size_t s = (size_t)first; s < (size_t)last; s++) {
-        float *m = r->m + s * cut->points * cut->m_plane;
+    (void)last;
+    while ((u = take(r, units)) < units) {
+        struct band b = {.first = u * cut->chunk, .v = r->v};
 
-        for (size_t u = units * s / r->slots; u < units * (s + 1) / r->slots; u++) {
-            size_t t = u / blocks * cut->chunk, o = u % blocks * cut->width;
-            size_t count = r->n - t < cut->chunk ? r->n - t : cut->chunk;
-            size_t width = outs - o < cut->width ? outs - o : cut->width;
-
-            multiply(r, m, t, count, o, width);
-            for (size_t i = 0; i < count; i++)
-                put_tile(r, edge, t + i, m + i * width, o,
-                         out - o < width ? out - o : width);
-        }
+        b.n = min_of(cut->tiles - b.first, cut->chunk);
+        b.v += s * cut->points * cut->v_plane;
+        transform(r, &b, scratch, 0, b.n);
+        for (size_t o = 0; o < (size_t)r->wino->out; o += cut->width)
+            run_unit(r, &b, m, scratch, 0, o);
     }
+}
+
+static void in_part(void *arg, int64_t slot, int64_t last, int thread)
+{
+    struct run *r = arg;
+    size_t u, units = (r->band.n + GROUP - 1) / GROUP;
+
+    (void)slot;
+    (void)last;
+    while ((u = take(r, units)) < units)
+        transform(r, &r->band, cf_thread_scratch(r->wino->dnn, thread), u * GROUP,
+                  min_of(u * GROUP + GROUP, r->band.n));
+}
+
+/* Chunk by chunk, so that what all chunks read of U is fetched from memory once. */
+static void unit_part(void *arg, int64_t slot, int64_t last, int thread)
+{
+    struct run *r = arg;
+    const struct cut *cut = &r->cut;
+    size_t chunks = (r->band.n + cut->chunk - 1) / cut->chunk, u;
+    size_t units = ((size_t)r->wino->out + cut->width - 1) / cut->width * chunks;
+    float *m = r->m + (size_t)slot * cut->points * cut->m_plane;
+
+    (void)last;
+    while ((u = take(r, units)) < units)
+        run_unit(r, &r->band, m, cf_thread_scratch(r->wino->dnn, thread),
+                 u % chunks * cut->chunk, u / chunks * cut->width);
+}
+
+/* Every thread works until nothing is left to take. */
+static void run_parts(struct run *r, void (*part)(void *, int64_t, int64_t, int))
+{
+    atomic_store(&r->taken, 0);
+    cf_split(r->wino->dnn, (int64_t)r->cut.slots, 1, part, r);
 }
 
 void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
@@ -436,23 +488,24 @@ void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
         .y = y,
         .rows = rows,
         .top = top * tile,
-        .v = work,
     };
-    size_t slot;
 
-    r.cut = cut_most(dnn, tile, wino->in, wino->out, r.w,
+    r.cut = cut_call(dnn, tile, wino->in, wino->out, r.w,
                      (size_t)((y + rows - 1) / tile - top + 1));
-    r.m = work + r.cut.points * r.cut.v_plane;
-    cut_for(&r.cut, dnn, wino->out);
-    slot = r.cut.points * r.cut.m_plane;
-    r.slots =
-        r.cut.m / slot < (size_t)dnn->threads ? r.cut.m / slot : (size_t)dnn->threads;
-    assert(r.slots >= 1);
-    for (; r.first < r.cut.tiles; r.first += r.n) {
-        size_t left = r.cut.tiles - r.first;
-
-        r.n = left < r.cut.band ? left : r.cut.band;
-        cf_split(dnn, (int64_t)r.n, (int64_t)r.cut.chunk, in_part, &r);
-        cf_split(dnn, (int64_t)r.slots, 1, unit_part, &r);
+    r.v = work;
+    r.m = work + r.cut.v;
+    cut_for_team(&r.cut, (size_t)dnn->threads,
+                 cf_wino_held(dnn, tile, wino->in, wino->out),
+                 round_up((size_t)wino->out, dnn->kern.panel), dnn->kern.panel);
+    assert(r.cut.slots >= 1);
+    if (r.cut.near) {
+        run_parts(&r, near_part);
+        return;
+    }
+    r.band.v = r.v;
+    for (; r.band.first < r.cut.tiles; r.band.first += r.band.n) {
+        r.band.n = min_of(r.cut.tiles - r.band.first, r.cut.band);
+        run_parts(&r, in_part);
+        run_parts(&r, unit_part);
     }
 }

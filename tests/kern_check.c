@@ -15,6 +15,7 @@
 #include "dnn/dnn.h"
 #include "tests/kern_bench.h"
 #include "tests/kern_guard.h"
+#include "tests/kern_wino_check.h"
 
 static void unary(struct check *t, size_t n, float rel, float abs,
                   void (*c)(float *, const float *, size_t),
@@ -631,6 +632,12 @@ static const struct {
     {"scale", check_scale},
     {"fma", check_fma},
     {"sum", check_sum},
+    {"wino4.in", check_wino4_in},
+    {"wino4.out", check_wino4_out},
+    {"wino4.weights", check_wino4_weights},
+    {"wino2.in", check_wino2_in},
+    {"wino2.out", check_wino2_out},
+    {"wino2.weights", check_wino2_weights},
 };
 
 enum { KERNELS = sizeof kernels / sizeof *kernels };
