@@ -180,7 +180,7 @@ enum cf_status cf_bench_image(struct cf_bench *b, struct cf_error *err)
     st = cf_bench_subject(b, &s, err);
     if (st == CF_OK) {
         im->s = s;
-        st = cf_engine_open(&im->engine, b->dnn, s->dir, err);
+        st = cf_engine_open(&im->engine, b->dnn, s->dir, NULL, err);
     }
     if (st == CF_OK)
         st = rounds(im, err);
