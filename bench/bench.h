@@ -62,6 +62,7 @@ struct cf_bench_options {
     int pixels[CF_BENCH_PIXELS], n_pixels; /* sides of the images of the large part */
     unsigned parts;                        /* bit i: part i of the table */
     bool named;                            /* parts are those of --only */
+    bool trial;                            /* toy sizes, once */
     bool quick, report, json, force;
 };
 

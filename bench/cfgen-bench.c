@@ -14,7 +14,13 @@
 #include "config.h"
 #include "pipeline/stop.h"
 
-enum { EXIT_MISSED = 1, EXIT_LOAD = 3, ROUNDS = 9, QUICK_ROUNDS = 3 };
+enum {
+    TRIAL_CACHE = 1 << 20,
+    EXIT_MISSED = 1,
+    EXIT_LOAD = 3,
+    ROUNDS = 9,
+    QUICK_ROUNDS = 3
+};
 
 enum {
     ONLY = 256,
@@ -24,6 +30,7 @@ enum {
     ROUND_COUNT,
     REPORT,
     QUICK,
+    TRIAL,
     JSON,
     FORCE,
     SHOW_VERSION
@@ -42,6 +49,7 @@ static const struct cf_option options[] = {
      "tell what is promised and whether it holds; the model is\n"
      "infinity-125m unless one is named"},
     {QUICK, "quick", NULL, "three short rounds, few rows: a look, no judgement"},
+    {TRIAL, "trial", NULL, "everything once, at toy sizes: does it run?"},
     {JSON, "json", NULL, "one JSON object a line"},
     {FORCE, "force", NULL, "judge although the machine has other things to do"},
     {'h', "help", NULL, "show this help"},
@@ -128,6 +136,9 @@ static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
     case QUICK:
         o->quick = true;
         return CF_OK;
+    case TRIAL:
+        o->trial = true;
+        return CF_OK;
     case JSON:
         o->json = true;
         return CF_OK;
@@ -148,7 +159,7 @@ static void complete(struct cf_bench_options *o)
     static const int pixels[] = {256, 512, 1024};
 
     if (o->rounds == 0)
-        o->rounds = o->quick ? QUICK_ROUNDS : ROUNDS;
+        o->rounds = o->trial ? 1 : o->quick ? QUICK_ROUNDS : ROUNDS;
     if (o->report && !o->model && !o->geometry)
         o->geometry = "infinity-125m";
     for (int i = 0; i < cf_bench_n_part && !o->named; i++)
@@ -198,11 +209,11 @@ static enum cf_status open_bench(struct cf_bench *b, struct cf_error *err)
 
     CF_TRY(cf_team_count(&team, b->o->threads, err));
     b->threads = team.threads;
-    b->sample = b->o->quick ? 2e-3 : 10e-3;
+    b->sample = b->o->trial ? 0 : b->o->quick ? 2e-3 : 10e-3;
     CF_TRY(cf_cpu_parse(&level, getenv("CFGEN_CPU"), err));
     CF_TRY(cf_dnn_open(&b->dnn, level, b->threads, err));
     CF_TRY(cf_dnn_open(&b->one, level, 1, err));
-    return cf_machine_open(&b->machine, err);
+    return cf_machine_open(&b->machine, b->o->trial ? TRIAL_CACHE : 0, err);
 }
 
 static void close_bench(struct cf_bench *b)

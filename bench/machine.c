@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 
-enum { UNKNOWN = 32 << 20, CACHES = 8 };
+enum { UNKNOWN = 32 << 20, ROOM = 64 << 20, CACHES = 8 };
 
 /* One line of a file, without its end; empty where there is none. */
 static void read_line(char *line, size_t size, const char *path)
@@ -75,12 +75,14 @@ static void find_model(struct cf_machine *m)
         fclose(f);
 }
 
-enum cf_status cf_machine_open(struct cf_machine *m, struct cf_error *err)
+enum cf_status cf_machine_open(struct cf_machine *m, size_t last, struct cf_error *err)
 {
     *m = (struct cf_machine){0};
     find_model(m);
     find_caches(m);
-    m->floats = (m->last + m->last / 2 + (64 << 20)) / sizeof(float);
+    if (last)
+        m->last = last;
+    m->floats = (m->last + m->last / 2 + ROOM) / sizeof(float);
     m->block = cf_alloc(m->floats, sizeof *m->block, err);
     if (!m->block)
         return CF_ENOMEM;

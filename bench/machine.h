@@ -15,8 +15,9 @@ struct cf_machine {
     size_t at;           /* where the next read begins */
 };
 
-/* last is never 0: where the system says nothing, 32 MiB are taken for it. */
-enum cf_status cf_machine_open(struct cf_machine *m, struct cf_error *err);
+/* last: bytes of the last cache where the caller knows better, or 0. m->last is never 0:
+ * where the system says nothing either, 32 MiB are taken for it. */
+enum cf_status cf_machine_open(struct cf_machine *m, size_t last, struct cf_error *err);
 void cf_machine_close(struct cf_machine *m);
 
 /* How many copies of `bytes` the caches cannot hold, so that reading them in turn reads

@@ -5,7 +5,7 @@
 #include "dnn/attn.h"
 #include "dnn/machine.h"
 
-enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048 };
+enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048, TRIAL_SCORES = 1 << 14 };
 
 struct job {
     struct cf_dnn *dnn;
@@ -62,6 +62,8 @@ static enum cf_status add_cases(struct cf_bench *b, struct job *job, float *q, f
         struct cf_bench_case *c;
         int s = i / 2;
 
+        if (b->o->trial && shape[s].nq * shape[s].nk > TRIAL_SCORES)
+            continue;
         c = cf_bench_add(b, err, "%d x %d, %d quer%s, %d keys of %s", shape[s].heads,
                          shape[s].hd, shape[s].nq, shape[s].nq > 1 ? "ies" : "y",
                          shape[s].nk, cf_dtype_name(kv));

@@ -12,15 +12,15 @@
 
 enum { SIDE = 256 };
 
-static const struct {
+static const struct shape {
     int in, out, k, side;
-} shape[] = {
+} shapes[] = {
     {32, 512, 3, 16},   {512, 512, 3, 16},  {512, 512, 3, 32},  {512, 512, 3, 64},
     {512, 512, 3, 128}, {512, 256, 3, 128}, {512, 256, 1, 128}, {256, 256, 3, 128},
     {256, 256, 3, 256}, {256, 128, 3, 256}, {256, 128, 1, 256}, {128, 128, 3, 256},
     {128, 3, 3, 256},
 };
-enum { SHAPES = sizeof shape / sizeof *shape, LARGEST = 256 * 256 * 256 };
+enum { SHAPES = sizeof shapes / sizeof *shapes, TRIAL = 32, LARGEST = 256 * 256 * 256 };
 
 struct conv_job {
     struct cf_conv *conv; /* owned */
@@ -36,30 +36,37 @@ static enum cf_status run_conv(void *arg, struct cf_error *err)
     return cf_conv_run(j->conv, j->dst, j->src, j->side, j->side, err);
 }
 
-static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, int i,
+static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
                                struct cf_error *err)
 {
-    int pad = shape[i].k / 2;
+    int pad = shape.k / 2;
     struct cf_conv_shape s = {
         .stride = 1, .top = pad, .left = pad, .bottom = pad, .right = pad};
     struct cf_view v = {.data = j->src,
                         .dtype = CF_F32,
                         .ndim = 4,
-                        .dim = {shape[i].out, shape[i].in, shape[i].k, shape[i].k}};
+                        .dim = {shape.out, shape.in, shape.k, shape.k}};
     struct cf_bench_case *c;
 
     CF_TRY(cf_conv_open(&j->conv, b->dnn, &v, NULL, s, err));
-    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d", shape[i].k, shape[i].k, shape[i].in,
-                     shape[i].out, shape[i].side, shape[i].side);
+    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d", shape.k, shape.k, shape.in,
+                     shape.out, shape.side, shape.side);
     if (!c)
         return CF_ENOMEM;
-    j->side = shape[i].side;
+    j->side = shape.side;
     c->run = run_conv;
     c->arg = j;
-    c->flops = 2.0 * shape[i].k * shape[i].k * shape[i].in * shape[i].out *
-               shape[i].side * shape[i].side;
+    c->flops = 2.0 * shape.k * shape.k * shape.in * shape.out * shape.side * shape.side;
     c->yard = CF_YARD_FMA;
     return CF_OK;
+}
+
+static struct shape smaller(struct shape s)
+{
+    s.in = s.in < TRIAL ? s.in : TRIAL;
+    s.out = s.out < TRIAL ? s.out : TRIAL;
+    s.side = s.side < TRIAL ? s.side : TRIAL;
+    return s;
 }
 
 static enum cf_status convolutions(struct cf_bench *b, struct cf_error *err)
@@ -73,7 +80,7 @@ static enum cf_status convolutions(struct cf_bench *b, struct cf_error *err)
         src[i] = (float)(i % 251) * 0.008f - 1.0f;
     for (int i = 0; st == CF_OK && i < SHAPES; i++) {
         job[i] = (struct conv_job){.src = src, .dst = dst};
-        st = add_conv(b, &job[i], i, err);
+        st = add_conv(b, &job[i], b->o->trial ? smaller(shapes[i]) : shapes[i], err);
     }
     if (st == CF_OK)
         st = cf_bench_measure(b, err);

@@ -6,7 +6,9 @@
 
 #include "base/alloc.h"
 #include "bench/parts.h"
+#include "bench/subject.h"
 #include "dnn/layer.h"
+#include "models/geometry.h"
 
 enum {
     GROUP = 64,
@@ -14,6 +16,10 @@ enum {
     SETS = 8,
     ROWS = 8,
     COPIES_MAX = 4096,
+    WIDEST = 8192,
+    MOST = 4096,
+    TRIAL_ROWS = 8,
+    SHAPES = 16,
 };
 
 /* One way to hold the weights of one shape: as many layers as the caches cannot hold. */
@@ -161,7 +167,7 @@ static enum cf_status measure_shape(struct cf_bench *b, const struct shape *shap
                                     const float *src, float *dst, struct cf_error *err)
 {
     static const int rows[ROWS] = {1, 2, 8, 32, 128, 512, 2048, 4096};
-    int ways = shape->all ? WAYS : 1, n = b->o->quick ? 6 : ROWS;
+    int ways = shape->all ? WAYS : 1, n = b->o->trial ? 3 : b->o->quick ? 6 : ROWS;
     struct job job[WAYS * ROWS], *j = job;
     struct set set[WAYS] = {0};
     enum cf_status st = CF_OK;
@@ -192,21 +198,70 @@ static enum cf_status measure_shape(struct cf_bench *b, const struct shape *shap
     return st;
 }
 
-enum cf_status cf_bench_linear(struct cf_bench *b, struct cf_error *err)
+/* Width and MLP of the model that is asked for. */
+static enum cf_status model_shape(struct cf_bench *b, struct cf_inf_shape *shape,
+                                  struct cf_error *err)
 {
-    static const struct shape shape[] = {
+    const struct cf_geometry *g;
+    struct cf_subject *s;
+    json_t *inf;
+
+    if (b->o->geometry) {
+        CF_TRY(cf_geometry_find(&g, b->o->geometry, err));
+        *shape = g->shape;
+        return CF_OK;
+    }
+    CF_TRY(cf_bench_subject(b, &s, err));
+    CF_TRY(cf_json_obj(s->model->json, "infinity", &inf, "model.json", err));
+    return cf_inf_parse(shape, inf, err);
+}
+
+static bool known(const struct shape *list, int n, int k, int to)
+{
+    for (int i = 0; i < n; i++)
+        if (list[i].k == k && list[i].n == to)
+            return true;
+    return false;
+}
+
+static void add_shape(struct shape *list, int *n, int k, int to)
+{
+    if (k <= WIDEST && to <= WIDEST && !known(list, *n, k, to))
+        list[(*n)++] = (struct shape){k, to, false};
+}
+
+static enum cf_status measure_all(struct cf_bench *b, const float *src, float *dst,
+                                  struct cf_error *err)
+{
+    struct shape shape[SHAPES] = {
         {2048, 8192, true}, {8192, 2048, false}, {2048, 2048, false}, {768, 3072, false},
         {3072, 768, false}, {768, 768, false},   {2048, 64, false},   {64, 64, false},
     };
-    enum { WIDEST = 8192, MOST = 4096, SHAPES = sizeof shape / sizeof *shape };
-    float *src = cf_alloc((size_t)MOST * WIDEST, sizeof *src, err);
-    float *dst = cf_alloc((size_t)MOST * WIDEST, sizeof *dst, err);
+    int n = 8;
+    struct cf_inf_shape model;
+
+    CF_TRY(model_shape(b, &model, err));
+    add_shape(shape, &n, model.c, model.c);
+    add_shape(shape, &n, model.c, model.mlp);
+    add_shape(shape, &n, model.mlp, model.c);
+    for (int i = 0; i < n; i++) {
+        if (b->o->trial)
+            shape[i] = (struct shape){64, shape[i].n > 1024 ? 256 : 64, shape[i].all};
+        CF_TRY(measure_shape(b, &shape[i], src, dst, err));
+    }
+    return CF_OK;
+}
+
+enum cf_status cf_bench_linear(struct cf_bench *b, struct cf_error *err)
+{
+    size_t n = (size_t)WIDEST * (b->o->trial ? TRIAL_ROWS : MOST);
+    float *src = cf_alloc(n, sizeof *src, err), *dst = cf_alloc(n, sizeof *dst, err);
     enum cf_status st = src && dst ? CF_OK : CF_ENOMEM;
 
-    for (size_t i = 0; st == CF_OK && i < (size_t)MOST * WIDEST; i++)
+    for (size_t i = 0; st == CF_OK && i < n; i++)
         src[i] = (float)(i % 251) * 0.008f - 1.0f;
-    for (int i = 0; st == CF_OK && i < SHAPES; i++)
-        st = measure_shape(b, &shape[i], src, dst, err);
+    if (st == CF_OK)
+        st = measure_all(b, src, dst, err);
     cf_free(src);
     cf_free(dst);
     return st;

@@ -148,7 +148,7 @@ static enum cf_status tell(struct cf_bench *b, const struct queue *q,
 static enum cf_status work(struct cf_bench *b, struct queue *q,
                            const struct cf_subject *s, struct cf_error *err)
 {
-    int images = s->vae.base < SMALL_BASE ? SMALL_IMAGES : b->o->rounds;
+    int images = b->o->trial || s->vae.base >= SMALL_BASE ? b->o->rounds : SMALL_IMAGES;
     const char *init[] = {NULL, "init", "--db", q->db, NULL};
     const char *add[] = {NULL, "add", "--db", q->db, q->jobs, NULL};
     const char *batch[] = {NULL,       "--db",    q->db,       "--model",  s->dir,

@@ -3,6 +3,7 @@
  * operands and writing the result. */
 #include "base/alloc.h"
 #include "bench/parts.h"
+#include "dnn/kv.h"
 #include "dnn/ops.h"
 
 enum {
@@ -48,12 +49,14 @@ static enum cf_status run_adaln(void *arg, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status run_layernorm(void *arg, struct cf_error *err)
+static enum cf_status run_join(void *arg, struct cf_error *err)
 {
     struct job *j = arg;
+    struct cf_join join = {
+        .gate = j->row, .mul = j->row + C, .add = j->row + 2 * C, .one = 1, .eps = 1e-6f};
 
     (void)err;
-    cf_layernorm(j->dnn, j->x, j->y, ROWS, C, 1e-6f, j->row, j->row + C);
+    cf_join_norm(j->dnn, j->z, j->x, j->y, 2, ROWS / 2, C, &join);
     return CF_OK;
 }
 
@@ -80,7 +83,8 @@ static enum cf_status run_l2norm(void *arg, struct cf_error *err)
     struct job *j = arg;
 
     (void)err;
-    cf_l2norm_heads(j->dnn, j->x, ROWS, C, HEADS, HD, NULL);
+    cf_l2norm_heads(j->dnn, j->x, ROWS, C, HEADS, HD, NULL, j->z, j->z + ROWS * HD / 2,
+                    NULL);
     return CF_OK;
 }
 
@@ -93,12 +97,14 @@ static enum cf_status run_rope(void *arg, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status run_bf16(void *arg, struct cf_error *err)
+static enum cf_status run_append(void *arg, struct cf_error *err)
 {
     struct job *j = arg;
+    struct cf_attn a = {HEADS, HEADS, HD, 1, CF_BF16};
+    struct cf_kv_rows rows = {.k = j->x, .v = j->y, .stride = C, .n = ROWS};
 
     (void)err;
-    cf_store_bf16(j->dnn, j->half, C, j->x, C, ROWS, C);
+    cf_kv_append(j->dnn, &a, j->half, 0, &rows);
     return CF_OK;
 }
 
@@ -128,13 +134,13 @@ static const struct {
 } op[] = {
     {"GELU, 512 x 2048", run_gelu, 8.0 * ROWS *C},
     {"SiLU, 512 x 2048", run_silu, 8.0 * ROWS *C},
-    {"layer norm, 512 x 2048", run_layernorm, 8.0 * ROWS *C},
+    {"gated residual and layer norm, 512 x 2048", run_join, 16.0 * ROWS *C},
     {"adaptive layer norm, 512 x 2048", run_adaln, 8.0 * ROWS *C},
     {"residual, 512 x 2048", run_add, 12.0 * ROWS *C},
     {"gated residual, 512 x 2048", run_gated, 12.0 * ROWS *C},
-    {"l2 norm of heads, 512 x 16 x 128", run_l2norm, 8.0 * ROWS *C},
+    {"l2 norm of heads and rotary, 512 x 16 x 128", run_l2norm, 8.0 * ROWS *C},
     {"rotary, 512 x 16 x 128", run_rope, 8.0 * ROWS *C},
-    {"keys to bf16, 512 x 2048", run_bf16, 6.0 * ROWS *C},
+    {"keys and values to the cache as bf16, 512 x 2048", run_append, 12.0 * ROWS *C},
     {"group norm sums, 128 x 128 x 256", run_stats, 4.0 * PIXELS *CHANNELS},
     {"group norm and SiLU, 128 x 128 x 256", run_apply, 8.0 * PIXELS *CHANNELS},
 };

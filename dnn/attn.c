@@ -55,10 +55,13 @@ struct item {
     float *q, *acc; /* [groups][hd, panel], [m, hd] */
 };
 
-/* Rows of a tile: hd numbers each, CF_KV_BLOCK to a block, jump from block to block. */
+/* Rows of a tile: hd numbers each, CF_KV_BLOCK to a block, jump from block to block; and
+ * what may be fetched from memory while a block is worked on, step bytes further each. */
 struct rows {
     const float *at;
     size_t jump;
+    const char *next;
+    size_t step;
 };
 
 /* Queries of the items of a sequence: about equal parts, whole panels. */
@@ -90,6 +93,25 @@ static void gather(const struct work *w, const struct cf_attn_seq *s, float *roo
     }
 }
 
+/* n rows of a cache as floats in room. There are `left` from the first on: of the next
+ * tile, the keys and values of a block are as many bytes as its keys as floats. */
+static struct rows widen(const struct work *w, const uint16_t *src, size_t jump,
+                         float *room, int n, int left)
+{
+    size_t hd = (size_t)w->a->hd, block = CF_KV_BLOCK * hd;
+    int blocks = (n + CF_KV_BLOCK - 1) / CF_KV_BLOCK, more = left > n;
+
+    for (int b = 0; b < blocks; b++) {
+        size_t rows = (size_t)(n - b * CF_KV_BLOCK);
+
+        w->dnn->kern.widen_bf16(room + (size_t)b * block, src + (size_t)b * jump,
+                                (rows < CF_KV_BLOCK ? rows : CF_KV_BLOCK) * hd);
+    }
+    return (struct rows){room, block,
+                         (const char *)(src + (more ? (size_t)blocks * jump : 0)),
+                         more ? jump * sizeof *src : 0};
+}
+
 /* Keys (or values, value 1) at .. at+n-1 of head g; at is the first of a block. */
 static struct rows fetch(const struct work *w, const struct item *it, float *room,
                          int value, int at, int n)
@@ -105,19 +127,14 @@ static struct rows fetch(const struct work *w, const struct item *it, float *roo
         const char *v = (const char *)s->v + it->g * s->v_head * size;
 
         gather(w, s, room, value ? v : k, value ? s->v_stride : s->k_stride, at, n);
-        return (struct rows){room, block};
+        return (struct rows){room, block, (const char *)room, 0};
     }
-    if (a->kv == CF_F32)
-        return (struct rows){(const float *)s->cache + first, jump};
-    for (int j = 0; j < n; j += CF_KV_BLOCK) {
-        size_t take = n - j < CF_KV_BLOCK ? (size_t)(n - j) : CF_KV_BLOCK;
+    if (a->kv == CF_F32) {
+        const float *k = (const float *)s->cache + first;
 
-        w->dnn->kern.widen_bf16(room + (size_t)(j * a->hd),
-                                (const uint16_t *)s->cache + first +
-                                    (int64_t)(j / CF_KV_BLOCK) * (int64_t)jump,
-                                take * (size_t)a->hd);
+        return (struct rows){k, jump, (const char *)(k + jump), jump * sizeof *k};
     }
-    return (struct rows){room, block};
+    return widen(w, (const uint16_t *)s->cache + first, jump, room, n, s->nk - at);
 }
 
 static void forbid(float *row, int n)
@@ -140,8 +157,8 @@ static float scores(const struct work *w, struct tile *t, const struct item *it,
     for (int j = 0; j < n; j += CF_KV_BLOCK)
         kern->attn_scores(
             t->score + (size_t)j * panel, k.at + (size_t)(j / CF_KV_BLOCK) * k.jump, hd,
-            it->q + (size_t)i0 * hd, (size_t)(n - j < CF_KV_BLOCK ? n - j : CF_KV_BLOCK),
-            (size_t)m, hd);
+            k.next + (size_t)(j / CF_KV_BLOCK) * k.step, it->q + (size_t)i0 * hd,
+            (size_t)(n - j < CF_KV_BLOCK ? n - j : CF_KV_BLOCK), (size_t)m, hd);
     if (s->bias) { /* turned round, so that a row of scores meets rising addresses */
         const float *last = s->bias + it->h * s->bias_head + at + n - 1 - q0;
 

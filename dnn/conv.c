@@ -166,7 +166,6 @@ static enum cf_status run_direct(struct cf_conv *conv, float *dst, const float *
     struct cf_one_size size = {h, w, g->top - above, g->bottom - below};
     int64_t oh = (h + size.top + size.bottom - g->kh) / g->stride + 1;
     int64_t ow = (w + g->left + g->right - g->kw) / g->stride + 1;
-
     enum cf_status st;
 
     cf_team_begin(conv->dnn);

@@ -140,10 +140,11 @@ struct cf_kern {
      * dense, and its columns from n on hold nothing that counts, then as before */
 
     /* s[j, i] = sum_l k[j, l] * q[l, i], l in order, for m keys whose rows are ldk floats
-     * apart and n <= panel queries; q is dense [hd, panel], hd a multiple of 4. 1e-6 of
-     * the sum of |k q|. */
-    void (*attn_scores)(float *s, const float *k, size_t ldk, const float *q, size_t m,
-                        size_t n, size_t hd);
+     * apart and n <= panel queries; q is dense [hd, panel], hd a multiple of 4. As many
+     * bytes from `next` on as keys have here will be wanted next and are fetched, if
+     * there is something. 1e-6 of the sum of |k q|. */
+    void (*attn_scores)(float *s, const float *k, size_t ldk, const void *next,
+                        const float *q, size_t m, size_t n, size_t hd);
     /* Each column of s [m, n] becomes exp(scale s - max), scale > 0; its running maximum
      * and sum [panel] are brought up to date: m' = max(m, max(scale s)), f = exp(m - m'),
      * sum' = f sum + sum exp(scale s - m'), keys in order. -inf marks a masked key
@@ -154,7 +155,8 @@ struct cf_kern {
                          float *sum, float *f);
     /* o[i, d] = (add ? o : 0) + sum_j s[j, i] * v[j, d], j in order, for m <= panel
      * queries, hd channels and n keys. Rows of v are hd floats apart, CF_KV_BLOCK of them
-     * to a block; blocks begin `jump` floats apart. 1e-6 of the sum of |s v|. */
+     * to a block; blocks begin `jump` floats apart, and the next one is fetched. 1e-6 of
+     * the sum of |s v|. */
     void (*attn_values)(float *o, size_t ldo, const float *s, const float *v, size_t jump,
                         size_t m, size_t hd, size_t n, int add);
     /* x *= f */

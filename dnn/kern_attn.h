@@ -1,21 +1,24 @@
 /* kern_attn.h - the three parts of an attention tile in vectors of W; included once by
- * each instruction set after kern_vec.h, when it has defined ATTN_ROWS: that many rows of
- * two vectors are accumulated in registers at a time.
+ * each instruction set after kern_panel.h, whose ROWS rows of two vectors it accumulates
+ * in registers at a time.
  *
  * Both products are the same outer-product loop: in the scores, keys are the rows and
  * queries the columns, so that softmax goes down columns and never across a vector; its
  * weights are then read as columns, one number for each query, next to one row of values.
  */
 
+enum { LINE_FLOATS = CACHE_LINE / sizeof(float) };
+
 /* cols vectors of `rows` rows of dst; all accumulators live in registers, because rows,
  * cols, add and the strides that are 1 are constants after inlining. a[i * a_row + l *
  * a_step], b[l * ldb + j] where every CF_KV_BLOCK rows of b begin `jump` after those
  * before. last: lanes of the last vector that count, where ragged. */
 INLINE void attn_block(float *dst, size_t ldd, const float *a, size_t a_row,
-                       size_t a_step, const float *b, size_t ldb, size_t jump, size_t k,
-                       int add, int rows, int cols, int ragged, vmask last)
+                       size_t a_step, const float *b, size_t ldb, size_t jump,
+                       const float *next, size_t k, int add, int rows, int cols,
+                       int ragged, vmask last)
 {
-    vec acc[ATTN_ROWS][2];
+    vec acc[ROWS][2];
 
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
@@ -32,9 +35,13 @@ INLINE void attn_block(float *dst, size_t ldd, const float *a, size_t a_row,
         size_t n = k - at < CF_KV_BLOCK ? k - at : CF_KV_BLOCK;
         const float *row = b;
 
-        for (size_t l = 0; l < n; l++, row += ldb, a += a_step) {
+        for (size_t l = 0; l < n; l++, row += ldb, a += a_step, next += rows) {
+            const float *wanted = a_row == 1 ? row + jump : next;
             vec y[2];
 
+            _mm_prefetch(wanted, _MM_HINT_T1);
+            if (a_row == 1 && cols * W > LINE_FLOATS)
+                _mm_prefetch(wanted + LINE_FLOATS, _MM_HINT_T1);
 #pragma GCC unroll 2
             for (int c = 0; c < cols; c++)
                 y[c] = ragged && c == cols - 1 ? v_loadm(row + (size_t)c * W, last)
@@ -65,16 +72,17 @@ INLINE void attn_block(float *dst, size_t ldd, const float *a, size_t a_row,
 
 /* All m rows of one column block. */
 INLINE void attn_rows(float *dst, size_t ldd, const float *a, size_t a_row, size_t a_step,
-                      const float *b, size_t ldb, size_t jump, size_t m, size_t k,
-                      int add, int cols, int ragged, vmask last)
+                      const float *b, size_t ldb, size_t jump, const float *next,
+                      size_t m, size_t k, int add, int cols, int ragged, vmask last)
 {
 #define ROWS_OF(n)                                                                       \
-    attn_block(dst, ldd, a, a_row, a_step, b, ldb, jump, k, add, n, cols, ragged, last), \
+    attn_block(dst, ldd, a, a_row, a_step, b, ldb, jump, next, k, add, n, cols, ragged,  \
+               last),                                                                    \
         dst += (n)*ldd, a += (n)*a_row
-    for (; m >= ATTN_ROWS; m -= ATTN_ROWS)
-        ROWS_OF(ATTN_ROWS);
-    if (ATTN_ROWS > 8 && m & 8)
-        ROWS_OF(ATTN_ROWS > 8 ? 8 : 1);
+    for (; m >= ROWS; m -= ROWS)
+        ROWS_OF(ROWS);
+    if (ROWS > 8 && m & 8)
+        ROWS_OF(ROWS > 8 ? 8 : 1);
     if (m & 4)
         ROWS_OF(4);
     if (m & 2)
@@ -84,15 +92,15 @@ INLINE void attn_rows(float *dst, size_t ldd, const float *a, size_t a_row, size
 #undef ROWS_OF
 }
 
-static void k_attn_scores(float *s, const float *k, size_t ldk, const float *q, size_t m,
-                          size_t n, size_t hd)
+static void k_attn_scores(float *s, const float *k, size_t ldk, const void *next,
+                          const float *q, size_t m, size_t n, size_t hd)
 {
     const size_t jump = CF_KV_BLOCK * PANEL; /* q is dense */
 
     if (n <= W)
-        attn_rows(s, PANEL, k, ldk, 1, q, PANEL, jump, m, hd, 0, 1, 0, v_mask(1));
+        attn_rows(s, PANEL, k, ldk, 1, q, PANEL, jump, next, m, hd, 0, 1, 0, v_mask(1));
     else
-        attn_rows(s, PANEL, k, ldk, 1, q, PANEL, jump, m, hd, 0, 2, 0, v_mask(1));
+        attn_rows(s, PANEL, k, ldk, 1, q, PANEL, jump, next, m, hd, 0, 2, 0, v_mask(1));
 }
 
 INLINE void attn_values(float *o, size_t ldo, const float *p, const float *v, size_t jump,
@@ -101,14 +109,16 @@ INLINE void attn_values(float *o, size_t ldo, const float *p, const float *v, si
     size_t d = 0;
 
     for (; d + 2 * W <= hd; d += 2 * W)
-        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, m, n, add, 2, 0, v_mask(1));
+        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 2, 0,
+                  v_mask(1));
     if (d + W < hd)
-        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, m, n, add, 2, 1,
+        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 2, 1,
                   v_mask(hd - d - W));
     else if (d + W == hd)
-        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, m, n, add, 1, 0, v_mask(1));
+        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 1, 0,
+                  v_mask(1));
     else if (d < hd)
-        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, m, n, add, 1, 1,
+        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 1, 1,
                   v_mask(hd - d));
 }
 

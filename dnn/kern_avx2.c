@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 8, ATTN_ROWS = 6 };
+enum { W = 8 };
 
 typedef __m256 vec;
 typedef __m256d vecd;

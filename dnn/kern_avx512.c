@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ATTN_ROWS = 12 };
+enum { W = 16 };
 
 typedef __m512 vec;
 typedef __m512d vecd;

@@ -347,9 +347,10 @@ static void k_narrow_bf16(void *dst, const float *src, size_t n)
     (void)cf_floats_store(dst, CF_BF16, src, (int64_t)n, NULL); /* a type it knows */
 }
 
-static void k_attn_scores(float *s, const float *k, size_t ldk, const float *q, size_t m,
-                          size_t n, size_t hd)
+static void k_attn_scores(float *s, const float *k, size_t ldk, const void *next,
+                          const float *q, size_t m, size_t n, size_t hd)
 {
+    (void)next;
     (void)n;
     k_panel_mul(s, PANEL, k, ldk, q, m, hd, 0);
 }

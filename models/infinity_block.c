@@ -112,16 +112,18 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 
     CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
     CF_TRY(append_kv(st, s, b, n, err));
-    cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
-                    w->scale);
-    if (watch)
-        see_heads(st, st->q, n, s, "q");
+    if (watch) { /* on the memory of the result: before they are rotated */
+        memcpy(st->att, st->q, (size_t)(st->rows * n * c) * sizeof(float));
+        cf_l2norm_heads(st->gen->dnn, st->att, st->rows * n, c, shape->heads, shape->hd,
+                        w->scale, NULL, NULL, NULL);
+        see_heads(st, st->att, n, s, "q");
+    }
     for (int r = 0; r < st->rows; r++) {
         const int32_t *pos;
         int64_t turn = turns(st, s, r, 0, &pos);
 
-        cf_rope(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd,
-                st->cs + turn, st->sn + turn, pos, 1);
+        cf_l2norm_heads(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd,
+                        w->scale, st->cs + turn, st->sn + turn, pos);
         look(st, r, n, cf_inf_kv(st, b, r), before + n);
     }
     if (watch) {
@@ -172,6 +174,10 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     const float *gamma1 = st->mod, *gamma2 = st->mod + c, *scale1 = st->mod + 2 * c,
                 *scale2 = st->mod + 3 * c, *shift1 = st->mod + 4 * c,
                 *shift2 = st->mod + 5 * c;
+    const struct cf_join before_cross = {gamma1, w->ca_norm_w, w->ca_norm_b,
+                                         0.0f,   shape->eps,   six,
+                                         0},
+                         before_mlp = {NULL, scale2, shift2, 1.0f, shape->eps, 0, six};
 
     /* Each block adds its own offsets to the six vectors all blocks share. */
     memcpy(st->mod, st->ada, (size_t)(rows * six) * sizeof(float));
@@ -181,16 +187,14 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     CF_TRY(self_attention(st, s, b, n, err));
     CF_TRY(cf_linear_run(w->proj, st->y, st->att, (int)all, err));
     cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.sa", s, b);
-    cf_add_gated(dnn, st->x, st->y, rows, n, c, gamma1, six);
 
-    cf_layernorm(dnn, st->y, st->x, all, c, shape->eps, w->ca_norm_w, w->ca_norm_b);
+    cf_join_norm(dnn, st->y, st->x, st->y, rows, n, c, &before_cross);
     CF_TRY(cf_linear_run(w->ca_q, st->q, st->y, (int)all, err));
     CF_TRY(cross_attention(st, b, n, err));
     CF_TRY(cf_linear_run(w->ca_proj, st->y, st->att, (int)all, err));
     cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.ca", s, b);
-    cf_add(dnn, st->x, st->y, all * c);
 
-    cf_adaln(dnn, st->y, st->x, rows, n, c, shape->eps, scale2, shift2, six);
+    cf_join_norm(dnn, st->y, st->x, st->y, rows, n, c, &before_mlp);
     CF_TRY(feed_forward(st, b, n, err));
     cf_inf_see(st, st->att, 3, dim, "sc%d.blk%d.ffn", s, b);
     cf_add_gated(dnn, st->x, st->att, rows, n, c, gamma2, six);

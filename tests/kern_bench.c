@@ -194,7 +194,7 @@ static void bench_narrow_bf16(const struct cf_kern *k, float **p, size_t n)
 /* A block of keys or values for a panel of queries; ns per number of it. */
 static void bench_attn_scores(const struct cf_kern *k, float **p, size_t n)
 {
-    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[2], CF_KV_BLOCK, k->panel,
+    k->attn_scores(p[0], p[1], n / CF_KV_BLOCK, p[1], p[2], CF_KV_BLOCK, k->panel,
                    n / CF_KV_BLOCK);
 }
 

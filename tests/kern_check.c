@@ -460,9 +460,9 @@ static void check_attn_scores(struct check *t, size_t n)
     float *k = input(t, c.keys * ld + 1), *q = input(t, c.hd * c.w);
     float *s = array(t, c.keys * c.w), *one = array(t, c.keys * c.w);
 
-    t->k->attn_scores(s, k, ld, q, c.keys, c.queries, c.hd);
+    t->k->attn_scores(s, k, ld, q, q, c.keys, c.queries, c.hd);
     for (size_t j = 0; j < c.keys; j++) {
-        t->k->attn_scores(one + j * c.w, k + j * ld, ld, q, 1, c.queries, c.hd);
+        t->k->attn_scores(one + j * c.w, k + j * ld, ld, k, q, 1, c.queries, c.hd);
         for (size_t i = 0; i < c.queries; i++) {
             double sum = 0, size = 0;
 

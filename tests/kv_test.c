@@ -130,7 +130,8 @@ static void keys_are_normalised_and_turned_before_they_are_rounded(void **state)
         want = copy_of(d.rows, (size_t)(KEYS * d.stride));
         cache = fill(&d, team[i % TEAMS], once, 1 + i % 2);
         cf_kv_keys(team[0], d.a, got, cache, 0, KEYS);
-        cf_l2norm_heads(team[0], want, KEYS, d.stride, d.a->kv_heads, d.a->hd, NULL);
+        cf_l2norm_heads(team[0], want, KEYS, d.stride, d.a->kv_heads, d.a->hd, NULL, NULL,
+                        NULL, NULL);
         cf_rope(team[0], want, KEYS, d.stride, d.a->kv_heads, d.a->hd, d.cs, d.sn,
                 i % 2 ? d.pos : NULL, 1);
         for (int j = 0; j < KEYS; j++)
