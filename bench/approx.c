@@ -101,7 +101,7 @@ static enum cf_status load(struct bench *b, struct loaded *m, struct cf_error *e
     const struct cf_model *model;
     struct cf_gen_files files;
 
-    CF_TRY(cf_engine_open(&m->engine, b->dnn, m->dir, err));
+    CF_TRY(cf_engine_open(&m->engine, b->dnn, m->dir, NULL, err));
     model = cf_engine_model(m->engine);
     files = (struct cf_gen_files){.json = model->json,
                                   .transformer = model->path[CF_PART_TRANSFORMER],

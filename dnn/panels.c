@@ -148,17 +148,16 @@ static void widen(const struct cf_dnn *dnn, float *dst, float *scale,
 }
 
 struct fill {
-    const struct cf_dnn *dnn;
+    struct cf_dnn *dnn;
     const struct cf_weight *w;
     float *dst;
 };
 
-static void fill_part(void *arg, int64_t first, int64_t last, int thread)
+static void fill_part(void *arg, int64_t first, int64_t last)
 {
     const struct fill *f = arg;
     size_t size = (size_t)f->w->k * f->dnn->kern.panel;
 
-    (void)thread;
     for (int64_t p = first; p < last; p++)
         widen(f->dnn, f->dst + (size_t)p * size, NULL, f->w, p, 0, (size_t)f->w->k);
 }
@@ -169,7 +168,7 @@ static enum cf_status fill(void *data, void *arg, struct cf_error *err)
 
     (void)err;
     f->dst = data;
-    cf_split(f->dnn, panels_of(f->dnn, f->w->n), 1, fill_part, f);
+    cf_pack_split(f->dnn, panels_of(f->dnn, f->w->n), 1, fill_part, f);
     return CF_OK;
 }
 

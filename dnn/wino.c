@@ -49,8 +49,6 @@ struct cf_wino {
 
 _Static_assert(6 * (GROUP * 4 + 2) * SLAB * sizeof(float) <= CF_THREAD_SCRATCH,
                "a strip fits a thread's scratch");
-_Static_assert(READ *TAPS *CF_PANEL_MAX * sizeof(float) <= CF_THREAD_SCRATCH,
-               "the weights of a slab do, too");
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -79,7 +77,7 @@ struct fill {
 };
 
 /* Slab by slab: the taps of READ inputs, outputs side by side, and their transforms. */
-static void fill_part(void *arg, int64_t first, int64_t last, int thread)
+static void fill_part(void *arg, int64_t first, int64_t last)
 {
     const struct fill *f = arg;
     const struct cf_kern *kern = &f->dnn->kern;
@@ -90,7 +88,7 @@ static void fill_part(void *arg, int64_t first, int64_t last, int thread)
                                             : kern->pack_bf16;
     size_t o = (size_t)v->dim[0], in = (size_t)v->dim[1], panel = kern->panel;
     size_t size = cf_dtype_size(v->dtype), plane = in * panel;
-    float *taps = cf_thread_scratch(f->dnn, thread);
+    float taps[READ * TAPS * CF_PANEL_MAX];
 
     for (int64_t s = first; s < last; s++) {
         size_t p = (size_t)(s / f->slabs), i = (size_t)(s % f->slabs) * READ;
@@ -113,13 +111,14 @@ static enum cf_status fill_weights(void *data, void *arg, struct cf_error *err)
     (void)err;
     f->u = data;
     f->slabs = (f->view->dim[1] + READ - 1) / READ;
-    cf_split(f->dnn, (f->view->dim[0] + panel - 1) / panel * f->slabs, 1, fill_part, f);
+    cf_pack_split(f->dnn, (f->view->dim[0] + panel - 1) / panel * f->slabs, 1, fill_part,
+                  f);
     return CF_OK;
 }
 
-size_t cf_wino_held(const struct cf_dnn *dnn, int tile, int in, int out)
+size_t cf_wino_held(const struct cf_kern *kern, int tile, int in, int out)
 {
-    return points_of(tile) * (size_t)in * round_up((size_t)out, dnn->kern.panel);
+    return points_of(tile) * (size_t)in * round_up((size_t)out, kern->panel);
 }
 
 enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
@@ -143,8 +142,8 @@ enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
     snprintf(format, sizeof format, "wino%d panel%d f32 %dx%d", tile,
              (int)dnn->kern.panel, wino->in, wino->out);
     wino->bias = cf_calloc(outs, sizeof *wino->bias, err);
-    if (wino->bias &&
-        !cf_mul_size(cf_wino_held(dnn, tile, wino->in, wino->out), sizeof(float), &bytes))
+    if (wino->bias && !cf_mul_size(cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
+                                   sizeof(float), &bytes))
         cf_fail(err, CF_ENOMEM, "convolution: weights %d x %d", wino->out, wino->in);
     else if (wino->bias)
         st = cf_pack_get(&wino->u, dnn, format, bytes, fill_weights, &fill, err);
@@ -495,7 +494,7 @@ void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
     r.v = work;
     r.m = work + r.cut.v;
     cut_for_team(&r.cut, (size_t)dnn->threads,
-                 cf_wino_held(dnn, tile, wino->in, wino->out),
+                 cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
                  round_up((size_t)wino->out, dnn->kern.panel), dnn->kern.panel);
     assert(r.cut.slots >= 1);
     if (r.cut.near) {
