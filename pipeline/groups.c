@@ -178,9 +178,10 @@ static void tell(struct cf_groups *g, const struct draft *d)
         snprintf(size, sizeof size, "%d", most);
     else
         snprintf(size, sizeof size, "%d to %d", least, most);
-    n = snprintf(g->why, sizeof g->why, "%d x %s, %d core%s, %d NUMA node%s", g->n, size,
-                 d->t->cores, d->t->cores > 1 ? "s" : "", d->t->nodes,
-                 d->t->nodes > 1 ? "s" : "");
+    n = snprintf(g->why, sizeof g->why,
+                 "%d group%s x %s thread%s, %d core%s, %d NUMA node%s", g->n,
+                 g->n > 1 ? "s" : "", size, most > 1 ? "s" : "", d->t->cores,
+                 d->t->cores > 1 ? "s" : "", d->t->nodes, d->t->nodes > 1 ? "s" : "");
     if (a->groups)
         n += snprintf(g->why + n, sizeof g->why - (size_t)n, ", as asked");
     else
