@@ -13,16 +13,20 @@
 #include "base/tensor.h"
 #include "dnn/dnn.h"
 
+enum { CF_ATTN_HD_MAX = 256 };
+
 /* One sequence. Query i of head h starts at q + i * q_stride + h * hd; key j of key/value
  * head g at k + j * k_stride + g * k_head, and v likewise; result like q with d_stride.
- * Query head h reads key/value head h / (heads / kv_heads). */
+ * Query head h reads key/value head h / (heads / kv_heads). Or keys and values are those
+ * of a cache (dnn/kv.h), which is read much faster, none of them masked. */
 struct cf_attn_seq {
     float *dst;
     const float *q;
     const void *k, *v; /* of the type cf_attn.kv says; strides count elements */
+    const void *cache; /* not NULL: instead of k and v */
     int64_t d_stride, q_stride, k_stride, k_head, v_stride, v_head;
     int nq, nk;
-    const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed */
+    const uint8_t *key_ok; /* [nk], 0 = masked out; NULL: all allowed, as with a cache */
     int causal;            /* 1: query i sees keys 0 .. i + (nk - nq) */
     /* Added to the scaled score of query i and key j: bias[h * bias_head + j - i], so
      * bias points at distance 0 of head 0 and is read from -(nq - 1) to nk - 1 (T5's
@@ -32,7 +36,7 @@ struct cf_attn_seq {
 };
 
 struct cf_attn {
-    int heads, kv_heads, hd; /* hd 4 .. 256, a multiple of 4 */
+    int heads, kv_heads, hd; /* hd 4 .. CF_ATTN_HD_MAX, a multiple of 4 */
     float scale;             /* > 0 */
     enum cf_dtype kv;        /* CF_F32 or CF_BF16: what keys and values are kept in */
 };

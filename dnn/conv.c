@@ -1,18 +1,50 @@
-/* conv.c - convolutions: sizes are checked here, oneDNN does the products. */
+/* conv.c - convolutions: sizes are checked here; oneDNN or Winograd does the products. */
+#include <assert.h>
+
 #include "base/alloc.h"
+#include "base/bytes.h"
 #include "dnn/layer.h"
+#include "dnn/ops.h"
 #include "dnn/product.h"
+#include "dnn/resample.h"
+#include "dnn/wino.h"
 
 enum {
     TYPICAL_SIDE = 64,  /* by which the layout is chosen */
     SIDE_MAX = 1 << 20, /* pixels */
+    LEAST = 16,         /* channels from which on Winograd is faster */
 };
 
 struct cf_conv {
     struct cf_dnn *dnn; /* borrowed */
-    struct cf_product p;
+    enum cf_conv_how how;
+    struct cf_product p;     /* CF_CONV_DIRECT */
+    struct cf_wino *wino;    /* else */
     struct cf_one_geom geom; /* with the caller's channels */
+    float *work;             /* owned; of cf_conv_run by Winograd, grown on demand */
+    size_t work_size;
 };
+
+/* 3x3, and the output is as large as the input. */
+static int is_same(const struct cf_one_geom *g)
+{
+    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->top == 1 && g->left == 1 &&
+           g->bottom == 1 && g->right == 1;
+}
+
+static enum cf_conv_how resolve(const struct cf_dnn *dnn, enum cf_conv_how how, int in,
+                                int out)
+{
+    if (how != CF_CONV_AUTO)
+        return how;
+    return dnn->level > CF_CPU_C && in >= LEAST && out >= LEAST ? CF_CONV_WINO4
+                                                                : CF_CONV_DIRECT;
+}
+
+static int tile_of(enum cf_conv_how how)
+{
+    return how == CF_CONV_WINO4 ? 4 : 2;
+}
 
 static enum cf_status check_type(const struct cf_view *w, struct cf_error *err)
 {
@@ -47,7 +79,16 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err)
 {
+    return cf_conv_open_as(out, dnn, w, bias, shape, CF_CONV_AUTO, err);
+}
+
+enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
+                               const struct cf_view *w, const float *bias,
+                               struct cf_conv_shape shape, enum cf_conv_how how,
+                               struct cf_error *err)
+{
     struct cf_conv *conv;
+    struct cf_one_geom *g;
     enum cf_status st;
 
     *out = NULL;
@@ -56,7 +97,8 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
     if (!conv)
         return CF_ENOMEM;
     conv->dnn = dnn;
-    conv->geom = (struct cf_one_geom){
+    g = &conv->geom;
+    *g = (struct cf_one_geom){
         .oc = (int)w->dim[0],
         .ic = (int)w->dim[1],
         .kh = (int)w->dim[2],
@@ -67,8 +109,17 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
         .bottom = shape.bottom,
         .right = shape.right,
     };
-    st = cf_product_open(&conv->p, dnn, &conv->geom, w, bias, TYPICAL_SIDE, TYPICAL_SIDE,
-                         0, err);
+    conv->how = is_same(g) ? resolve(dnn, how, g->ic, g->oc) : CF_CONV_DIRECT;
+    if (how > CF_CONV_DIRECT && !is_same(g))
+        st = cf_fail(err, CF_ERANGE,
+                     "conv: %d x %d with stride %d, expected 3 x 3 with "
+                     "stride 1 and padding 1 for Winograd",
+                     g->kh, g->kw, g->stride);
+    else if (conv->how == CF_CONV_DIRECT)
+        st = cf_product_open(&conv->p, dnn, g, w, bias, TYPICAL_SIDE, TYPICAL_SIDE, 0,
+                             err);
+    else
+        st = cf_wino_open(&conv->wino, dnn, w, bias, tile_of(conv->how), err);
     if (st != CF_OK) {
         cf_conv_close(conv);
         return st;
@@ -82,6 +133,8 @@ void cf_conv_close(struct cf_conv *conv)
     if (!conv)
         return;
     cf_product_close(&conv->p);
+    cf_wino_close(conv->wino);
+    cf_free(conv->work);
     cf_free(conv);
 }
 
@@ -95,33 +148,143 @@ int cf_conv_out(const struct cf_conv *conv)
     return conv->geom.oc;
 }
 
-enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
-                           int w, struct cf_error *err)
+size_t cf_conv_held(const struct cf_conv *conv)
 {
-    return cf_conv_run_rows(conv, dst, src, h, w, 0, 0, err);
+    const struct cf_one_geom *g = &conv->geom;
+
+    if (conv->wino)
+        return cf_wino_held(conv->dnn, tile_of(conv->how), g->ic, g->oc);
+    return (size_t)conv->p.ip * (size_t)conv->p.op * (size_t)(g->kh * g->kw);
 }
 
-enum cf_status cf_conv_run_rows(struct cf_conv *conv, float *dst, const float *src, int h,
-                                int w, int above, int below, struct cf_error *err)
+/* Of rows of src without those that lie in the padding: above and below say how many rows
+ * of neighbours src has in their place. */
+static enum cf_status run_direct(struct cf_conv *conv, float *dst, const float *src,
+                                 int h, int w, int above, int below, struct cf_error *err)
 {
     const struct cf_one_geom *g = &conv->geom;
     struct cf_one_size size = {h, w, g->top - above, g->bottom - below};
-    int64_t oh, ow;
-    struct cf_call call;
+    int64_t oh = (h + size.top + size.bottom - g->kh) / g->stride + 1;
+    int64_t ow = (w + g->left + g->right - g->kw) / g->stride + 1;
     enum cf_status st;
 
-    if (above < 0 || below < 0 || above > g->top || below > g->bottom)
-        return cf_fail(err, CF_ERANGE, "conv: %d rows above and %d below, padding %d, %d",
-                       above, below, g->top, g->bottom);
-    if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX ||
-        h + size.top + size.bottom < g->kh || w + g->left + g->right < g->kw)
-        return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
-    oh = (h + size.top + size.bottom - g->kh) / g->stride + 1;
-    ow = (w + g->left + g->right - g->kw) / g->stride + 1;
-    cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
     cf_team_begin(conv->dnn);
     st = cf_product_run(&conv->p, dst, src, size, oh * ow, err);
     cf_team_end(conv->dnn);
+    return st;
+}
+
+static enum cf_status run_wino(struct cf_conv *conv, float *dst, const float *src, int h,
+                               int w, struct cf_error *err)
+{
+    struct cf_conv_pass pass = {.src = src, .h = h, .w = w};
+    size_t want =
+        cf_conv_work(conv->dnn, conv->how, conv->geom.ic, conv->geom.oc, &pass, h, 0);
+
+    if (want > conv->work_size) {
+        cf_free(conv->work);
+        conv->work_size = 0;
+        conv->work = cf_alloc(want, sizeof *conv->work, err);
+        if (!conv->work)
+            return CF_ENOMEM;
+        conv->work_size = want;
+    }
+    cf_wino_run(conv->wino, dst, NULL, &pass, 0, h, conv->work);
+    return CF_OK;
+}
+
+enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
+                           int w, struct cf_error *err)
+{
+    const struct cf_one_geom *g = &conv->geom;
+    struct cf_call call;
+    enum cf_status st;
+
+    if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX ||
+        h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
+        return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
+    cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
+    st = conv->wino ? run_wino(conv, dst, src, h, w, err)
+                    : run_direct(conv, dst, src, h, w, 0, 0, err);
     cf_call_end(&call, conv->dnn);
     return st;
+}
+
+/* ---- rows of a pass ---- */
+
+/* Rows of u that rows rows of the result are made of, at most: whole rows of src. */
+static size_t band_floats(const struct cf_conv_pass *p, int in, int rows)
+{
+    int step = 1 << p->twice, h = p->h * step;
+    int most = rows + 2 * step < h ? rows + 2 * step : h;
+
+    return (size_t)most * (size_t)(p->w * step) * (size_t)in;
+}
+
+size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out,
+                    const struct cf_conv_pass *pass, int rows, int onto)
+{
+    int w = pass->w << pass->twice;
+
+    how = resolve(dnn, how, in, out);
+    if (how != CF_CONV_DIRECT)
+        return cf_wino_work(dnn, tile_of(how), in, out, w, rows);
+    return band_floats(pass, in, rows) +
+           (onto ? (size_t)rows * (size_t)w * (size_t)out : 0);
+}
+
+int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out)
+{
+    return resolve(dnn, how, in, out) != CF_CONV_DIRECT;
+}
+
+/* The band of u is made first, if u is not src; then it is convolved. */
+static enum cf_status direct_rows(struct cf_conv *conv, float *dst, const float *plus,
+                                  const struct cf_conv_pass *p, int y, int rows,
+                                  float *work, struct cf_error *err)
+{
+    struct cf_dnn *dnn = conv->dnn;
+    int step = 1 << p->twice, h = p->h * step, w = p->w * step, in = conv->geom.ic;
+    int above = y > 0, below = y + rows < h;
+    int from = (y - above) / step, to = (y + rows + below - 1) / step; /* rows of src */
+    int64_t n = (int64_t)(to - from + 1) * p->w, made = (int64_t)rows * w * conv->geom.oc;
+    const float *src = p->src + (int64_t)from * p->w * in;
+    float *sum = plus == dst && plus ? work + band_floats(p, in, rows) : dst;
+    struct cf_call call;
+    enum cf_status st;
+
+    assert(!(p->mul && p->twice));
+    if (p->mul)
+        cf_groupnorm_apply(dnn, work, src, n, in, p->mul, p->add, 1);
+    else if (p->twice)
+        cf_upsample_nearest2(dnn, work, src, to - from + 1, p->w, in);
+    if (p->mul || p->twice)
+        src = work + (int64_t)(y - above - step * from) * w * in;
+    cf_call_begin(&call, dnn, &dnn->times.conv);
+    st = run_direct(conv, sum, src, above + rows + below, w, above, below, err);
+    cf_call_end(&call, dnn);
+    if (st == CF_OK && plus)
+        cf_add(dnn, dst, sum == dst ? plus : sum, made);
+    return st;
+}
+
+enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
+                            const struct cf_conv_pass *pass, int y, int rows, float *work,
+                            struct cf_error *err)
+{
+    struct cf_call call;
+
+    if (!is_same(&conv->geom) || pass->h < 1 || pass->w < 1 || pass->h > SIDE_MAX / 2 ||
+        pass->w > SIDE_MAX / 2 || y < 0 || rows < 1 ||
+        rows > (pass->h << pass->twice) - y)
+        return cf_fail(err, CF_ERANGE,
+                       "conv: rows %d to %d of %d x %d pixels by a kernel of %d x %d", y,
+                       y + rows - 1, pass->h << pass->twice, pass->w << pass->twice,
+                       conv->geom.kh, conv->geom.kw);
+    if (!conv->wino)
+        return direct_rows(conv, dst, plus, pass, y, rows, work, err);
+    cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
+    cf_wino_run(conv->wino, dst, plus, pass, y, rows, work);
+    cf_call_end(&call, conv->dnn);
+    return CF_OK;
 }

@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 8, ROWS = 6 };
+enum { W = 8 };
 
 typedef __m256 vec;
 typedef __m256d vecd;
@@ -68,22 +68,6 @@ static inline int v_finite(vec v)
                _mm256_cmp_ps(size, v_set1(0x1.fffffep+127f), _CMP_LE_OQ)) == 0xff;
 }
 
-static inline float v_hmax(vec v)
-{
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
-static inline float v_hsum(vec v)
-{
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
 static inline vecd vd_lo(vec v)
 {
     return _mm256_cvtps_pd(_mm256_castps256_ps128(v));
@@ -123,6 +107,9 @@ static inline vec v_swap(vec v)
 }
 
 #include "dnn/kern_vec.h"
+
+#define ROWS 6
+#include "dnn/kern_panel.h"
 
 /* -- numbers of other types */
 
@@ -204,10 +191,17 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
     }
 }
 
+#include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
+#include "dnn/kern_peak.h"
+#include "dnn/kern_wino.h"
 
 void cf_kern_init_avx2(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
+    fill_attn(k);
+    fill_peak(k);
+    fill_wino(k);
 }

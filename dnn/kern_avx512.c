@@ -3,7 +3,7 @@
 
 #include <immintrin.h>
 
-enum { W = 16, ROWS = 8 };
+enum { W = 16 };
 
 typedef __m512 vec;
 typedef __m512d vecd;
@@ -56,24 +56,6 @@ static inline int v_finite(vec v)
            0xffff;
 }
 
-static inline float v_hmax(vec v)
-{
-    __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 m = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-
-    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
-    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
-}
-
-static inline float v_hsum(vec v)
-{
-    __m256 h = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 s = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
-
-    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
-    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
-}
-
 static inline vecd vd_lo(vec v)
 {
     return _mm512_cvtps_pd(_mm512_castps512_ps256(v));
@@ -115,6 +97,9 @@ static inline vec v_swap(vec v)
 }
 
 #include "dnn/kern_vec.h"
+
+#define ROWS 12
+#include "dnn/kern_panel.h"
 
 /* -- numbers of other types */
 
@@ -196,10 +181,17 @@ static inline void load_turned(veci v[W], const char *row, size_t stride)
     }
 }
 
+#include "dnn/kern_attn.h"
 #include "dnn/kern_pack.h"
+#include "dnn/kern_peak.h"
+#include "dnn/kern_wino.h"
 
 void cf_kern_init_avx512(struct cf_kern *k)
 {
     fill_table(k);
+    fill_panel(k);
     fill_packing(k);
+    fill_attn(k);
+    fill_peak(k);
+    fill_wino(k);
 }

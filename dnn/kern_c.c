@@ -212,6 +212,15 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
     }
 }
 
+/* Fetching changes no value. */
+static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda,
+                              const float *b, size_t m, size_t k, int add,
+                              const struct cf_fetch next[2])
+{
+    (void)next;
+    k_panel_mul(dst, ldd, a, lda, b, m, k, add);
+}
+
 /* Reads row by row with the definition of each type, a piece at a time. */
 static void pack(float *dst, const void *src, size_t stride, size_t n, size_t k,
                  enum cf_dtype type)
@@ -280,6 +289,52 @@ static void k_pack_q4(float *dst, const void *src, size_t stride, size_t n, size
     }
 }
 
+/* By the definition, a piece at a time. */
+static void few(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                const char *src, size_t stride, size_t n, size_t k, int add,
+                cf_pack_fn *pack_piece, size_t size)
+{
+    enum { PIECE = 64 };
+    float b[PIECE * PANEL];
+
+    for (size_t at = 0; at < k || (at == 0 && !add); at += PIECE) {
+        size_t count = k - at < PIECE ? k - at : PIECE;
+
+        pack_piece(b, src + at * size, stride, n, count, 0);
+        k_panel_mul(dst, ldd, a + at, lda, b, m, count, add || at > 0);
+    }
+}
+
+#define FEW(type, size)                                                                  \
+    static void k_few_##type(float *dst, size_t ldd, const float *a, size_t lda,         \
+                             size_t m, const void *src, size_t stride, size_t n,         \
+                             size_t k, size_t next, int add)                             \
+    {                                                                                    \
+        (void)next;                                                                      \
+        few(dst, ldd, a, lda, m, src, stride, n, k, add, k_pack_##type, size);           \
+    }
+
+FEW(f32, 4)
+FEW(f16, 2)
+FEW(bf16, 2)
+FEW(i8, 1)
+
+static void k_few_q4(float *dst, size_t ldd, const float *a, size_t lda, size_t m,
+                     const void *src, size_t stride, size_t n, size_t k, size_t next,
+                     int add, const float *scale, size_t group)
+{
+    float b[64 * PANEL];
+
+    (void)next;
+    for (size_t at = 0; at < k || (at == 0 && !add); at += group) {
+        size_t count = k - at < group ? k - at : group;
+
+        k_pack_q4(b, (const char *)src + at / 2, stride, n, count, 0,
+                  scale + at / group * PANEL, group);
+        k_panel_mul(dst, ldd, a + at, lda, b, m, count, add || at > 0);
+    }
+}
+
 static void k_widen_bf16(float *dst, const void *src, size_t n)
 {
     const struct cf_view v = {src, CF_BF16, 1, {(int64_t)n}};
@@ -292,32 +347,77 @@ static void k_narrow_bf16(void *dst, const float *src, size_t n)
     (void)cf_floats_store(dst, CF_BF16, src, (int64_t)n, NULL); /* a type it knows */
 }
 
-static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
+static void k_attn_scores(float *s, const float *k, size_t ldk, const void *next,
+                          const float *q, size_t m, size_t n, size_t hd)
 {
-    float top = *max, base, f, part[PANEL] = {0}, total = 0;
+    (void)next;
+    (void)n;
+    k_panel_mul(s, PANEL, k, ldk, q, m, hd, 0);
+}
 
-    for (size_t j = 0; j < n; j++) {
-        s[j] *= scale;
-        if (s[j] > top || isnan(s[j]))
-            top = s[j];
+static void k_attn_softmax(float *s, size_t m, size_t n, float scale, float *max,
+                           float *sum, float *f)
+{
+    for (size_t i = 0; i < n; i++) {
+        float top = max[i], base;
+
+        for (size_t j = 0; j < m; j++) {
+            float *x = &s[j * PANEL + i];
+
+            *x *= scale;
+            if (*x > top || isnan(*x))
+                top = *x;
+        }
+        base = top == -INFINITY ? 0.0f : top;
+        f[i] = exp1(max[i] - base);
+        sum[i] *= f[i];
+        max[i] = top;
+        for (size_t j = 0; j < m; j++) {
+            float *x = &s[j * PANEL + i];
+
+            *x = exp1(*x - base);
+            sum[i] += *x;
+        }
     }
-    base = top == -INFINITY ? 0.0f : top;
-    for (size_t j = 0; j < n; j++) {
-        s[j] = exp1(s[j] - base);
-        part[j % PANEL] += s[j];
+}
+
+static void k_attn_values(float *o, size_t ldo, const float *s, const float *v,
+                          size_t jump, size_t m, size_t hd, size_t n, int add)
+{
+    for (size_t i = 0; i < m; i++) {
+        for (size_t d = 0; d < hd && !add; d++)
+            o[i * ldo + d] = 0.0f;
+        for (size_t j = 0; j < n; j++) {
+            const float *row = v + j / CF_KV_BLOCK * jump + j % CF_KV_BLOCK * hd;
+
+            for (size_t d = 0; d < hd; d++)
+                o[i * ldo + d] += s[j * PANEL + i] * row[d];
+        }
     }
-    for (size_t j = 0; j < PANEL; j++)
-        total += part[j];
-    f = exp1(*max - base);
-    *sum = *sum * f + total;
-    *max = top;
-    return f;
 }
 
 static void k_scale(float *x, float f, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         x[i] *= f;
+}
+
+enum { CHAINS = 16 };
+
+static void k_fma(float *x, size_t n)
+{
+    for (; n > 0; n--)
+        for (size_t i = 0; i < CHAINS; i++)
+            x[i] = x[i] * 0.75f + 0.25f;
+}
+
+static float k_sum(const float *x, size_t n)
+{
+    float sum = 0;
+
+    for (size_t i = 0; i < n; i++)
+        sum += x[i];
+    return sum;
 }
 
 void cf_kern_init_c(struct cf_kern *k)
@@ -339,14 +439,26 @@ void cf_kern_init_c(struct cf_kern *k)
         .rope_halves = k_rope_halves,
         .panel = PANEL,
         .panel_mul = k_panel_mul,
+        .panel_mul_fetch = k_panel_mul_fetch,
         .pack_f32 = k_pack_f32,
         .pack_f16 = k_pack_f16,
         .pack_bf16 = k_pack_bf16,
         .pack_i8 = k_pack_i8,
         .pack_q4 = k_pack_q4,
+        .few_f32 = k_few_f32,
+        .few_f16 = k_few_f16,
+        .few_bf16 = k_few_bf16,
+        .few_i8 = k_few_i8,
+        .few_q4 = k_few_q4,
         .widen_bf16 = k_widen_bf16,
         .narrow_bf16 = k_narrow_bf16,
-        .softmax = k_softmax,
+        .attn_scores = k_attn_scores,
+        .attn_softmax = k_attn_softmax,
+        .attn_values = k_attn_values,
         .scale = k_scale,
+        .chains = CHAINS,
+        .fma = k_fma,
+        .sum = k_sum,
     };
+    cf_kern_init_wino_c(k);
 }

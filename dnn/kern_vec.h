@@ -1,18 +1,17 @@
 /* kern_vec.h - the kernels in terms of one vector of W floats; included once by each
  * instruction set, after it has defined:
  *
- *   vec, W                       W floats; ROWS <= 8 rows are a block of panel_mul
- *   vmask, v_mask(n)             the first n lanes, 0 < n < W
- *   v_load, v_loadm, v_store, v_storem   unaligned; with a mask: nothing else is touched,
- *                                lanes outside are zero
- *   v_set1, v_add, v_sub, v_mul, v_div, v_fma (a b + c), v_min, v_max (b where one is
- * NaN) v_round, v_pow2 (p 2^n, n in -150 .. 150 whole) v_drop(v, x, lo)             0
- * where x < lo, v elsewhere (also where x is NaN) v_finite(v)                  1 if all
- * lanes are v_hmax, v_hsum               across lanes, in a fixed order vecd, vd_lo,
- * vd_hi           W/2 doubles: the lower and the upper half of a vec vd_load, vd_store,
- * vd_zero, vd_set1, vd_add, vd_sub, vd_fma, vd_sum v_dup, v_dupm                W/2
- * floats, each twice; v_swap exchanges neighbours; v_rotate(x, c, y)            x c - y
- * in even lanes, x c + y in odd ones
+ * - vec and W, a vector and its number of floats; vecd, half as many doubles
+ * - vmask and v_mask(n), the first n lanes, 0 < n < W
+ * - v_load, v_loadm, v_store, v_storem, unaligned; under a mask nothing else is touched
+ *   and lanes outside are zero
+ * - v_set1, v_add, v_sub, v_mul, v_div, v_fma (a b + c), v_min and v_max (b where one is
+ *   NaN), v_round, v_pow2(p, n) (p 2^n, n whole, -150 .. 150)
+ * - v_finite(v), 1 if all lanes are
+ * - vd_lo and vd_hi, the lower and the upper half of a vec; vd_load, vd_store, vd_zero,
+ *   vd_set1, vd_add, vd_sub, vd_fma, and vd_sum across lanes in a fixed order
+ * - v_dup, v_dupm (W/2 floats, each twice), v_swap (neighbours change places),
+ *   v_rotate(x, c, y) (x c - y in even lanes, x c + y in odd ones)
  *
  * Ends of arrays go through the same code as the rest, under a mask, so that the value of
  * an element does not depend on its place. */
@@ -364,78 +363,6 @@ static void k_rope_halves(float *x, const float *cs, const float *sn, size_t n)
     }
 }
 
-enum { PANEL = 2 * W };
-
-/* rows is a constant after inlining: all accumulators live in registers. */
-INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t k, int add, int rows)
-{
-    vec acc[ROWS][2];
-
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        acc[i][0] = add ? v_load(dst + (size_t)i * ldd) : v_set1(0.0f);
-        acc[i][1] = add ? v_load(dst + (size_t)i * ldd + W) : v_set1(0.0f);
-    }
-    for (size_t l = 0; l < k; l++, b += PANEL) {
-        vec b0 = v_load(b), b1 = v_load(b + W);
-
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vec x = v_set1(a[(size_t)i * lda + l]);
-
-            acc[i][0] = v_fma(x, b0, acc[i][0]);
-            acc[i][1] = v_fma(x, b1, acc[i][1]);
-        }
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        v_store(dst + (size_t)i * ldd, acc[i][0]);
-        v_store(dst + (size_t)i * ldd + W, acc[i][1]);
-    }
-}
-
-static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t m, size_t k, int add)
-{
-    for (; m >= ROWS; m -= ROWS, dst += ROWS * ldd, a += ROWS * lda)
-        panel_block(dst, ldd, a, lda, b, k, add, ROWS);
-    if (m & 4) {
-        panel_block(dst, ldd, a, lda, b, k, add, 4);
-        dst += 4 * ldd, a += 4 * lda;
-    }
-    if (m & 2) {
-        panel_block(dst, ldd, a, lda, b, k, add, 2);
-        dst += 2 * ldd, a += 2 * lda;
-    }
-    if (m & 1)
-        panel_block(dst, ldd, a, lda, b, k, add, 1);
-}
-
-/* scale > 0, so the largest product is that of the largest score; and it is subtracted
- * from the exact product. */
-static float k_softmax(float *s, size_t n, float scale, float *max, float *sum)
-{
-    vec vs = v_set1(scale), top = v_set1(-INFINITY), base, total = v_set1(0.0f);
-    float m, f[2 * W];
-
-    for (size_t j = 0; j < n; j += W)
-        top = v_max(top, v_load(s + j));
-    m = v_hmax(top) * scale;
-    m = m > *max ? m : *max;
-    base = v_set1(m == -INFINITY ? 0.0f : -m);
-    for (size_t j = 0; j < n; j += W) {
-        vec p = exp_low(v_fma(v_load(s + j), vs, base));
-
-        v_store(s + j, p);
-        total = v_add(total, p);
-    }
-    v_store(f, exp_low(v_add(v_set1(*max), base)));
-    *sum = fmaf(*sum, f[0], v_hsum(total));
-    *max = m;
-    return f[0];
-}
-
 static void fill_table(struct cf_kern *k)
 {
     *k = (struct cf_kern){
@@ -453,9 +380,6 @@ static void fill_table(struct cf_kern *k)
         .moments = k_moments,
         .rope_pairs = k_rope_pairs,
         .rope_halves = k_rope_halves,
-        .panel = PANEL,
-        .panel_mul = k_panel_mul,
-        .softmax = k_softmax,
         .scale = k_scale,
     };
 }

@@ -1,10 +1,12 @@
 /* layer.h - layers with weights: linear and convolution.
  *
- * Convolutions and packed linear layers go through oneDNN. A packed linear layer is a 1x1
- * convolution with a pinned weight layout: its rounding does not depend on the number of
- * rows or threads (plain matmul changes kernels with M). A mapped linear layer reads its
- * weights where they lie, in the type of the file, panel by panel through the kernels of
- * kern.h (mapped.c); the additions over k run in order, whatever the number of rows. */
+ * Convolutions go through oneDNN or, where it is faster, by Winograd's filtering
+ * (wino.h). A linear layer is our own, panel by panel through the
+ * kernels of kern.h (panels.c), over weights that were packed or over those in the file,
+ * in whatever type; its additions over k run in order, whatever the number of rows or
+ * threads. At level c, where those kernels are plain C, a packed linear layer is a 1x1
+ * convolution of oneDNN with a pinned layout of the weights, whose rounding does not
+ * depend on rows and threads either (plain matmul changes kernels with M). */
 #ifndef CF_DNN_LAYER_H
 #define CF_DNN_LAYER_H
 
@@ -13,11 +15,13 @@
 
 struct cf_linear;
 
-/* How a linear layer holds its weights. Both give the same value up to rounding, so which
- * one it is belongs to what an image records. */
+/* How a linear layer holds its weights. All give the same value up to rounding (with our
+ * own kernels the first two the same bits), so which one it is belongs to what an image
+ * records. */
 enum cf_hold {
-    CF_HOLD_PACK, /* widened to floats and packed, a private copy: fastest for little */
-    CF_HOLD_MAP,  /* read where they lie: shared by all processes, no copy */
+    CF_HOLD_PACK,   /* widened to floats and packed, a private copy: fastest for little */
+    CF_HOLD_MAP,    /* read where they lie: shared by all processes, no copy */
+    CF_HOLD_ONEDNN, /* packed by oneDNN at any level, to be compared with */
 };
 
 /* Whether a layer of w reads it in place, so that w outlives the layer. */
@@ -50,24 +54,59 @@ struct cf_conv_shape {
     int top, left, bottom, right; /* zero padding */
 };
 
+/* How a convolution is computed. Values differ by rounding alone. */
+enum cf_conv_how {
+    CF_CONV_AUTO,   /* by instruction set and shape: the fastest, as measured (conv.c) */
+    CF_CONV_DIRECT, /* oneDNN */
+    CF_CONV_WINO2,  /* Winograd, 2x2 or 4x4 outputs at a time: 3x3 with stride 1 and */
+    CF_CONV_WINO4,  /* padding 1 alone */
+};
+
 /* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. */
 enum cf_status cf_conv_open(struct cf_conv **conv, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err);
+enum cf_status cf_conv_open_as(struct cf_conv **conv, struct cf_dnn *dnn,
+                               const struct cf_view *w, const float *bias,
+                               struct cf_conv_shape shape, enum cf_conv_how how,
+                               struct cf_error *err);
 void cf_conv_close(struct cf_conv *conv);
 int cf_conv_in(const struct cf_conv *conv);
 int cf_conv_out(const struct cf_conv *conv);
+/* Floats of packed weights. */
+size_t cf_conv_held(const struct cf_conv *conv);
 
 /* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
                            int w, struct cf_error *err);
 
-/* Some rows of a taller picture, the same values as cf_conv_run gives the whole. Where
- * src begins or ends inside the picture it brings rows of its neighbours along: above and
- * below say how many, each instead of a row of zeros (CF_ERANGE if there are more than
- * were opened with). h counts all rows of src; dst [oh, ow, o] as above with top - above
- * and bottom - below. */
-enum cf_status cf_conv_run_rows(struct cf_conv *conv, float *dst, const float *src, int h,
-                                int w, int above, int below, struct cf_error *err);
+/* A picture on its way into a 3x3 convolution with stride 1 and padding 1. What is
+ * convolved, u, is never whole in memory:
+ *
+ *     u = silu(src mul + add)   or, without mul,   u = src
+ *
+ * and if twice, every pixel of it becomes 2 x 2. The padding is zeros around u. */
+struct cf_conv_pass {
+    const float *src;       /* [h, w, i] */
+    const float *mul, *add; /* [i], or both NULL */
+    int h, w, twice;
+};
+
+/* Rows y .. y+rows-1 of the result: dst [rows, w, o] = conv(u) (+ plus). plus lies as dst
+ * does and may be dst; NULL: none. The same values for any y and rows. work is that of
+ * cf_conv_work for as many rows or more. CF_ERANGE for rows outside of the picture and
+ * other convolutions. */
+enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
+                            const struct cf_conv_pass *pass, int y, int rows, float *work,
+                            struct cf_error *err);
+
+/* Floats of work for up to rows rows of a convolution opened with how, whatever the
+ * number of threads; onto: plus will be dst. Of pass only the sizes are looked at. */
+size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out,
+                    const struct cf_conv_pass *pass, int rows, int onto);
+
+/* Whether work stays small however many rows there are, so that all are best asked for at
+ * once. */
+int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out);
 
 #endif

@@ -1,10 +1,10 @@
-/* linear.c - linear layers: sizes are checked here; oneDNN does the products, or mapped.c
- * for weights that are not packed. */
+/* linear.c - linear layers: sizes are checked here; panels.c does the products, or oneDNN
+ * where that is faster. */
 #include <limits.h>
 
 #include "base/alloc.h"
 #include "dnn/layer.h"
-#include "dnn/mapped.h"
+#include "dnn/panels.h"
 #include "dnn/product.h"
 
 enum {
@@ -13,11 +13,11 @@ enum {
     CHANNELS_MAX = INT_MAX - 16, /* room to round up */
 };
 
-/* Packed in p, or mapped. */
+/* Panels, or packed by oneDNN in p. */
 struct cf_linear {
     struct cf_dnn *dnn; /* borrowed */
     int k, n;
-    struct cf_mapped *map; /* owned; NULL: packed */
+    struct cf_panels *pan; /* owned; NULL: oneDNN */
     struct cf_product p;
 };
 
@@ -51,7 +51,9 @@ enum cf_status cf_linear_open(struct cf_linear **out, struct cf_dnn *dnn,
     lin->n = (int)w->n;
     lin->k = (int)w->k;
     if (cf_linear_maps(w, hold))
-        st = cf_mapped_open(&lin->map, w, bias, err);
+        st = cf_panels_open(&lin->pan, dnn, w, bias, false, err);
+    else if (hold == CF_HOLD_PACK && dnn->level > CF_CPU_C)
+        st = cf_panels_open(&lin->pan, dnn, w, bias, true, err);
     else
         st = pack_linear(lin, w, bias, err);
     if (st != CF_OK) {
@@ -66,7 +68,7 @@ void cf_linear_close(struct cf_linear *lin)
 {
     if (!lin)
         return;
-    cf_mapped_close(lin->map);
+    cf_panels_close(lin->pan);
     cf_product_close(&lin->p);
     cf_free(lin);
 }
@@ -107,8 +109,8 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
     if (m == 0)
         return CF_OK;
     cf_call_begin(&call, lin->dnn, &lin->dnn->times.linear);
-    if (lin->map) {
-        cf_mapped_run(lin->map, lin->dnn, dst, src, m);
+    if (lin->pan) {
+        cf_panels_run(lin->pan, lin->dnn, dst, src, m);
     } else {
         cf_team_begin(lin->dnn);
         st = run_packed(&lin->p, dst, src, m, err);

@@ -15,7 +15,7 @@
 #include "dnn/onednn.h"
 
 enum {
-    CF_THREAD_SCRATCH = 256 << 10, /* bytes each thread owns for tiles */
+    CF_THREAD_SCRATCH = 512 << 10, /* bytes each thread owns for tiles */
     CF_SHARED_SCRATCH = 512 << 10, /* bytes the leader hands to an op */
 };
 

@@ -25,15 +25,20 @@ struct job {
 
 typedef void part_fn(void *arg, int64_t first, int64_t last, int thread);
 
+/* Rows of c floats that make a grain. */
+static int64_t grain_of(int64_t c)
+{
+    return c > 0 && c < GRAIN ? GRAIN / c : 1;
+}
+
 static void run_rows(struct cf_dnn *dnn, struct job *j, int64_t rows, int64_t c,
                      part_fn *fn)
 {
     struct cf_call call;
-    int64_t grain = c > 0 && c < GRAIN ? GRAIN / c : 1;
 
     j->kern = &dnn->kern;
     cf_call_begin(&call, dnn, &dnn->times.other);
-    cf_split(dnn, rows, grain, fn, j);
+    cf_split(dnn, rows, grain_of(c), fn, j);
     cf_call_end(&call, dnn);
 }
 
@@ -43,19 +48,11 @@ static void norm_part(void *arg, int64_t first, int64_t last, int thread)
 
     (void)thread;
     for (int64_t r = first; r < last; r++) {
-        int64_t g = j->rows ? r / j->rows * j->gstride : 0;
+        int64_t g = r / j->rows * j->gstride;
 
         j->kern->layernorm(j->dst + r * j->c, j->src + r * j->c, (size_t)j->c, j->a,
-                           j->mul ? j->mul + g : NULL, j->mul ? j->add + g : NULL, j->b);
+                           j->mul + g, j->add + g, 1.0f);
     }
-}
-
-void cf_layernorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t rows, int c,
-                  float eps, const float *gamma, const float *beta)
-{
-    struct job j = {.dst = dst, .src = src, .c = c, .a = eps, .mul = gamma, .add = beta};
-
-    run_rows(dnn, &j, rows, c, norm_part);
 }
 
 void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int64_t rows,
@@ -65,13 +62,52 @@ void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int6
                     .src = src,
                     .c = c,
                     .a = eps,
-                    .b = 1.0f,
                     .mul = scale,
                     .add = shift,
                     .rows = rows,
                     .gstride = gstride};
 
     run_rows(dnn, &j, groups * rows, c, norm_part);
+}
+
+struct join {
+    const struct cf_kern *kern;
+    const struct cf_join *how;
+    float *dst, *x;
+    const float *y;
+    int64_t rows;
+    int c;
+};
+
+static void join_part(void *arg, int64_t first, int64_t last, int thread)
+{
+    const struct join *j = arg;
+    const struct cf_join *how = j->how;
+    size_t c = (size_t)j->c;
+
+    (void)thread;
+    for (int64_t r = first; r < last; r++) {
+        int64_t g = r / j->rows, norm = g * how->norm_stride;
+        float *x = j->x + r * j->c;
+
+        if (how->gate)
+            j->kern->add_gated(x, j->y + r * j->c, how->gate + g * how->gate_stride, c);
+        else
+            j->kern->add(x, j->y + r * j->c, c);
+        j->kern->layernorm(j->dst + r * j->c, x, c, how->eps, how->mul + norm,
+                           how->add + norm, how->one);
+    }
+}
+
+void cf_join_norm(struct cf_dnn *dnn, float *dst, float *x, const float *y, int groups,
+                  int64_t rows, int c, const struct cf_join *join)
+{
+    struct join j = {&dnn->kern, join, dst, x, y, rows, c};
+    struct cf_call call;
+
+    cf_call_begin(&call, dnn, &dnn->times.other);
+    cf_split(dnn, groups * rows, grain_of(c), join_part, &j);
+    cf_call_end(&call, dnn);
 }
 
 static void rms_part(void *arg, int64_t first, int64_t last, int thread)
@@ -222,21 +258,38 @@ void cf_mix(struct cf_dnn *dnn, float *dst, const float *x, float a, const float
     run_rows(dnn, &j, n, 1, mix_part);
 }
 
+/* Head by head: the second half of the work finds the head in the first cache. */
 static void l2norm_part(void *arg, int64_t first, int64_t last, int thread)
 {
     const struct job *j = arg;
+    size_t hd = (size_t)j->c;
 
     (void)thread;
-    for (int64_t r = first; r < last; r++)
-        for (int h = 0; h < j->heads; h++)
-            j->kern->l2norm(j->dst + r * j->dstride + (int64_t)h * j->c, (size_t)j->c,
-                            j->mul ? j->mul[h] : 1.0f);
+    for (int64_t r = first; r < last; r++) {
+        int64_t at = (j->pos ? j->pos[r] : r) * (int64_t)(hd / 2);
+
+        for (int h = 0; h < j->heads; h++) {
+            float *x = j->dst + r * j->dstride + (int64_t)h * j->c;
+
+            j->kern->l2norm(x, hd, j->src ? j->src[h] : 1.0f);
+            if (j->mul)
+                j->kern->rope_pairs(x, j->mul + at, j->add + at, hd);
+        }
+    }
 }
 
 void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride,
-                     int heads, int hd, const float *mul)
+                     int heads, int hd, const float *mul, const float *cs,
+                     const float *sn, const int32_t *pos)
 {
-    struct job j = {.dst = x, .dstride = stride, .heads = heads, .c = hd, .mul = mul};
+    struct job j = {.dst = x,
+                    .src = mul,
+                    .dstride = stride,
+                    .heads = heads,
+                    .c = hd,
+                    .mul = cs,
+                    .add = sn,
+                    .pos = pos};
 
     run_rows(dnn, &j, rows, (int64_t)heads * hd, l2norm_part);
 }
@@ -287,36 +340,4 @@ int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n)
     atomic_init(&j.ok, 1);
     run_rows(dnn, &j, n, 1, finite_part);
     return atomic_load(&j.ok);
-}
-
-/* ---- storing ---- */
-
-struct store {
-    const struct cf_kern *kern;
-    uint16_t *dst;
-    const float *src;
-    int64_t dstride, sstride;
-    int c;
-};
-
-static void store_part(void *arg, int64_t first, int64_t last, int thread)
-{
-    const struct store *s = arg;
-
-    (void)thread;
-    for (int64_t r = first; r < last; r++)
-        s->kern->narrow_bf16(s->dst + r * s->dstride, s->src + r * s->sstride,
-                             (size_t)s->c);
-}
-
-void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
-                   int64_t sstride, int64_t rows, int c)
-{
-    struct store s = {&dnn->kern, dst, src, dstride, sstride, c};
-    int64_t grain = c > 0 && c < GRAIN ? GRAIN / c : 1;
-    struct cf_call call;
-
-    cf_call_begin(&call, dnn, &dnn->times.other);
-    cf_split(dnn, rows, grain, store_part, &s);
-    cf_call_end(&call, dnn);
 }

@@ -10,16 +10,23 @@
 
 #include "dnn/dnn.h"
 
-/* y = (x - mean) * rsqrt(var + eps) * gamma + beta over c; biased variance. gamma and
- * beta [c], both NULL for none. */
-void cf_layernorm(struct cf_dnn *dnn, float *dst, const float *src, int64_t rows, int c,
-                  float eps, const float *gamma, const float *beta);
-
 /* Adaptive layer norm (Infinity, "shared AdaLN"): y = LN(x) * (1 + scale) + shift for
  * `groups` groups of `rows` rows; group g takes scale + g * gstride and shift + g *
- * gstride, each [c]. LN has no affine part. */
+ * gstride, each [c]. LN(x) = (x - mean) * rsqrt(var + eps) over c, biased variance. */
 void cf_adaln(struct cf_dnn *dnn, float *dst, const float *src, int groups, int64_t rows,
               int c, float eps, const float *scale, const float *shift, int64_t gstride);
+
+/* What a branch of a transformer gave, y, joins the stream x, which the next branch reads
+ * normalised: x += gate * y, dst = LN(x) * (one + mul) + add, all rows of c. dst may be
+ * y. */
+struct cf_join {
+    const float *gate;      /* [c] of group 0, NULL for 1 */
+    const float *mul, *add; /* [c] of group 0 */
+    float one, eps;         /* one: 1 for a modulation (cf_adaln), 0 for an affine part */
+    int64_t gate_stride, norm_stride; /* from group to group, 0 where they share */
+};
+void cf_join_norm(struct cf_dnn *dnn, float *dst, float *x, const float *y, int groups,
+                  int64_t rows, int c, const struct cf_join *join);
 
 /* y = x * rsqrt(mean(x^2) + eps) * w over c. src row stride may differ from c (sstride,
  * dstride in floats), so that one head of a wider row can be normalised. */
@@ -61,9 +68,11 @@ void cf_mix(struct cf_dnn *dnn, float *dst, const float *x, float a, const float
             float b, int64_t n);
 
 /* x_h = x_h / max(|x_h|_2, 1e-12) * mul[h] for every head of rows of [heads, hd] whose
- * starts are stride floats apart; mul NULL for 1. In place. (Infinity cos attention.) */
+ * starts are stride floats apart; mul NULL for 1. In place. (Infinity cos attention.)
+ * Then, unless cs is NULL, rotated in pairs as by cf_rope. */
 void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride,
-                     int heads, int hd, const float *mul);
+                     int heads, int hd, const float *mul, const float *cs,
+                     const float *sn, const int32_t *pos);
 
 /* Rotary embedding in place on rows of [heads, hd], starts stride floats apart. cs [pos,
  * hd/2] holds cosines, sn sines; row r uses table row pos[r] (pos NULL: row r).
@@ -72,11 +81,6 @@ void cf_l2norm_heads(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride,
 void cf_rope(struct cf_dnn *dnn, float *x, int64_t rows, int64_t stride, int heads,
              int hd, const float *cs, const float *sn, const int32_t *pos,
              int interleaved);
-
-/* rows x c floats, starts sstride apart, as BF16 (to nearest, ties to even), starts
- * dstride elements apart. */
-void cf_store_bf16(struct cf_dnn *dnn, uint16_t *dst, int64_t dstride, const float *src,
-                   int64_t sstride, int64_t rows, int c);
 
 /* 1 if every value is finite. */
 int cf_all_finite(struct cf_dnn *dnn, const float *x, int64_t n);

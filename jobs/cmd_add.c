@@ -29,6 +29,8 @@ enum {
     TOP_P,
     INSERT,
     FLIP,
+    CFG_SKIP,
+    PRUNE,
     QUALITY,
     LOSSLESS,
     METHOD,
@@ -63,6 +65,10 @@ static const struct cf_option options[] = {
      "where guidance mixes: 0 the logits, -K after\n"
      "block depth-K"},
     {FLIP, "flip-bits", "LIST", "inject wrong bits with this probability"},
+    {CFG_SKIP, "cfg-skip", "N", "approximate: no guidance at the last N scales"},
+    {PRUNE, "prune-tokens", "LIST",
+     "approximate: leave out this share of the tokens of\n"
+     "the last scale, or of as many last scales"},
     {QUALITY, "quality", "Q", "WebP quality 0..100 (default: 90)"},
     {LOSSLESS, "lossless", NULL, "WebP without loss"},
     {METHOD, "method", "N", "WebP effort 0..6 (default: 4)"},
@@ -125,6 +131,8 @@ static const struct recipe_key {
     {TOP_K, "top_k", NUMBERS},
     {TOP_P, "top_p", NUMBERS},
     {FLIP, "flip_bits", NUMBERS},
+    {CFG_SKIP, "cfg_skip", NUMBERS},
+    {PRUNE, "prune_tokens", NUMBERS},
     {INSERT, "cfg_insertion_layer", LIST},
     {QUALITY, "quality", NUMBERS},
     {METHOD, "method", NUMBERS},

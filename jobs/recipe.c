@@ -41,6 +41,8 @@ static const struct field {
     {"init_image", TEXT, 1, PATH_LIMIT},
     {"init_sha256", DIGEST, 1, NAME_LIMIT},
     {"keep_scales", COUNT, 1, LIST_MAX},
+    {"cfg_skip", COUNT, 0, LIST_MAX},
+    {"prune_tokens", NUMBERS, 0, 1},
 };
 
 static const struct field *find(const char *key)

@@ -23,6 +23,9 @@
  *   init_sha256          string         of that file: another one is refused
  *   keep_scales          integer        how many of them, 1..256; not one without the
  *                                       other
+ *   cfg_skip             integer        no guidance at so many last steps, 0..256
+ *   prune_tokens         number, list   share of tokens left out at the last step, or at
+ *                                       as many last steps as there are numbers, 0..1
  *
  * Canonical: keys sorted, no blanks, null members dropped, numbers that are not counts
  * always with a fraction and at most nine digits (what a float can hold), -0.0 as 0.0. So

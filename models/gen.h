@@ -40,6 +40,13 @@ struct cf_gen_params {
     int strict_size;           /* refuse a size that is no template of the model */
     int kv_type; /* what keys and values are kept in between steps: CF_F32 or CF_BF16
                     (enum cf_dtype); -1: the model's default */
+
+    /* Approximations, 0 is exact. They count from the last step, so that they mean the
+     * same for every size. */
+    int cfg_skip;              /* guidance 1 at so many last steps, whatever is asked */
+    float prune[CF_MAX_STEPS]; /* share 0..1 of the tokens that are left out and filled in
+                                  from coarser steps ... */
+    int n_prune;               /* ... at the last n_prune steps, in order */
 };
 
 /* Every field at "the model's default". */
@@ -48,6 +55,7 @@ void cf_gen_params_default(struct cf_gen_params *p);
 struct cf_step {
     int h, w; /* token grid of this step */
     float guidance, temperature, flip;
+    float prune; /* share of its tokens that are left out */
 };
 
 /* What it costs and how it goes: a pure function of generator, params and batch. */
@@ -63,6 +71,11 @@ struct cf_plan {
     size_t encode_bytes; /* high-water mark of encode's arena, which is there while it
                             runs; weights of the encoder come on top */
     char note[160];      /* why this size was taken when another was asked for; "" */
+};
+
+/* Multiplications and additions, by what does them (models/work.h). */
+struct cf_work {
+    double linear, self_attn, cross_attn, text, decoder;
 };
 
 /* One image of a batch. */
@@ -88,8 +101,8 @@ struct cf_gen;       /* a loaded generator; read-only after open but for layer s
 struct cf_gen_state; /* a running group; lives in the arena */
 
 /* Files of one model. json is the manifest (weights/model.h); path the parts. Both paths
- * NULL: nothing is read, and of what open gives only plan, text_dim, held, rest and close
- * may be called, by those who want to know sizes and memory. */
+ * NULL: nothing is read, and of what open gives only plan, work, text_dim, held, rest and
+ * close may be called, by those who want to know sizes and memory. */
 struct cf_gen_files {
     const json_t *json;
     const char *transformer, *vae;
@@ -118,6 +131,11 @@ struct cf_gen_ops {
     enum cf_status (*plan)(const struct cf_gen *gen, const struct cf_gen_params *params,
                            int batch, int n_text_max, struct cf_plan *plan,
                            struct cf_error *err);
+
+    /* The arithmetic of one step of a plan, or of begin (step -1) or of decode (step
+     * plan->n_step), of the whole group. */
+    struct cf_work (*work)(const struct cf_gen *gen, const struct cf_plan *plan,
+                           int step);
 
     /* Items and their texts outlive the state. cancel and probe may be NULL. */
     enum cf_status (*begin)(const struct cf_gen *gen, const struct cf_plan *plan,

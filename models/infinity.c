@@ -9,6 +9,7 @@
 #include "base/fault.h"
 #include "dnn/ops.h"
 #include "models/sampler.h"
+#include "models/work.h"
 
 /* ---- watching ---- */
 
@@ -212,6 +213,27 @@ static int inf_text_dim(const struct cf_gen *gen)
 
 /* ---- a group of images ---- */
 
+/* cs and sn [nf] of one index. */
+static void turn(float *cs, float *sn, const float *freq, int nf, int index)
+{
+    for (int j = 0; j < nf; j++) {
+        cs[j] = cosf((float)index * freq[j]);
+        sn[j] = sinf((float)index * freq[j]);
+    }
+}
+
+/* Token i of a grid w wide turns with its row as the first token of the row does, and
+ * with its column as the first token of the column. */
+static void spread(float *table, int64_t i, int w, int half)
+{
+    size_t bytes = (size_t)(half / 2) * sizeof(float);
+
+    if (i % w != 0)
+        memcpy(table + i * half, table + i / w * w * half, bytes);
+    if (i >= w)
+        memcpy(table + i * half + half / 2, table + i % w * half + half / 2, bytes);
+}
+
 void cf_inf_rope(float *cs, float *sn, const struct cf_schedule *sched, int hd)
 {
     int half = hd / 2, nf = hd / 4;
@@ -222,18 +244,56 @@ void cf_inf_rope(float *cs, float *sn, const struct cf_schedule *sched, int hd)
         freq[j] = 1.0f / powf(10000.0f, (float)(2 * j) / (float)half);
     for (int s = 0; s < sched->n; s++) {
         struct cf_scale g = sched->scale[s];
+        int64_t n = (int64_t)g.h * g.w;
 
         for (int y = 0; y < g.h; y++)
-            for (int x = 0; x < g.w; x++, cs += half, sn += half) {
-                float at[2] = {(float)cf_rope_index(y, g.h, sched->rope.h),
-                               (float)cf_rope_index(x, g.w, sched->rope.w)};
-
-                for (int j = 0; j < half; j++) {
-                    cs[j] = cosf(at[j / nf] * freq[j % nf]);
-                    sn[j] = sinf(at[j / nf] * freq[j % nf]);
-                }
-            }
+            turn(cs + (int64_t)y * g.w * half, sn + (int64_t)y * g.w * half, freq, nf,
+                 cf_rope_index(y, g.h, sched->rope.h));
+        for (int x = 0; x < g.w; x++)
+            turn(cs + x * half + nf, sn + x * half + nf, freq, nf,
+                 cf_rope_index(x, g.w, sched->rope.w));
+        for (int64_t i = 0; i < n; i++) {
+            spread(cs, i, g.w, half);
+            spread(sn, i, g.w, half);
+        }
+        cs += n * half;
+        sn += n * half;
     }
+}
+
+/* ---- work that nobody asks for ---- */
+
+/* Whether some image draws its bits at scale s, or somebody watches. */
+static bool sampled(const struct cf_gen_state *st, int s)
+{
+    for (int b = 0; b < st->batch; b++)
+        if (st->item[b].forced == NULL || s >= st->item[b].n_forced)
+            return true;
+    return st->probe != NULL;
+}
+
+/* Whether the transformer has to run: bits are forced from the first scale on, so that
+ * the last one is drawn if any is. */
+static bool wanted(const struct cf_gen_state *st)
+{
+    return sampled(st, st->plan.n_step - 1);
+}
+
+/* Rows that somebody reads behind the first b blocks of scale s: the unconditional half,
+ * which comes last, as long as it is still mixed in at this scale or its cache is read at
+ * a later one. */
+static int rows_read(const struct cf_gen_state *st, int s, int b)
+{
+    const struct cf_gen_params *p = &st->plan.params;
+    int depth = st->gen->shape.depth;
+
+    for (int t = s + 1; t < st->plan.n_step; t++)
+        if (st->plan.step[t].guidance != 1.0f)
+            return st->rows;
+    for (int i = 0; i < p->n_insert && st->plan.step[s].guidance != 1.0f; i++)
+        if (p->insert[i] == 0 || depth + p->insert[i] >= b)
+            return st->rows;
+    return st->batch;
 }
 
 static enum cf_status inf_begin(const struct cf_gen *gen, const struct cf_plan *plan,
@@ -260,8 +320,10 @@ static enum cf_status inf_begin(const struct cf_gen *gen, const struct cf_plan *
     memset(st->sum, 0,
            (size_t)st->batch * (size_t)st->full.h * (size_t)st->full.w *
                (size_t)gen->shape.bits * sizeof(float));
-    cf_inf_rope(st->cs, st->sn, &st->sched, gen->shape.hd);
-    CF_TRY(cf_inf_text(st, err));
+    if (wanted(st)) {
+        cf_inf_rope(st->cs, st->sn, &st->sched, gen->shape.hd);
+        CF_TRY(cf_inf_text(st, err));
+    }
     *out = st;
     return CF_OK;
 }
@@ -275,6 +337,7 @@ static enum cf_status input(struct cf_gen_state *st, int s, int64_t n,
     int64_t c = shape->c, per = (int64_t)st->full.h * st->full.w * shape->bits;
     size_t half = (size_t)(st->batch * n * c) * sizeof(float);
 
+    st->rows = rows_read(st, s, 0);
     if (s == 0) {
         memcpy(st->x, st->cond, (size_t)(st->rows * c) * sizeof(float));
         cf_add_row(st->gen->dnn, st->x, w->pos_start, st->rows, (int)c);
@@ -300,26 +363,43 @@ static int inserts(const struct cf_gen_state *st, int layer)
     return 0;
 }
 
-static enum cf_status blocks(struct cf_gen_state *st, int s, int64_t n,
-                             struct cf_error *err)
+static enum cf_status blocks(struct cf_gen_state *st, int s, struct cf_error *err)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     struct cf_dnn *dnn = st->gen->dnn;
     const float *level = st->gen->w.level + (int64_t)s * shape->c;
-    int64_t half = st->batch * n * shape->c;
+    int64_t n = cf_inf_run(st, s), half = st->batch * n * shape->c;
     float cfg = st->plan.step[s].guidance;
     int per = shape->depth / shape->chunks;
 
     for (int b = 0; b < shape->depth; b++) {
         CF_TRY(cf_cancel_check(st->cancel, err));
-        if (shape->level_first_only ? b == 0 : b % per == 0)
+        if (b > 0 && b % per == 0 && !shape->level_first_only)
             cf_add_row(dnn, st->x, level, st->rows * n, shape->c);
         CF_TRY(cf_inf_block(st, s, b, err));
         if (b > 0 && cfg != 1.0f && inserts(st, b - shape->depth)) {
             cf_mix(dnn, st->x, st->x, cfg, st->x + half, 1.0f - cfg, half);
-            memcpy(st->x + half, st->x, (size_t)half * sizeof(float));
+            st->rows = rows_read(st, s, b + 1);
+            if (st->rows > st->batch)
+                memcpy(st->x + half, st->x, (size_t)half * sizeof(float));
         }
     }
+    return CF_OK;
+}
+
+/* x [rows, n, c]: what comes out of the blocks at scale s */
+static enum cf_status transform(struct cf_gen_state *st, int s, int64_t n,
+                                struct cf_error *err)
+{
+    const struct cf_inf_shape *shape = &st->gen->shape;
+    const float *level = st->gen->w.level + (int64_t)s * shape->c;
+
+    CF_TRY(input(st, s, n, err));
+    cf_add_row(st->gen->dnn, st->x, level, st->rows * n, shape->c);
+    cf_inf_prune_before(st, s);
+    if (cf_inf_run(st, s) > 0)
+        CF_TRY(blocks(st, s, err));
+    cf_inf_prune_after(st, s);
     return CF_OK;
 }
 
@@ -352,7 +432,7 @@ static enum cf_status head(struct cf_gen_state *st, int s, int64_t n,
     return CF_OK;
 }
 
-/* Chooses, forces or spoils the bits of image b and adds them to its running sum. */
+/* Draws or forces, and spoils the bits of image b and adds them to its running sum. */
 static void choose(struct cf_gen_state *st, int s, int b, int64_t n)
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
@@ -360,18 +440,21 @@ static void choose(struct cf_gen_state *st, int s, int b, int64_t n)
     const struct cf_gen_item *item = &st->item[b];
     int64_t positions = (int64_t)st->full.h * st->full.w;
     uint64_t *code = st->code + b * positions;
+    bool forced = item->forced != NULL && s < item->n_forced;
     struct cf_scale grid = st->sched.scale[s];
     int d = shape->bits;
 
-    cf_sample_bits(st->bits, st->logits + b * n * 2 * shape->dv, n, shape->dv, p->top_k,
-                   p->top_p, item->seed, (uint32_t)s);
-    cf_bsq_pack(code, st->bits, grid, d, shape->patchify);
+    if (!forced) {
+        cf_sample_bits(st->bits, st->logits + b * n * 2 * shape->dv, n, shape->dv,
+                       p->top_k, p->top_p, item->seed, (uint32_t)s);
+        cf_bsq_pack(code, st->bits, grid, d, shape->patchify);
+    }
     if (shape->patchify) {
         grid.h *= 2;
         grid.w *= 2;
     }
     n = (int64_t)grid.h * grid.w;
-    if (item->forced != NULL && s < item->n_forced)
+    if (forced)
         cf_bsq_from_bytes(code, item->forced[s], n, d);
     cf_bsq_flip(code, n, d, st->plan.step[s].flip, item->seed, (uint32_t)s);
     cf_bsq_add_scale(st->gen->dnn, st->sum + b * positions * d, st->full, code, grid, d,
@@ -387,9 +470,10 @@ static enum cf_status inf_step(struct cf_gen_state *st, int k, struct cf_error *
         return cf_fail(err, CF_EBUG, "scale %d asked for, %d of %d done", k, st->done,
                        st->plan.n_step);
     n = (int64_t)st->plan.step[k].h * st->plan.step[k].w;
-    CF_TRY(input(st, k, n, err));
-    CF_TRY(blocks(st, k, n, err));
-    CF_TRY(head(st, k, n, err));
+    if (wanted(st))
+        CF_TRY(transform(st, k, n, err));
+    if (sampled(st, k))
+        CF_TRY(head(st, k, n, err));
     for (int b = 0; b < st->batch; b++)
         choose(st, k, b, n);
     see_bits(st, k, (struct cf_scale){st->plan.step[k].h * f, st->plan.step[k].w * f});
@@ -555,6 +639,12 @@ static enum cf_status inf_encode(const struct cf_gen *gen, const struct cf_plan 
     return status;
 }
 
+static struct cf_work inf_work(const struct cf_gen *gen, const struct cf_plan *plan,
+                               int step)
+{
+    return cf_inf_work(&gen->shape, gen->vae, plan, step);
+}
+
 const struct cf_gen_ops cf_gen_infinity = {
     .name = "infinity",
     .step_unit = "scale",
@@ -564,6 +654,7 @@ const struct cf_gen_ops cf_gen_infinity = {
     .rest = inf_rest,
     .text_dim = inf_text_dim,
     .plan = cf_inf_plan,
+    .work = inf_work,
     .begin = inf_begin,
     .step = inf_step,
     .decode = inf_decode,

@@ -12,8 +12,8 @@
  * scale) + shift bits ~ softmax(head(LN(x) ...) / tau), guided; sum += up(bits)
  *
  * Files: infinity_weights.c (geometry, binding, packing), infinity_plan.c (sizes,
- * defaults, memory), infinity_text.c (text path), infinity_block.c (block), infinity.c
- * (the loop).
+ * defaults, memory), infinity_text.c (text path), infinity_block.c (block),
+ * infinity_prune.c (an approximation), infinity.c (the loop).
  *
  * Details that bite:
  * - the six modulation vectors come as gamma1, gamma2, scale1, scale2, shift1, shift2
@@ -24,9 +24,11 @@
  *   the last scale are not kept beyond their block
  * - rotary positions are stretched to the finest grid (schedule.h); pairs are interleaved
  * - the level embedding is added to scale 0 too
- * - where guidance is exactly 1 at a scale nothing is mixed, but both halves run: later
- *   scales read the cache of both
- * - an unconditional row is as long as its prompt: the first T rows of cfg_uncond
+ * - where guidance is exactly 1 at a scale nothing is mixed, but both halves run as long
+ *   as a later scale is guided, which reads the cache of both; the unconditional half
+ * ends with the block after which nobody reads it
+ * - an unconditional row is as long as its prompt: the first T rows of cfg_uncond. So all
+ *   of them share one text, as do equal prompts
  *
  * Infinity, arXiv 2412.04431; infinity/models/{infinity,basic}.py. */
 #ifndef CF_MODELS_INFINITY_H
@@ -35,7 +37,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dnn/attn.h"
+#include "dnn/kv.h"
 #include "dnn/layer.h"
 #include "models/bsq.h"
 #include "models/gen.h"
@@ -133,7 +135,8 @@ enum cf_status cf_inf_defaults_parse(struct cf_inf_defaults *d, const json_t *js
                                      struct cf_error *err);
 
 /* Cosines and sines [tokens of all scales, hd/2] of the grids of a schedule: pair j <
- * hd/4 turns with the row, the others with the column. */
+ * hd/4 turns with the row, the others with the column. Each is worked out once per row
+ * and column of a grid. */
 void cf_inf_rope(float *cs, float *sn, const struct cf_schedule *sched, int hd);
 
 enum { CF_INF_ROWS = 1024 }; /* rows of a feed-forward or key/value product at a time */
@@ -148,33 +151,50 @@ struct cf_gen_state {
     struct cf_arena *arena;
     struct cf_cancel *cancel;
     const struct cf_probe *probe;
-    size_t mark, used;        /* of the arena: transformer starts, begin ended */
-    int done;                 /* steps that ran */
-    int batch, rows;          /* rows = batch or 2 * batch */
+    size_t mark, used; /* of the arena: transformer starts, begin ended */
+    int done;          /* steps that ran */
+    int batch;
+    int rows; /* that run: 2 * batch as long as guidance reads the second half, then batch
+               */
     struct cf_scale full;     /* finest grid of the tokenizer */
     struct cf_gen_item *item; /* [batch] */
     float *sum;               /* [batch, full.h, full.w, bits] */
 
-    int64_t n_max, n_all, n_kept; /* tokens: largest scale, all, all but the last scale */
-    int *text_n;                  /* [rows] text rows of each row */
-    int64_t *text_at;             /* [rows + 1] their start in the packed text */
-    float *cond;                  /* [rows, c] */
-    float *ada;                   /* [rows, 6, c] */
-    float *head_ada;              /* [rows, 2, c] */
-    char *cross;                  /* see cf_inf_cross */
-    char *kv;                     /* see cf_inf_kv */
-    float *cs, *sn;               /* [n_all, hd/2] */
-    struct cf_attn_seq *seq;      /* [rows] */
-    float *mod;                   /* [rows, 6, c] of the block at hand */
-    float *x, *y, *q, *att;       /* [rows, n_max, c] */
-    float *wide;                  /* [min(rows * n_max, CF_INF_ROWS), max(mlp, 2c)] */
-    float *tok;                   /* [batch, n_max, dv] */
-    float *logits;                /* [rows, n_max, 2 dv] */
-    uint8_t *bits;                /* [n_max, dv] */
-    uint64_t *code;               /* [batch, full.h * full.w] */
-    float *work;                  /* cf_bsq_work */
+    int64_t n_max, n_all;              /* tokens: largest scale, all scales */
+    int64_t run_at[CF_MAX_SCALES + 1]; /* tokens of a row that run before each scale */
+    int64_t n_work;   /* tokens of all rows of the scale with most of them */
+    int64_t n_change; /* the same of the scales before pruned ones; 0: none */
+    /* Of the conditional and of the unconditional rows, in blocks of keys (dnn/kv.h):
+     * what is kept before their last scale, and the caches of one row. */
+    int64_t n_kept[2], n_cache[2];
+    int *text_n;             /* [rows] text rows of each row */
+    int64_t *text_at;        /* [rows] where they start in the packed text */
+    int64_t n_text;          /* rows of the packed text, in which equal ones are one */
+    float *cond;             /* [rows, c] */
+    float *ada;              /* [rows, 6, c] */
+    float *head_ada;         /* [rows, 2, c] */
+    char *cross;             /* see cf_inf_cross */
+    char *kv;                /* see cf_inf_kv */
+    float *cs, *sn;          /* [n_all, hd/2] */
+    struct cf_attn_seq *seq; /* [rows] */
+    float *mod;              /* [rows, 6, c] of the block at hand */
+    float *x, *y, *q, *att;  /* [rows, n, c], n_work tokens */
+    float *wide;             /* [min(n_work, CF_INF_ROWS), max(mlp, 2c)] */
+    float *tok;              /* [batch, n_max, dv] */
+    float *logits;           /* [rows, n, 2 dv], n_work tokens */
+    uint8_t *bits;           /* [n_max, dv] */
+    uint64_t *code;          /* [batch, full.h * full.w] */
+    float *work;             /* cf_bsq_work */
 
-    /* While begin runs, on the memory of x and what follows; t text rows in all. */
+    /* Where tokens are pruned (infinity_prune.c), else NULL. */
+    int32_t *kept;   /* [batch, cf_inf_run] of the scale at hand, which run; ascending */
+    float *change;   /* [rows, n, c] out - in of scale whole_scale, which ran whole */
+    int whole_scale; /* the last one before those that are pruned */
+    float *whole;    /* as x */
+    double *mean;    /* [c] */
+
+    /* While begin runs, on the memory of x and what follows; t = n_text at most rows *
+     * n_text_max. */
     float *text, *text_kv;   /* [t, text], [t, 2c] of the pooling, then of each block */
     float *text_a, *text_ca; /* [t, c] each */
     float *pooled;           /* [rows, c] */
@@ -185,35 +205,53 @@ static inline enum cf_dtype cf_inf_kv_type(const struct cf_gen_state *st)
     return (enum cf_dtype)st->plan.params.kv_type;
 }
 
-static inline size_t cf_inf_kv_size(const struct cf_gen_state *st)
-{
-    return cf_dtype_size(cf_inf_kv_type(st));
-}
-
-/* Keys and values of block b and row r: [tokens, 2c] of kv_type, keys first, room for
- * n_kept tokens.
- * Blocks lie in descending order, so that in the last scale, when blocks run one by one
- * and nothing is read again, block b grows over the cache of block b-1, which is done;
- * the region ends with room for block 0 to grow. */
-static inline void *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
+/* Self attention, and the shape of the caches of both attentions. */
+static inline struct cf_attn cf_inf_attn(const struct cf_gen_state *st)
 {
     const struct cf_inf_shape *s = &st->gen->shape;
-    int64_t last = st->n_all - st->n_kept;
-    int64_t region = s->depth * st->n_kept + last;
 
-    int64_t token = r * region + (s->depth - 1 - b) * st->n_kept;
-
-    return st->kv + token * 2 * s->c * (int64_t)cf_inf_kv_size(st);
+    return (struct cf_attn){s->heads, s->heads, s->hd, 1.0f, cf_inf_kv_type(st)};
 }
 
-/* Keys and values of the text for block b, from packed text row `row` on: [rows, 2c] of
- * kv_type, keys first; made once per image. */
-static inline void *cf_inf_cross(const struct cf_gen_state *st, int b, int64_t row)
+/* Bytes of so many blocks of a cache (dnn/kv.h). */
+static inline int64_t cf_inf_kv_bytes(const struct cf_gen_state *st, int64_t blocks)
 {
-    int64_t c2 = 2 * st->gen->shape.c;
+    struct cf_attn a = cf_inf_attn(st);
 
+    return blocks * cf_kv_block(&a) * (int64_t)cf_dtype_size(a.kv);
+}
+
+/* Tokens of a row that run the blocks at scale s. */
+static inline int64_t cf_inf_run(const struct cf_gen_state *st, int s)
+{
+    return st->run_at[s + 1] - st->run_at[s];
+}
+
+/* Keys and values of transformer block b and row r, a cache with room for n_kept blocks
+ * of keys. Transformer blocks lie in descending order, so that in the last scale that the
+ * row runs, when they run one by one and nothing is read again, the cache of b grows over
+ * that of b-1, which is done; the region ends with room for that of 0 to grow. */
+static inline void *cf_inf_kv(const struct cf_gen_state *st, int b, int r)
+{
+    int null = r >= st->batch;
+    int64_t at = null ? st->batch * st->n_cache[0] + (r - st->batch) * st->n_cache[1]
+                      : r * st->n_cache[0];
+
+    at += (st->gen->shape.depth - 1 - b) * st->n_kept[null];
+    return st->kv + cf_inf_kv_bytes(st, at);
+}
+
+/* Keys and values of the text of row r for transformer block b, a cache made once per
+ * image; rows with the same text share it. */
+static inline void *cf_inf_cross(const struct cf_gen_state *st, int b, int r)
+{
+    int64_t room = cf_kv_blocks(st->plan.n_text_max);
+
+    for (int q = 0; q < r; q++)
+        if (st->text_at[q] == st->text_at[r])
+            r = q;
     return st->cross +
-           (b * st->text_at[st->rows] + row) * c2 * (int64_t)cf_inf_kv_size(st);
+           cf_inf_kv_bytes(st, ((int64_t)r * st->gen->shape.depth + b) * room);
 }
 
 /* infinity_plan.c */
@@ -225,14 +263,19 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
                             const struct cf_plan *plan, struct cf_arena *arena,
                             struct cf_error *err);
 
-/* infinity_text.c: text_n, text_at, cond, ada, head_ada and cross from the items. */
+/* infinity_text.c: text_n, text_at, n_text, cond, ada, head_ada and cross from the
+ * items. */
 enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err);
 
-/* infinity_block.c: keys and values [rows, 2c] into the type they are kept in. */
-void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
-                     int64_t rows);
-/* Block b on st->x, [rows, n, c], scale s. */
+/* infinity_block.c: block b on st->x, [rows, n, c], scale s. */
 enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_error *err);
+
+/* infinity_prune.c: around the blocks of scale s, x being [rows, n, c] outside of them
+ * and [rows, cf_inf_run, c] inside. Nothing where neither this scale nor the next is
+ * pruned.
+ */
+void cf_inf_prune_before(struct cf_gen_state *st, int s);
+void cf_inf_prune_after(struct cf_gen_state *st, int s);
 
 /* Show an intermediate to whoever watches; name is a printf format. */
 void cf_inf_see(const struct cf_gen_state *st, const float *f, int ndim,

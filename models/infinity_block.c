@@ -29,65 +29,63 @@ static void see_heads(const struct cf_gen_state *st, const float *x, int64_t n, 
 /* Keys of block 0 as they were stored. */
 static void see_k(const struct cf_gen_state *st, int64_t n, int s, int64_t before)
 {
+    struct cf_attn attn = cf_inf_attn(st);
     int64_t c = st->gen->shape.c;
-    struct cf_view all = {NULL, cf_inf_kv_type(st), 2, {before + n, 2 * c}};
     float *t;
 
     t = cf_alloc((size_t)(st->rows * n), (size_t)c * sizeof(float), NULL);
-    for (int r = 0; t != NULL && r < st->rows; r++) {
-        all.data = cf_inf_kv(st, 0, r);
-        for (int64_t i = 0; i < n; i++)
-            (void)cf_view_floats(t + (r * n + i) * c, &all, (before + i) * 2 * c, c,
-                                 NULL); /* in range, and a float type */
-    }
+    for (int r = 0; t != NULL && r < st->rows; r++)
+        cf_kv_keys(st->gen->dnn, &attn, t + r * n * c, cf_inf_kv(st, 0, r), before, n);
     if (t != NULL)
         see_heads(st, t, n, s, "k_rope");
     cf_free(t);
 }
 
-void cf_inf_store_kv(const struct cf_gen_state *st, void *dst, const float *src,
-                     int64_t rows)
+/* What turns token t of row r at scale s and those that run after it: entries of the
+ * tables, one after the other or those in *pos. */
+static int64_t turns(const struct cf_gen_state *st, int s, int64_t r, int64_t t,
+                     const int32_t **pos)
 {
-    int c2 = 2 * st->gen->shape.c;
+    int64_t at = cf_schedule_tokens(&st->sched, s);
+    int pruned = st->plan.step[s].prune > 0.0f;
 
-    if (cf_inf_kv_type(st) == CF_BF16)
-        cf_store_bf16(st->gen->dnn, dst, c2, src, c2, rows, c2);
-    else
-        memcpy(dst, src, (size_t)(rows * c2) * sizeof(float));
+    *pos = pruned ? st->kept + r % st->batch * cf_inf_run(st, s) + t : NULL;
+    return (pruned ? at : at + t) * (st->gen->shape.hd / 2);
 }
 
 /* Keys and values of the scale's tokens, from y [rows * n, c], behind what the cache of
- * block b holds; cs and sn [n, hd/2] are those of the scale. Keys are normalised and
- * rotated as floats, before they are rounded to what the cache keeps. */
-static enum cf_status append_kv(struct cf_gen_state *st, int b, int64_t n, int64_t before,
-                                const float *cs, const float *sn, struct cf_error *err)
+ * block b holds. */
+static enum cf_status append_kv(struct cf_gen_state *st, int s, int b, int64_t n,
+                                struct cf_error *err)
 {
-    const struct cf_inf_shape *s = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    struct cf_dnn *dnn = st->gen->dnn;
-    int64_t all = st->rows * n, c2 = 2 * s->c, size = c2 * (int64_t)cf_inf_kv_size(st);
+    const struct cf_attn attn = cf_inf_attn(st);
+    int64_t all = st->rows * n, c = st->gen->shape.c;
 
     for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
         int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
 
-        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * s->c, (int)m, err));
-        cf_l2norm_heads(dnn, st->wide, m, c2, s->heads, s->hd, NULL);
+        CF_TRY(cf_linear_run(w->kv, st->wide, st->y + at * c, (int)m, err));
         for (int64_t i = at; i < at + m;) {
             int64_t r = i / n, t = i % n, k = n - t < at + m - i ? n - t : at + m - i;
-            float *kv = st->wide + (i - at) * c2;
+            struct cf_kv_rows rows = {.k = st->wide + (i - at) * 2 * c,
+                                      .v = st->wide + (i - at) * 2 * c + c,
+                                      .stride = 2 * c,
+                                      .n = k};
+            int64_t turn = turns(st, s, r, t, &rows.pos);
 
-            cf_rope(dnn, kv, k, c2, s->heads, s->hd, cs + t * s->hd / 2,
-                    sn + t * s->hd / 2, NULL, 1);
-            cf_inf_store_kv(st, (char *)cf_inf_kv(st, b, (int)r) + (before + t) * size,
-                            kv, k);
+            rows.cs = st->cs + turn;
+            rows.sn = st->sn + turn;
+            cf_kv_append(st->gen->dnn, &attn, cf_inf_kv(st, b, (int)r), st->run_at[s] + t,
+                         &rows);
             i += k;
         }
     }
     return CF_OK;
 }
 
-/* Row r's n queries against nk keys, whose values lie c elements behind them. */
-static void look(struct cf_gen_state *st, int r, int64_t n, const char *keys, int64_t nk)
+/* Row r's n queries against nk keys of a cache. */
+static void look(struct cf_gen_state *st, int r, int64_t n, const void *cache, int64_t nk)
 {
     int64_t c = st->gen->shape.c;
 
@@ -96,12 +94,7 @@ static void look(struct cf_gen_state *st, int r, int64_t n, const char *keys, in
         .d_stride = c,
         .q = st->q + r * n * c,
         .q_stride = c,
-        .k = keys,
-        .k_stride = 2 * c,
-        .k_head = st->gen->shape.hd,
-        .v = keys + c * (int64_t)cf_inf_kv_size(st),
-        .v_stride = 2 * c,
-        .v_head = st->gen->shape.hd,
+        .cache = cache,
         .nq = (int)n,
         .nk = (int)nk,
     };
@@ -113,22 +106,24 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 {
     const struct cf_inf_shape *shape = &st->gen->shape;
     const struct cf_inf_block *w = &st->gen->w.block[b];
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd, 1.0f,
-                                 cf_inf_kv_type(st)};
-    int64_t before = cf_schedule_tokens(&st->sched, s), c = shape->c;
-    const float *cs = st->cs + before * shape->hd / 2,
-                *sn = st->sn + before * shape->hd / 2;
+    const struct cf_attn attn = cf_inf_attn(st);
+    int64_t before = st->run_at[s], c = shape->c;
     int watch = st->probe != NULL && b == 0;
 
     CF_TRY(cf_linear_run(w->q, st->q, st->y, (int)(st->rows * n), err));
-    CF_TRY(append_kv(st, b, n, before, cs, sn, err));
-    cf_l2norm_heads(st->gen->dnn, st->q, st->rows * n, c, shape->heads, shape->hd,
-                    w->scale);
-    if (watch)
-        see_heads(st, st->q, n, s, "q");
+    CF_TRY(append_kv(st, s, b, n, err));
+    if (watch) { /* on the memory of the result: before they are rotated */
+        memcpy(st->att, st->q, (size_t)(st->rows * n * c) * sizeof(float));
+        cf_l2norm_heads(st->gen->dnn, st->att, st->rows * n, c, shape->heads, shape->hd,
+                        w->scale, NULL, NULL, NULL);
+        see_heads(st, st->att, n, s, "q");
+    }
     for (int r = 0; r < st->rows; r++) {
-        cf_rope(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd, cs, sn,
-                NULL, 1);
+        const int32_t *pos;
+        int64_t turn = turns(st, s, r, 0, &pos);
+
+        cf_l2norm_heads(st->gen->dnn, st->q + r * n * c, n, c, shape->heads, shape->hd,
+                        w->scale, st->cs + turn, st->sn + turn, pos);
         look(st, r, n, cf_inf_kv(st, b, r), before + n);
     }
     if (watch) {
@@ -142,12 +137,11 @@ static enum cf_status self_attention(struct cf_gen_state *st, int s, int b, int6
 static enum cf_status cross_attention(struct cf_gen_state *st, int b, int64_t n,
                                       struct cf_error *err)
 {
-    const struct cf_inf_shape *shape = &st->gen->shape;
-    const struct cf_attn attn = {shape->heads, shape->heads, shape->hd,
-                                 1.0f / sqrtf((float)shape->hd), cf_inf_kv_type(st)};
+    struct cf_attn attn = cf_inf_attn(st);
 
+    attn.scale = 1.0f / sqrtf((float)attn.hd);
     for (int r = 0; r < st->rows; r++)
-        look(st, r, n, cf_inf_cross(st, b, st->text_at[r]), st->text_n[r]);
+        look(st, r, n, cf_inf_cross(st, b, r), st->text_n[r]);
     return cf_attn_run(st->gen->dnn, &attn, st->seq, st->rows, err);
 }
 
@@ -175,12 +169,15 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     const struct cf_inf_block *w = &st->gen->w.block[b];
     struct cf_dnn *dnn = st->gen->dnn;
     int rows = st->rows, c = shape->c;
-    int64_t n = (int64_t)st->plan.step[s].h * st->plan.step[s].w, all = rows * n,
-            six = 6 * c;
+    int64_t n = cf_inf_run(st, s), all = rows * n, six = 6 * c;
     const int64_t dim[3] = {rows, n, c};
     const float *gamma1 = st->mod, *gamma2 = st->mod + c, *scale1 = st->mod + 2 * c,
                 *scale2 = st->mod + 3 * c, *shift1 = st->mod + 4 * c,
                 *shift2 = st->mod + 5 * c;
+    const struct cf_join before_cross = {gamma1, w->ca_norm_w, w->ca_norm_b,
+                                         0.0f,   shape->eps,   six,
+                                         0},
+                         before_mlp = {NULL, scale2, shift2, 1.0f, shape->eps, 0, six};
 
     /* Each block adds its own offsets to the six vectors all blocks share. */
     memcpy(st->mod, st->ada, (size_t)(rows * six) * sizeof(float));
@@ -190,16 +187,14 @@ enum cf_status cf_inf_block(struct cf_gen_state *st, int s, int b, struct cf_err
     CF_TRY(self_attention(st, s, b, n, err));
     CF_TRY(cf_linear_run(w->proj, st->y, st->att, (int)all, err));
     cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.sa", s, b);
-    cf_add_gated(dnn, st->x, st->y, rows, n, c, gamma1, six);
 
-    cf_layernorm(dnn, st->y, st->x, all, c, shape->eps, w->ca_norm_w, w->ca_norm_b);
+    cf_join_norm(dnn, st->y, st->x, st->y, rows, n, c, &before_cross);
     CF_TRY(cf_linear_run(w->ca_q, st->q, st->y, (int)all, err));
     CF_TRY(cross_attention(st, b, n, err));
     CF_TRY(cf_linear_run(w->ca_proj, st->y, st->att, (int)all, err));
     cf_inf_see(st, st->y, 3, dim, "sc%d.blk%d.ca", s, b);
-    cf_add(dnn, st->x, st->y, all * c);
 
-    cf_adaln(dnn, st->y, st->x, rows, n, c, shape->eps, scale2, shift2, six);
+    cf_join_norm(dnn, st->y, st->x, st->y, rows, n, c, &before_mlp);
     CF_TRY(feed_forward(st, b, n, err));
     cf_inf_see(st, st->att, 3, dim, "sc%d.blk%d.ffn", s, b);
     cf_add_gated(dnn, st->x, st->att, rows, n, c, gamma2, six);

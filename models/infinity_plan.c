@@ -96,6 +96,29 @@ static enum cf_status per_step(float *v, int *n, const float *def, int n_def, in
     return CF_OK;
 }
 
+/* Approximations, which count from the last step back. */
+static enum cf_status resolve_shortcuts(struct cf_gen_params *p, int n_step,
+                                        struct cf_error *err)
+{
+    if (p->cfg_skip < 0 || p->cfg_skip >= n_step)
+        return cf_fail(err, CF_ERANGE,
+                       "cfg_skip: the last %d scales of %d, expected 0..%d; cfg 1 is no "
+                       "guidance at all",
+                       p->cfg_skip, n_step, n_step - 1);
+    for (int s = n_step - p->cfg_skip; s < n_step; s++)
+        p->guidance[s] = 1.0f;
+    if (p->n_prune < 0 || p->n_prune >= n_step)
+        return cf_fail(err, CF_ERANGE,
+                       "prune_tokens: the last %d scales of %d, expected up to %d: the "
+                       "first has nothing to be filled in from",
+                       p->n_prune, n_step, n_step - 1);
+    for (int i = 0; i < p->n_prune; i++)
+        if (!(p->prune[i] >= 0.0f && p->prune[i] <= 1.0f))
+            return cf_fail(err, CF_ERANGE, "prune_tokens: %g, expected 0..1",
+                           (double)p->prune[i]);
+    return CF_OK;
+}
+
 static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
                               int n_step, struct cf_error *err)
 {
@@ -110,6 +133,7 @@ static enum cf_status resolve(struct cf_gen_params *p, const struct cf_gen *gen,
     CF_TRY(per_step(p->flip, &p->n_flip, &none, 1, n_step, 0.0, 1.0, "flip_bits", err));
     if (but_last)
         p->flip[n_step - 1] = 0.0f;
+    CF_TRY(resolve_shortcuts(p, n_step, err));
     if (p->n_insert < 0 || p->n_insert > CF_MAX_INSERT)
         return cf_fail(err, CF_ERANGE,
                        "cfg_insertion_layer: %d values, expected up to %d", p->n_insert,
@@ -154,7 +178,7 @@ static enum cf_status cut(struct cf_arena *a, void *out, int64_t n, int64_t rows
 static void shapes(struct cf_gen_state *st, const struct cf_gen *gen,
                    const struct cf_plan *plan)
 {
-    int f = gen->shape.patchify ? 2 : 1, guided = 0;
+    int f = gen->shape.patchify ? 2 : 1, last[2] = {plan->n_step - 1, -1};
 
     memset(&st->sched, 0, sizeof(st->sched));
     st->gen = gen;
@@ -162,18 +186,35 @@ static void shapes(struct cf_gen_state *st, const struct cf_gen *gen,
     st->batch = plan->batch;
     st->sched.n = plan->n_step;
     st->sched.rope = (struct cf_scale){plan->rope_h, plan->rope_w};
-    st->n_max = 0;
-    for (int s = 0; s < plan->n_step; s++) {
+    st->n_max = st->n_work = st->n_change = st->run_at[0] = 0;
+    /* From the last scale back: the unconditional half runs up to the last one that is
+     * guided. */
+    for (int s = plan->n_step - 1; s >= 0; s--) {
         const struct cf_step *step = &plan->step[s];
         int64_t n = (int64_t)step->h * step->w;
 
         st->sched.scale[s] = (struct cf_scale){step->h, step->w};
-        guided |= step->guidance != 1.0f;
+        if (step->guidance != 1.0f && last[1] < 0)
+            last[1] = s;
+        st->rows = last[1] < 0 ? plan->batch : 2 * plan->batch;
         st->n_max = n > st->n_max ? n : st->n_max;
+        st->n_work = st->rows * n > st->n_work ? st->rows * n : st->n_work;
+        if (s + 1 < plan->n_step && step[1].prune > 0.0f && step->prune == 0.0f &&
+            st->rows * n > st->n_change)
+            st->n_change = st->rows * n;
     }
-    st->rows = guided ? 2 * plan->batch : plan->batch;
     st->n_all = cf_schedule_tokens(&st->sched, plan->n_step);
-    st->n_kept = cf_schedule_tokens(&st->sched, plan->n_step - 1);
+    for (int s = 0; s < plan->n_step; s++) {
+        int64_t n = (int64_t)plan->step[s].h * plan->step[s].w;
+
+        st->run_at[s + 1] =
+            st->run_at[s] + n - (int64_t)((double)plan->step[s].prune * (double)n);
+    }
+    for (int half = 0; half < 2 && last[half] >= 0; half++) {
+        st->n_kept[half] = cf_kv_blocks(st->run_at[last[half]]);
+        st->n_cache[half] = (gen->shape.depth - 1) * st->n_kept[half] +
+                            cf_kv_blocks(st->run_at[last[half] + 1]);
+    }
     st->full.h = plan->step[plan->n_step - 1].h * f;
     st->full.w = plan->step[plan->n_step - 1].w * f;
 }
@@ -183,8 +224,8 @@ static enum cf_status carve_scratch(struct cf_gen_state *st, struct cf_arena *a,
                                     struct cf_error *err)
 {
     const struct cf_inf_shape *s = &st->gen->shape;
-    int64_t rows = st->rows, n = st->n_max, t = rows * st->plan.n_text_max;
-    int64_t wide = rows * n < CF_INF_ROWS ? rows * n : CF_INF_ROWS;
+    int64_t rows = st->rows, n = st->n_work, t = rows * st->plan.n_text_max;
+    int64_t wide = n < CF_INF_ROWS ? n : CF_INF_ROWS;
     int64_t positions = (int64_t)st->full.h * st->full.w;
     size_t f = sizeof(float), mark = cf_arena_mark(a);
 
@@ -195,14 +236,14 @@ static enum cf_status carve_scratch(struct cf_gen_state *st, struct cf_arena *a,
     CF_TRY(cut(a, &st->pooled, rows, s->c, 1, f, err));
     cf_arena_rewind(a, mark);
 
-    CF_TRY(cut(a, &st->x, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->y, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->q, rows, n, s->c, f, err));
-    CF_TRY(cut(a, &st->att, rows, n, s->c, f, err));
+    CF_TRY(cut(a, &st->x, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->y, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->q, n, s->c, 1, f, err));
+    CF_TRY(cut(a, &st->att, n, s->c, 1, f, err));
     CF_TRY(cut(a, &st->wide, wide, s->mlp > 2 * s->c ? s->mlp : 2 * s->c, 1, f, err));
-    CF_TRY(cut(a, &st->tok, st->batch, n, s->dv, f, err));
-    CF_TRY(cut(a, &st->logits, rows, n, 2 * s->dv, f, err));
-    CF_TRY(cut(a, &st->bits, n, s->dv, 1, 1, err));
+    CF_TRY(cut(a, &st->tok, st->batch, st->n_max, s->dv, f, err));
+    CF_TRY(cut(a, &st->logits, n, 2 * s->dv, 1, f, err));
+    CF_TRY(cut(a, &st->bits, st->n_max, s->dv, 1, 1, err));
     CF_TRY(cut(a, &st->code, st->batch, positions, 1, sizeof(uint64_t), err));
     return cf_arena_get(a, &st->work, cf_bsq_work(st->full, s->bits), f, err);
 }
@@ -212,29 +253,34 @@ enum cf_status cf_inf_carve(struct cf_gen_state *st, const struct cf_gen *gen,
                             struct cf_error *err)
 {
     const struct cf_inf_shape *s = &gen->shape;
-    int64_t t, region;
-    size_t f = sizeof(float), kv;
+    int64_t texts, block;
+    size_t f = sizeof(float);
 
     shapes(st, gen, plan);
-    kv = cf_inf_kv_size(st);
-    t = (int64_t)st->rows * plan->n_text_max;
-    region = s->depth * st->n_kept + (st->n_all - st->n_kept);
+    texts = st->rows * cf_kv_blocks(plan->n_text_max);
+    block = cf_inf_kv_bytes(st, 1);
 
     CF_TRY(cut(a, &st->item, st->batch, 1, 1, sizeof(st->item[0]), err));
     CF_TRY(
         cut(a, &st->sum, st->batch, (int64_t)st->full.h * st->full.w, s->bits, f, err));
     st->mark = cf_arena_mark(a);
     CF_TRY(cut(a, &st->text_n, st->rows, 1, 1, sizeof(int), err));
-    CF_TRY(cut(a, &st->text_at, st->rows + 1, 1, 1, sizeof(int64_t), err));
+    CF_TRY(cut(a, &st->text_at, st->rows, 1, 1, sizeof(int64_t), err));
     CF_TRY(cut(a, &st->cond, st->rows, s->c, 1, f, err));
     CF_TRY(cut(a, &st->ada, st->rows, 6, s->c, f, err));
     CF_TRY(cut(a, &st->head_ada, st->rows, 2, s->c, f, err));
-    CF_TRY(cut(a, &st->cross, s->depth, t, 2 * s->c, kv, err));
-    CF_TRY(cut(a, &st->kv, st->rows, region, 2 * s->c, kv, err));
+    CF_TRY(cut(a, &st->cross, s->depth, texts, block, 1, err));
+    CF_TRY(cut(a, &st->kv, st->batch, st->n_cache[0] + st->n_cache[1], block, 1, err));
     CF_TRY(cut(a, &st->cs, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->sn, st->n_all, s->hd / 2, 1, f, err));
     CF_TRY(cut(a, &st->seq, st->rows, 1, 1, sizeof(st->seq[0]), err));
     CF_TRY(cut(a, &st->mod, st->rows, 6, s->c, f, err));
+    if (st->n_change > 0) {
+        CF_TRY(cut(a, &st->kept, st->batch, st->n_max, 1, sizeof(st->kept[0]), err));
+        CF_TRY(cut(a, &st->change, st->n_change, s->c, 1, f, err));
+        CF_TRY(cut(a, &st->whole, st->n_work, s->c, 1, f, err));
+        CF_TRY(cut(a, &st->mean, s->c, 1, 1, sizeof(st->mean[0]), err));
+    }
     return carve_scratch(st, a, err);
 }
 
@@ -288,8 +334,12 @@ enum cf_status cf_inf_plan(const struct cf_gen *gen, const struct cf_gen_params 
     plan->params.height = plan->height = last->h * gen->px;
     CF_TRY(resolve(&plan->params, gen, sched.n, err));
     for (int s = 0; s < sched.n; s++)
-        plan->step[s] =
-            (struct cf_step){sched.scale[s].h, sched.scale[s].w, plan->params.guidance[s],
-                             plan->params.temperature[s], plan->params.flip[s]};
+        plan->step[s] = (struct cf_step){.h = sched.scale[s].h,
+                                         .w = sched.scale[s].w,
+                                         .guidance = plan->params.guidance[s],
+                                         .temperature = plan->params.temperature[s],
+                                         .flip = plan->params.flip[s]};
+    for (int i = 0; i < plan->params.n_prune; i++)
+        plan->step[sched.n - plan->params.n_prune + i].prune = plan->params.prune[i];
     return measure(gen, plan, err);
 }

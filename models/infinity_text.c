@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "dnn/ops.h"
 
 /* The features of row r: a prompt, a negative prompt, or as many learned rows as the
@@ -35,20 +36,78 @@ static enum cf_status row_text(const struct cf_gen_state *st, int r, const float
     return CF_OK;
 }
 
+static size_t text_bytes(const struct cf_gen_state *st, int64_t n)
+{
+    return (size_t)n * (size_t)st->gen->shape.text * sizeof(float);
+}
+
+/* n rows behind the packed texts; where they lie. */
+static int64_t append(struct cf_gen_state *st, const float *f, int n)
+{
+    int64_t at = st->n_text;
+
+    memcpy(st->text + at * st->gen->shape.text, f, text_bytes(st, n));
+    st->n_text += n;
+    return at;
+}
+
+/* Of row r: where an earlier row has the same, or appended. */
+static int64_t place(struct cf_gen_state *st, int r, const float *f)
+{
+    for (int q = 0; q < r; q++)
+        if (st->text_n[q] == st->text_n[r] &&
+            memcmp(st->text + st->text_at[q] * st->gen->shape.text, f,
+                   text_bytes(st, st->text_n[r])) == 0)
+            return st->text_at[q];
+    return append(st, f, st->text_n[r]);
+}
+
+/* Texts one behind the other. All that is made of them is made row by row, so rows with
+ * the same text share it, and those of the null condition the longest of them. */
 static enum cf_status gather(struct cf_gen_state *st, struct cf_error *err)
 {
-    int width = st->gen->shape.text;
+    const float *null = st->gen->w.cfg_uncond;
+    int64_t null_at = 0;
+    int n_null = 0;
 
-    st->text_at[0] = 0;
+    st->n_text = 0;
     for (int r = 0; r < st->rows; r++) {
         const float *f = NULL;
 
         CF_TRY(row_text(st, r, &f, &st->text_n[r], err));
-        memcpy(st->text + st->text_at[r] * width, f,
-               (size_t)st->text_n[r] * (size_t)width * sizeof(float));
-        st->text_at[r + 1] = st->text_at[r] + st->text_n[r];
+        if (f == null && st->text_n[r] > n_null)
+            n_null = st->text_n[r];
+    }
+    if (n_null > 0)
+        null_at = append(st, null, n_null);
+    for (int r = 0; r < st->rows; r++) {
+        const float *f = NULL;
+
+        CF_TRY(row_text(st, r, &f, &st->text_n[r], err));
+        st->text_at[r] = f == null ? null_at : place(st, r, f);
     }
     return CF_OK;
+}
+
+/* A tensor [n_text, width] shown as if each row had a text of its own. */
+static void see_text(const struct cf_gen_state *st, const float *f, int width,
+                     const char *name)
+{
+    int64_t t = 0;
+    float *all;
+
+    if (st->probe == NULL)
+        return;
+    for (int r = 0; r < st->rows; r++)
+        t += st->text_n[r];
+    all = cf_alloc((size_t)t, (size_t)width * sizeof(float), NULL);
+    t = 0;
+    for (int r = 0; all != NULL && r < st->rows; t += st->text_n[r++])
+        memcpy(all + t * width, f + st->text_at[r] * width,
+               (size_t)st->text_n[r] * (size_t)width * sizeof(float));
+    if (all != NULL)
+        cf_inf_see(st, all, 2, (int64_t[]){t, width}, "%s", name);
+    cf_free(all);
 }
 
 /* Attentive pooling: one learned query per head over the text of one row.
@@ -90,9 +149,8 @@ static enum cf_status pooled(struct cf_gen_state *st, struct cf_error *err)
     const struct cf_inf_weights *w = &st->gen->w;
     const struct cf_inf_shape *s = &st->gen->shape;
     struct cf_dnn *dnn = st->gen->dnn;
-    int64_t t = st->text_at[st->rows];
 
-    CF_TRY(cf_linear_run(w->pool_kv, st->text_kv, st->text, (int)t, err));
+    CF_TRY(cf_linear_run(w->pool_kv, st->text_kv, st->text, (int)st->n_text, err));
     for (int r = 0; r < st->rows; r++)
         pool(st->pooled + (int64_t)r * s->c, w->pool_q,
              st->text_kv + st->text_at[r] * 2 * s->c, st->text_n[r], s->c, s->pool_heads);
@@ -106,14 +164,15 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
 {
     const struct cf_inf_weights *w = &st->gen->w;
     const struct cf_inf_shape *s = &st->gen->shape;
+    const struct cf_attn attn = cf_inf_attn(st);
     struct cf_dnn *dnn = st->gen->dnn;
     int64_t t;
 
     CF_TRY(gather(st, err));
-    t = st->text_at[st->rows];
+    t = st->n_text;
     cf_rmsnorm(dnn, st->text, s->text, st->text, s->text, t, s->text, s->eps,
                w->text_norm);
-    cf_inf_see(st, st->text, 2, (int64_t[]){t, s->text}, "text_norm");
+    see_text(st, st->text, s->text, "text_norm");
 
     CF_TRY(pooled(st, err));
     cf_inf_see(st, st->cond, 2, (int64_t[]){st->rows, s->c}, "cond");
@@ -122,13 +181,19 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
     CF_TRY(cf_linear_run(w->text_ca1, st->text_a, st->text, (int)t, err));
     cf_gelu_tanh(dnn, st->text_a, st->text_a, t * s->c);
     CF_TRY(cf_linear_run(w->text_ca2, st->text_ca, st->text_a, (int)t, err));
-    cf_inf_see(st, st->text_ca, 2, (int64_t[]){t, s->c}, "ca_kv");
+    see_text(st, st->text_ca, s->c, "ca_kv");
 
     /* The text does not change with the scale: keys and values once per block. */
     for (int b = 0; b < s->depth; b++) {
         CF_TRY(cf_cancel_check(st->cancel, err));
         CF_TRY(cf_linear_run(w->block[b].ca_kv, st->text_kv, st->text_ca, (int)t, err));
-        cf_inf_store_kv(st, cf_inf_cross(st, b, 0), st->text_kv, t);
+        for (int r = 0; r < st->rows; r++) {
+            const float *kv = st->text_kv + st->text_at[r] * 2 * s->c;
+            const struct cf_kv_rows rows = {
+                .k = kv, .v = kv + s->c, .stride = 2 * s->c, .n = st->text_n[r]};
+
+            cf_kv_append(dnn, &attn, cf_inf_cross(st, b, r), 0, &rows);
+        }
     }
     return CF_OK;
 }

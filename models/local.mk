@@ -8,6 +8,7 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/infinity_block.c \
 	%D%/infinity_keys.c %D%/infinity_keys.h \
 	%D%/infinity_plan.c \
+	%D%/infinity_prune.c \
 	%D%/infinity_text.c \
 	%D%/infinity_weights.c \
 	%D%/params.c %D%/params.h \
@@ -17,7 +18,8 @@ noinst_LIBRARIES += %D%/libmodels.a
 	%D%/vae.c %D%/vae.h \
 	%D%/vae_keys.c %D%/vae_keys.h \
 	%D%/vae_part.h \
-	%D%/vae_run.c
+	%D%/vae_run.c \
+	%D%/work.c %D%/work.h
 EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.

@@ -6,14 +6,14 @@
 
 float cf_sample_prob(float l0, float l1, int top_k, float top_p)
 {
-    float p1 = (float)(1.0 / (1.0 + exp((double)l0 - (double)l1)));
-    float less = (float)(1.0 / (1.0 + exp(fabs((double)l0 - (double)l1))));
+    double apart = (double)l0 - (double)l1;
 
     if (top_k == 1 && l0 != l1)
         return l1 > l0 ? 1.0f : 0.0f;
-    if (top_p > 0.0f && less <= (float)(1.0 - (double)top_p))
+    if (top_p > 0.0f &&
+        (float)(1.0 / (1.0 + exp(fabs(apart)))) <= (float)(1.0 - (double)top_p))
         return l1 >= l0 ? 1.0f : 0.0f;
-    return p1;
+    return (float)(1.0 / (1.0 + exp(apart)));
 }
 
 void cf_sample_bits(uint8_t *bits, const float *logits, int64_t n, int dv, int top_k,

@@ -282,7 +282,7 @@ struct cf_held cf_vae_held(const struct cf_vae *vae)
     for (int i = 0; vae->ckpt != NULL && i < vae->decoder.n; i++)
         for (int c = 0; c < 3; c++)
             if (vae->layer[i].conv[c] != NULL)
-                floats += (size_t)cf_view_count(&vae->decoder.op[i].conv[c][0]);
+                floats += cf_conv_held(vae->layer[i].conv[c]);
     return (struct cf_held){.own = floats * sizeof(float)};
 }
 

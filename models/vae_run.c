@@ -1,27 +1,26 @@
 /* vae_run.c - a picture through a list of operations, in bands of rows.
  *
  * At high resolution a picture of many channels is a gigabyte, so there are only two: the
- * one there is and the one that is made of it. What a 3x3 convolution reads is never
- * whole: a band of rows with one more above and one below is normalised or doubled into a
- * buffer of some megabytes, convolved, and the rows that come out are put where they
- * belong. Values do not depend on the height of bands: each row of output is the same sum
- * in the same order, and GroupNorm takes its statistics from the whole picture
- * beforehand.
+ * one there is and the one that is made of it. What a 3x3 convolution reads, normalised
+ * or doubled, is never whole: cf_conv_rows makes what it needs of it on the way. Where it
+ * needs memory for each row it is asked for (the plain convolution), or where a shortcut
+ * has to be kept until it is added, the rows come in bands. Values do not depend on the
+ * height of bands: each row of output is the same sum in the same order, and GroupNorm
+ * takes its statistics from the whole picture beforehand.
  *
  * A residual block
  *
  *     y = conv1(swish(GN(x))),   x = skip(x) + conv2(swish(GN(y)))
  *
- * overwrites x as it goes: rows of skip and conv2 are added where x's rows were. Where
- * the block changes the channels, rows of the new x begin elsewhere than those of the
- * old: a narrower picture is written front to back, a wider one back to front, so that no
- * row is lost before its skip was taken. */
+ * overwrites x as it goes: conv2 is added where x's rows were. Where the block changes
+ * the channels, rows of the new x begin elsewhere than those of the old: a narrower
+ * picture is written front to back, a wider one back to front, so that no row is lost
+ * before its skip was taken. */
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
 #include "dnn/ops.h"
-#include "dnn/resample.h"
 #include "models/vae_part.h"
 #include "weights/checkpoint.h"
 
@@ -29,6 +28,7 @@ enum {
     BAND_FLOATS =
         1 << 20,    /* of a band, about: 4 MiB, what the caches next to the cores hold */
     BAND_ROWS = 16, /* at least, for a team to share and halo rows to be few */
+    SKIP_FLOATS = 1 << 21, /* of a shortcut's rows, about: 8 MiB */
 };
 
 /* Pieces of scratch; a walk without them finds out how large each becomes, so that a plan
@@ -36,8 +36,8 @@ enum {
 enum buffer {
     ONE, /* the pictures */
     OTHER,
-    BAND, /* rows to be convolved */
-    MADE, /* rows that are added to others */
+    WORK, /* of cf_conv_rows */
+    SKIP, /* rows of a shortcut */
     NORM, /* [2, c]: factor and term of each channel */
     NBUF
 };
@@ -54,11 +54,10 @@ struct walk {
 /* A 3x3 convolution over a whole picture. */
 struct pass {
     struct cf_conv *conv;
-    const float *src;
-    int h, w;        /* of what is convolved and what comes out */
-    int in, out;     /* channels */
-    int twice, norm; /* what happens to src's rows on the way */
-    int band;        /* rows of a band; the last may have fewer */
+    struct cf_conv_pass from;
+    int h, w;    /* of what comes out */
+    int in, out; /* channels */
+    int band;    /* rows of a band; the last may have fewer */
 };
 
 static void need(struct walk *k, enum buffer buf, int h, int w, int c)
@@ -80,66 +79,58 @@ static void turn(struct walk *k, int h, int w)
     k->w = w;
 }
 
-/* ---- a band ---- */
+/* ---- a pass ---- */
 
-/* As even as possible: each height is a kernel of its own that is made and kept. */
-static int band_rows(const struct walk *k, const struct pass *p)
+/* As even as possible: each height may be a kernel of its own that is made and kept. */
+static int band_rows(const struct walk *k, const struct pass *p, int shortcut)
 {
+    int whole = cf_conv_bands_itself(k->vae->dnn, CF_CONV_AUTO, p->in, p->out), n;
     int64_t line = (int64_t)p->w * (p->in > p->out ? p->in : p->out);
-    int64_t most = BAND_FLOATS / line > BAND_ROWS ? BAND_FLOATS / line : BAND_ROWS;
-    int n = (int)((p->h + most - 1) / most);
+    int64_t most = whole ? p->h : BAND_FLOATS / line;
 
-    return k->vae->band > 0 ? k->vae->band : (p->h + n - 1) / n;
+    if (k->vae->band > 0)
+        return k->vae->band;
+    if (shortcut && most > SKIP_FLOATS / ((int64_t)p->w * p->out))
+        most = SKIP_FLOATS / ((int64_t)p->w * p->out);
+    most = most > BAND_ROWS ? most : BAND_ROWS;
+    n = (int)((p->h + most - 1) / most);
+    return (p->h + n - 1) / n;
 }
 
 /* Convolution i of an op: the first is over x, the second of a block over y. */
 static struct pass begin(struct walk *k, const struct cf_vae_op *op,
                          const struct cf_vae_layer *l, int i)
 {
-    int step = op->kind == CF_VAE_UP ? 2 : 1, in = i == 0 ? op->in : op->out, rows;
+    int twice = op->kind == CF_VAE_UP, in = i == 0 ? op->in : op->out;
+    int norm = op->kind == CF_VAE_RES || op->kind == CF_VAE_OUT;
     struct pass p = {.conv = l->conv[i],
-                     .src = k->buf[i == 0 ? k->x : k->y],
-                     .h = k->h * step,
-                     .w = k->w * step,
+                     .from = {.src = k->buf[i == 0 ? k->x : k->y],
+                              .h = k->h,
+                              .w = k->w,
+                              .twice = twice},
+                     .h = k->h << twice,
+                     .w = k->w << twice,
                      .in = in,
-                     .out = op->out,
-                     .twice = op->kind == CF_VAE_UP,
-                     .norm = op->kind == CF_VAE_RES || op->kind == CF_VAE_OUT};
+                     .out = op->out};
+    int rows, onto = i == 1 && op->in == op->out;
+    size_t work;
 
-    p.band = band_rows(k, &p);
-    rows = p.band + 2 * step < p.h ? p.band + 2 * step : p.h;
-    if (p.twice || p.norm)
-        need(k, BAND, rows, p.w, in);
-    if (!p.norm)
+    p.band = band_rows(k, &p, i == 1 && !onto);
+    rows = p.band < p.h ? p.band : p.h;
+    work = cf_conv_work(k->vae->dnn, CF_CONV_AUTO, in, op->out, &p.from, rows, onto);
+    if (work > k->need[WORK])
+        k->need[WORK] = work;
+    if (!norm)
         return p;
     need(k, NORM, 2, 1, in);
-    if (!k->dry)
-        cf_groupnorm_stats(k->vae->dnn, k->buf[NORM], k->buf[NORM] + in, p.src,
+    if (!k->dry) {
+        p.from.mul = k->buf[NORM];
+        p.from.add = k->buf[NORM] + in;
+        cf_groupnorm_stats(k->vae->dnn, k->buf[NORM], k->buf[NORM] + in, p.from.src,
                            (int64_t)p.h * p.w, in, cf_vae_groups(in), 1e-6f, l->gain[i],
                            l->shift[i]);
+    }
     return p;
-}
-
-/* Rows y .. y+rows of what is convolved, with their neighbours, into dst. */
-static enum cf_status convolve_rows(const struct walk *k, const struct pass *p,
-                                    float *dst, int y, int rows, struct cf_error *err)
-{
-    int above = y > 0, below = y + rows < p->h, step = p->twice ? 2 : 1, sw = p->w / step;
-    int from = (y - above) / step, to = (y + rows + below - 1) / step; /* rows of src */
-    int64_t n = to - from + 1, line = (int64_t)p->w * p->in;
-    const float *src = p->src + (int64_t)from * sw * p->in;
-    float *band = k->buf[BAND];
-
-    assert(!(p->norm || p->twice) || (size_t)(n * step * line) <= k->need[BAND]);
-    if (p->norm)
-        cf_groupnorm_apply(k->vae->dnn, band, src, n * sw, p->in, k->buf[NORM],
-                           k->buf[NORM] + p->in, 1);
-    else if (p->twice)
-        cf_upsample_nearest2(k->vae->dnn, band, src, (int)n, sw, p->in);
-    if (p->norm || p->twice)
-        src = band + (y - above - step * from) * line;
-    return cf_conv_run_rows(p->conv, dst, src, above + rows + below, p->w, above, below,
-                            err);
 }
 
 /* ---- operations ---- */
@@ -153,7 +144,8 @@ static enum cf_status convolve(struct walk *k, const struct pass *p, struct cf_e
     for (int y = 0; !k->dry && y < p->h; y += p->band) {
         int rows = p->h - y < p->band ? p->h - y : p->band;
 
-        CF_TRY(convolve_rows(k, p, k->buf[k->y] + (size_t)y * line, y, rows, err));
+        CF_TRY(cf_conv_rows(p->conv, k->buf[k->y] + (size_t)y * line, NULL, &p->from, y,
+                            rows, k->buf[WORK], err));
     }
     return CF_OK;
 }
@@ -164,16 +156,13 @@ static enum cf_status add_rows(struct walk *k, const struct pass *p, int in,
                                struct cf_error *err)
 {
     size_t at = (size_t)y * (size_t)p->w;
-    float *x = k->buf[k->x], *made = k->buf[MADE], *to = x + at * (size_t)p->out;
+    float *x = k->buf[k->x], *to = x + at * (size_t)p->out, *skip = to;
 
-    if (in == p->out) {
-        CF_TRY(convolve_rows(k, p, made, y, rows, err));
-    } else {
-        CF_TRY(cf_conv_run(shortcut, made, x + at * (size_t)in, rows, p->w, err));
-        CF_TRY(convolve_rows(k, p, to, y, rows, err));
+    if (in != p->out) {
+        skip = k->buf[SKIP];
+        CF_TRY(cf_conv_run(shortcut, skip, x + at * (size_t)in, rows, p->w, err));
     }
-    cf_add(k->vae->dnn, to, made, (int64_t)rows * p->w * p->out);
-    return CF_OK;
+    return cf_conv_rows(p->conv, to, skip, &p->from, y, rows, k->buf[WORK], err);
 }
 
 static enum cf_status run_res(struct walk *k, const struct cf_vae_op *op,
@@ -186,7 +175,8 @@ static enum cf_status run_res(struct walk *k, const struct cf_vae_op *op,
     p = begin(k, op, l, 1);
     n = (p.h + p.band - 1) / p.band;
     need(k, k->x, k->h, k->w, op->out);
-    need(k, MADE, p.band < p.h ? p.band : p.h, k->w, op->out);
+    if (op->in != op->out)
+        need(k, SKIP, p.band < p.h ? p.band : p.h, k->w, op->out);
     for (int i = 0; !k->dry && i < n; i++) {
         int y = (op->out > op->in ? n - 1 - i : i) * p.band;
         int rows = p.h - y < p.band ? p.h - y : p.band;

@@ -27,6 +27,8 @@ enum {
     TOP_P,
     INSERT,
     FLIP,
+    CFG_SKIP,
+    PRUNE,
     INIT,
     KEEP,
     QUALITY,
@@ -68,6 +70,10 @@ static const struct cf_option options[] = {
     {FLIP, "flip-bits", "LIST",
      "inject wrong bits with this probability, one number\n"
      "(all scales but the last) or one per scale"},
+    {CFG_SKIP, "cfg-skip", "N", "approximate: no guidance at the last N scales"},
+    {PRUNE, "prune-tokens", "LIST",
+     "approximate: leave out this share of the tokens of\n"
+     "the last scale, or of as many last scales as given"},
     {INIT, "init-image", "FILE", "WebP image of any size ..."},
     {KEEP, "keep-scales", "N", "... whose first N scales are kept"},
     {KV_TYPE, "kv-type", "f32|bf16", "of kept keys and values; default the model's own"},
@@ -153,6 +159,10 @@ static enum cf_status set_sampling(struct cf_gen_params *p, int key, const char 
         return floats(v, 0.001, 100, p->temperature, &p->n_temperature, "--tau", err);
     case FLIP:
         return floats(v, 0, 1, p->flip, &p->n_flip, "--flip-bits", err);
+    case CFG_SKIP:
+        return cf_parse_int(v, 0, CF_MAX_STEPS, &p->cfg_skip, "--cfg-skip", err);
+    case PRUNE:
+        return floats(v, 0, 1, p->prune, &p->n_prune, "--prune-tokens", err);
     case INSERT:
         return insertion(v, p, err);
     case TOP_K:

@@ -2,17 +2,20 @@
 #include "pipeline/engine.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fault.h"
 #include "models/schedule.h"
+#include "weights/ahead.h"
 
 struct cf_engine {
     struct cf_dnn *dnn;       /* borrowed */
     struct cf_packed *packed; /* borrowed; NULL: none */
     const struct cf_model *model;
-    struct cf_model *own; /* the same; NULL: the first engine's */
+    struct cf_ahead *ahead; /* from open to wake; NULL: none */
+    struct cf_model *own;   /* the same; NULL: the first engine's */
     const struct cf_gen_ops *ops;
     struct cf_gen *planner; /* without weights */
     struct cf_gen *gen;     /* NULL: not in memory */
@@ -43,10 +46,48 @@ static enum cf_status open_planner(struct cf_engine *e, struct cf_error *err)
     return e->ops->open(&e->planner, &files, e->dnn, err);
 }
 
+/* What a wake will read: the file of packed weights, or else what is to be packed.
+ * Matrices that are read in place are left to whoever runs first: they may be more than
+ * there is memory. */
+static enum cf_status list_ahead(const struct cf_engine *e, const struct cf_model *m,
+                                 struct cf_error *err)
+{
+    char key[CF_DIGEST_HEX], *path = NULL;
+    enum cf_status st = cf_packed_file(&path, key, e->packed, cf_dnn_level(e->dnn), m,
+                                       CF_PACKED_GENERATOR, err);
+    bool kept = path && access(path, R_OK) == 0;
+
+    if (kept)
+        st = cf_ahead_file(e->ahead, path, err);
+    cf_free(path);
+    if (kept || (st != CF_OK && st != CF_ENOENT))
+        return st;
+    if (!m->map)
+        CF_TRY(cf_ahead_tensors(e->ahead, m->path[CF_PART_TRANSFORMER], NULL, err));
+    return cf_ahead_tensors(e->ahead, m->path[CF_PART_VAE], "encoder.", err);
+}
+
+/* For an engine that will run, from before its files are compared. What goes wrong here
+ * is found again by those who need the files. */
+static void read_ahead(struct cf_engine *e, const char *dir)
+{
+    struct cf_error ignored = {0};
+    struct cf_model *m = NULL;
+
+    if (!e->packed)
+        return;
+    e->ahead = cf_ahead_open(&ignored);
+    if (e->ahead && cf_model_open(&m, dir, CF_MODEL_TRUST, &ignored) == CF_OK &&
+        list_ahead(e, m, &ignored) == CF_OK)
+        cf_ahead_start(e->ahead);
+    cf_model_close(m);
+}
+
 static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error *err)
 {
     json_t *sizes;
 
+    read_ahead(e, dir);
     CF_TRY(cf_model_open(&e->own, dir, CF_MODEL_QUICK, err));
     e->model = e->own;
     e->ops = cf_gen_find(e->model->generator);
@@ -78,6 +119,8 @@ enum cf_status cf_engine_wake(struct cf_engine *e, struct cf_error *err)
         st = e->ops->open(&e->gen, &files, e->dnn, err);
         cf_packed_end(e->packed, e->dnn, e->model, CF_PACKED_GENERATOR, st == CF_OK);
     }
+    cf_ahead_close(e->ahead);
+    e->ahead = NULL;
     return st == CF_OK ? st : cf_wrap(err, "model %s", e->model->dir);
 }
 
@@ -141,6 +184,7 @@ void cf_engine_close(struct cf_engine *e)
         e->ops->close(e->gen);
         e->ops->close(e->planner);
     }
+    cf_ahead_close(e->ahead);
     cf_model_close(e->own);
     cf_arena_close(&e->arena);
     cf_free(e);
@@ -317,6 +361,12 @@ enum cf_status cf_engine_plan_for(struct cf_engine *e, const struct cf_gen_param
                                   struct cf_plan *plan, struct cf_error *err)
 {
     return e->ops->plan(e->planner, params, batch, longest(req, n), plan, err);
+}
+
+struct cf_work cf_engine_work(const struct cf_engine *e, const struct cf_plan *plan,
+                              int step)
+{
+    return e->ops->work(e->planner, plan, step);
 }
 
 enum cf_status cf_engine_run(struct cf_engine *e, const struct cf_gen_params *params,

@@ -98,6 +98,10 @@ enum cf_status cf_engine_plan_for(struct cf_engine *engine,
                                   const struct cf_request *req, int n, int batch,
                                   struct cf_plan *plan, struct cf_error *err);
 
+/* The arithmetic of a step, or of what comes before (-1) or after (n_step) them. */
+struct cf_work cf_engine_work(const struct cf_engine *engine, const struct cf_plan *plan,
+                              int step);
+
 /* Whether one of them keeps scales of an image. */
 bool cf_engine_inits(const struct cf_request *req, int n);
 

@@ -142,6 +142,14 @@ enum cf_status cf_packed_path(char **path, char key[CF_DIGEST_HEX], const char *
     return *path ? CF_OK : CF_ENOMEM;
 }
 
+enum cf_status cf_packed_file(char **path, char key[CF_DIGEST_HEX],
+                              const struct cf_packed *p, enum cf_cpu level,
+                              const struct cf_model *m, enum cf_packed_part part,
+                              struct cf_error *err)
+{
+    return cf_packed_path(path, key, p->o.cache, level, m, part, err);
+}
+
 /* ---- files ---- */
 
 struct search {
@@ -197,7 +205,7 @@ enum cf_status cf_packed_begin(struct cf_packed *p, struct cf_dnn *dnn,
 
     if (!p)
         return CF_OK;
-    st = cf_packed_path(&path, key, p->o.cache, cf_dnn_level(dnn), m, part, &why);
+    st = cf_packed_file(&path, key, p, cf_dnn_level(dnn), m, part, &why);
     if (st != CF_OK && st != CF_ENOENT)
         return cf_fail(err, why.status, "%s", why.msg);
     s.path = path;
@@ -252,8 +260,7 @@ static void keep(struct cf_packed *p, struct cf_dnn *dnn, const struct cf_model 
     int n = 0;
 
     if (cf_packs_made(dnn, &made, &n, &why) == CF_OK && n > 0 &&
-        cf_packed_path(&path, key, p->o.cache, cf_dnn_level(dnn), m, part, &why) ==
-            CF_OK) {
+        cf_packed_file(&path, key, p, cf_dnn_level(dnn), m, part, &why) == CF_OK) {
         meta = for_people(m, cf_dnn_level(dnn));
         write_file(path, key, meta, made, n, &why);
     }

@@ -51,6 +51,18 @@ enum cf_status cf_packed_begin(struct cf_packed *packed, struct cf_dnn *dnn,
 void cf_packed_end(struct cf_packed *packed, struct cf_dnn *dnn,
                    const struct cf_model *model, enum cf_packed_part part, bool well);
 
+/* Where the file of a part lies, whether there is one or not; fresh (cf_free). key is
+ * compared with what it says. CF_ENOENT where no files are kept. */
+enum cf_status cf_packed_path(char **path, char key[CF_DIGEST_HEX], const char *cache,
+                              enum cf_cpu level, const struct cf_model *model,
+                              enum cf_packed_part part, struct cf_error *err);
+
+/* The same for this process's own cache. */
+enum cf_status cf_packed_file(char **path, char key[CF_DIGEST_HEX],
+                              const struct cf_packed *packed, enum cf_cpu level,
+                              const struct cf_model *model, enum cf_packed_part part,
+                              struct cf_error *err);
+
 /* The first file that could not be written, for those who opened a model for its sake;
  * the reason was told. */
 enum cf_status cf_packed_lost(const struct cf_packed *packed, struct cf_error *err);
@@ -65,11 +77,5 @@ enum cf_status cf_packed_check(int *found, const struct cf_model *model,
  * without that it is of no use to this build. Fresh. */
 enum cf_status cf_packed_list(json_t **list, const struct cf_model *model,
                               struct cf_error *err);
-
-/* Where the file of a part lies, whether there is one or not; fresh (cf_free). key is
- * compared with what it says. CF_ENOENT where no files are kept. */
-enum cf_status cf_packed_path(char **path, char key[CF_DIGEST_HEX], const char *cache,
-                              enum cf_cpu level, const struct cf_model *model,
-                              enum cf_packed_part part, struct cf_error *err);
 
 #endif

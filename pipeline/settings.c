@@ -118,7 +118,7 @@ static enum cf_status init(struct cf_settings *r, const json_t *o, struct cf_err
 
 static enum cf_status fill(struct cf_settings *r, const json_t *o, struct cf_error *err)
 {
-    int64_t top_k;
+    int64_t top_k, skip;
     double top_p;
     bool strict;
     char *kv = NULL;
@@ -137,7 +137,12 @@ static enum cf_status fill(struct cf_settings *r, const json_t *o, struct cf_err
     CF_TRY(floats(o, "cfg", r->params.guidance, &r->params.n_guidance, err));
     CF_TRY(floats(o, "tau", r->params.temperature, &r->params.n_temperature, err));
     CF_TRY(floats(o, "flip_bits", r->params.flip, &r->params.n_flip, err));
+    CF_TRY(floats(o, "prune_tokens", r->params.prune, &r->params.n_prune, err));
     CF_TRY(insertion(o, &r->params, err));
+    if (json_object_get(o, "cfg_skip")) {
+        CF_TRY(cf_json_int(o, "cfg_skip", 0, CF_MAX_STEPS, &skip, "recipe", err));
+        r->params.cfg_skip = (int)skip;
+    }
     if (json_object_get(o, "top_k")) {
         CF_TRY(cf_json_int(o, "top_k", 0, 1 << 30, &top_k, "recipe", err));
         r->params.top_k = (int)top_k;
@@ -238,12 +243,14 @@ bool cf_settings_same_group(const struct cf_settings *a, const struct cf_setting
            p->top_k == q->top_k && p->top_p == q->top_p &&
            p->strict_size == q->strict_size && p->n_guidance == q->n_guidance &&
            p->n_temperature == q->n_temperature && p->n_insert == q->n_insert &&
-           p->n_flip == q->n_flip &&
+           p->n_flip == q->n_flip && p->cfg_skip == q->cfg_skip &&
+           p->n_prune == q->n_prune &&
            memcmp(p->guidance, q->guidance, (size_t)p->n_guidance * sizeof(float)) == 0 &&
            memcmp(p->temperature, q->temperature,
                   (size_t)p->n_temperature * sizeof(float)) == 0 &&
            memcmp(p->insert, q->insert, (size_t)p->n_insert * sizeof(int)) == 0 &&
-           memcmp(p->flip, q->flip, (size_t)p->n_flip * sizeof(float)) == 0;
+           memcmp(p->flip, q->flip, (size_t)p->n_flip * sizeof(float)) == 0 &&
+           memcmp(p->prune, q->prune, (size_t)p->n_prune * sizeof(float)) == 0;
 }
 
 static float field(const struct cf_step *s, enum cf_step_field which)
@@ -321,6 +328,20 @@ static json_t *webp_json(const struct cf_webp *w)
     return o;
 }
 
+/* Approximations, where there are any. */
+static void put_shortcuts(json_t *o, const struct cf_gen_params *p)
+{
+    json_t *prune = json_array();
+
+    if (p->cfg_skip)
+        json_object_set_new(o, "cfg_skip", json_integer(p->cfg_skip));
+    for (int i = 0; i < p->n_prune; i++)
+        json_array_append_new(prune, number(p->prune[i]));
+    if (p->n_prune)
+        json_object_set(o, "prune_tokens", prune);
+    json_decref(prune);
+}
+
 char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
                            const char *generator, const struct cf_request *req,
                            struct cf_error *err)
@@ -338,6 +359,7 @@ char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
     json_object_set_new(o, "tau", list(plan, CF_STEP_TEMPERATURE));
     if (!all_equal(plan, CF_STEP_FLIP) || plan->step[0].flip > 0)
         json_object_set_new(o, "flip_bits", list(plan, CF_STEP_FLIP));
+    put_shortcuts(o, &plan->params);
     if (req->init && req->keep) {
         json_object_set_new(o, "keep_scales", json_integer(req->keep));
         json_object_set_new(o, "init_sha256", json_string(req->init_sha256));

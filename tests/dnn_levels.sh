@@ -7,7 +7,8 @@ export CMOCKA_MESSAGE_OUTPUT
 have=$(tests/checkkern --levels)
 n=0
 for level in c avx2 avx512; do
-    for program in dnn_test layer_test mapped_test ops_test attn_test resample_test quant_test
+    for program in dnn_test layer_test mapped_test ops_test attn_test kv_test resample_test quant_test \
+        packs_test
     do
         if ! echo "$have" | grep -qx $level; then
             n=$((n + 1))

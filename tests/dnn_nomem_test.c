@@ -7,6 +7,7 @@
 #include "tests/nomem.h"
 
 #include "dnn/layer.h"
+#include "dnn/packs.h"
 
 enum { N = 33, K = 96, M = 3 };
 
@@ -44,6 +45,29 @@ static void a_layer_without_memory_is_refused_and_leaves_nothing_behind(void **s
     each_allocation_fails(open_each_type, 1);
 }
 
+static enum cf_status open_shared(struct cf_error *err)
+{
+    static const float weights[N * K];
+    const struct cf_weight w = {CF_W_F32, N, K, 0, weights, NULL};
+    struct cf_linear *lin = NULL;
+    struct cf_packs *packs = NULL;
+
+    if (cf_packs_open(&packs, 3, err) == CF_OK &&
+        cf_packs_begin(packs, team[0], "model", NULL, err) == CF_OK)
+        (void)cf_linear_open(&lin, team[0], &w, NULL, CF_HOLD_PACK, err);
+    cf_packs_end(team[0]);
+    cf_linear_close(lin);
+    cf_packs_close(packs);
+    return err->status;
+}
+
+static void
+a_shared_layer_without_memory_is_refused_and_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    each_allocation_fails(open_shared, 1);
+}
+
 static enum cf_status open_machine(struct cf_error *err)
 {
     struct cf_dnn *dnn;
@@ -63,6 +87,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_layer_without_memory_is_refused_and_leaves_nothing_behind),
+        cmocka_unit_test(
+            a_shared_layer_without_memory_is_refused_and_leaves_nothing_behind),
         cmocka_unit_test(a_machine_without_memory_is_refused),
     };
 

@@ -8,7 +8,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/installed.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 cd "$tmp"
 
-for program in cfgen cfgen-batch cfgen-jobs cfgen-model; do
+for program in cfgen cfgen-batch cfgen-bench cfgen-jobs cfgen-model; do
     "$bin/$program" --version
     [ -s "$man/man1/$program.1" ] || { echo "$man/man1/$program.1 is missing"; exit 1; }
 done

@@ -15,6 +15,7 @@
 #include "dnn/dnn.h"
 #include "tests/kern_bench.h"
 #include "tests/kern_guard.h"
+#include "tests/kern_wino_check.h"
 
 static void unary(struct check *t, size_t n, float rel, float abs,
                   void (*c)(float *, const float *, size_t),
@@ -259,6 +260,20 @@ static void check_panel_mul(struct check *t, size_t n)
         fail(t, "[%zu %zu]: a row alone has other bits", m, k);
 }
 
+/* Fetching what may lie anywhere, or be nothing, changes no bit. */
+static void check_panel_mul_fetch(struct check *t, size_t n)
+{
+    size_t m = 1 + n % 29, k = n % 67, w = t->k->panel, lda = k + n % 3, ldd = w + n % 5;
+    float *a = input(t, m * lda + 1), *b = input(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    const struct cf_fetch next[2] = {{b, draw(t) % 512, 1 + n % 33, draw(t) % 70},
+                                     {NULL, draw(t) % 512, n % 3, n % 3 ? n % 5 : 0}};
+
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, (int)(n & 1));
+    t->k->panel_mul_fetch(got, ldd, a, lda, b, m, k, (int)(n & 1), next);
+    same_bits(t, want, got, m * ldd);
+}
+
 /* Random bytes at any address, with every special value of every type among them. */
 static void *bytes(struct check *t, size_t n)
 {
@@ -334,6 +349,65 @@ static void check_pack_q4(struct check *t, size_t n)
     }
 }
 
+/* What the panel would give that is not made; columns that are not there but in 4 bits.
+ */
+static void check_few(struct check *t, size_t n, size_t size, cf_pack_fn *pack,
+                      cf_few_fn *few)
+{
+    size_t w = t->k->panel, rows = n % (w + 1), k = (7 * n) % 141, m = 1 + n % 2;
+    size_t stride = k * size + draw(t) % 5, lda = k + n % 3, ldd = w + n % 5;
+    const char *src = bytes(t, rows * stride);
+    float *a = input(t, m * lda), *b = array(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    int add = (int)(draw(t) % 2);
+
+    pack(b, src, stride, rows, k, 0);
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, add);
+    few(got, ldd, a, lda, m, src, stride, rows, k, draw(t) % 4096, add);
+    for (size_t i = 0; i < m * ldd; i++)
+        same_value(t, want[i], got[i]);
+}
+
+static void check_few_f32(struct check *t, size_t n)
+{
+    check_few(t, n, 4, t->k->pack_f32, t->k->few_f32);
+}
+
+static void check_few_f16(struct check *t, size_t n)
+{
+    check_few(t, n, 2, t->k->pack_f16, t->k->few_f16);
+}
+
+static void check_few_bf16(struct check *t, size_t n)
+{
+    check_few(t, n, 2, t->k->pack_bf16, t->k->few_bf16);
+}
+
+static void check_few_i8(struct check *t, size_t n)
+{
+    check_few(t, n, 1, t->k->pack_i8, t->k->few_i8);
+}
+
+static void check_few_q4(struct check *t, size_t n)
+{
+    size_t w = t->k->panel, group = n % 4 < 2 ? 32 : 64, m = 1 + n % 2;
+    size_t rows = n % (w + 1), k = n % 7 * group, ldd = w + n % 5;
+    size_t stride = k / 2 + draw(t) % 5, lda = k + n % 3;
+    const char *src = bytes(t, rows * stride);
+    float *a = input(t, m * lda), *b = array(t, k * w), *was = input(t, m * ldd);
+    float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
+    float *scale = input(t, k / group * w);
+    int add = (int)(draw(t) % 2);
+
+    t->k->pack_q4(b, src, stride, rows, k, 0, scale, group);
+    t->k->panel_mul(want, ldd, a, lda, b, m, k, add);
+    t->k->few_q4(got, ldd, a, lda, m, src, stride, rows, k, draw(t) % 4096, add, scale,
+                 group);
+    for (size_t i = 0; i < m * ldd; i++)
+        if (i % ldd < rows || i % ldd >= w)
+            same_value(t, want[i], got[i]);
+}
+
 static void check_widen_bf16(struct check *t, size_t n)
 {
     const void *src = bytes(t, 2 * n);
@@ -365,33 +439,120 @@ static void check_narrow_bf16(struct check *t, size_t n)
         fail(t, "kind %d: %zu numbers have other bits", (int)t->kind, n);
 }
 
-static void check_softmax(struct check *t, size_t n)
+/* What attention's three kernels are asked for at length n. */
+struct attn_case {
+    size_t w, keys, queries, hd;
+};
+
+static struct attn_case attn_case(const struct check *t, size_t n)
 {
-    float max[2], sum[2], f[2];
-    float *s, *got, *was;
+    struct attn_case c = {t->k->panel, n % 131, 0, 4 + n % 37 * 4};
+
+    c.queries = 1 + n * 5 % c.w;
+    return c;
+}
+
+/* With sums in double, as the panels of the two tables differ in width. */
+static void check_attn_scores(struct check *t, size_t n)
+{
+    struct attn_case c = attn_case(t, n);
+    size_t ld = c.hd + n % 3;
+    float *k = input(t, c.keys * ld + 1), *q = input(t, c.hd * c.w);
+    float *s = array(t, c.keys * c.w), *one = array(t, c.keys * c.w);
+
+    t->k->attn_scores(s, k, ld, q, q, c.keys, c.queries, c.hd);
+    for (size_t j = 0; j < c.keys; j++) {
+        t->k->attn_scores(one + j * c.w, k + j * ld, ld, k, q, 1, c.queries, c.hd);
+        for (size_t i = 0; i < c.queries; i++) {
+            double sum = 0, size = 0;
+
+            for (size_t l = 0; l < c.hd; l++) {
+                sum += (double)k[j * ld + l] * q[l * c.w + i];
+                size += fabs((double)k[j * ld + l] * q[l * c.w + i]);
+            }
+            if (size < 1e38 && !near((float)sum, s[j * c.w + i], (float)(1e-6 * size)))
+                fail(t, "kind %d, %zu keys of %zu, %zu %zu: %g, expected %g",
+                     (int)t->kind, c.keys, c.hd, j, i, s[j * c.w + i], sum);
+        }
+        same_bits(t, s + j * c.w, one + j * c.w, c.queries);
+    }
+}
+
+static void check_attn_values(struct check *t, size_t n)
+{
+    struct attn_case c = attn_case(t, n);
+    size_t block = CF_KV_BLOCK * c.hd, jump = block + n % 4 * 100, ld = c.hd + n % 5;
+    size_t blocks = (c.keys + CF_KV_BLOCK - 1) / CF_KV_BLOCK, m = c.queries;
+    float *s = input(t, c.keys * c.w), *v = input(t, blocks * jump);
+    float *was = input(t, m * ld), *got = copy(t, was, m * ld),
+          *one = copy(t, was, m * ld);
+    int add = (int)(n & 1);
+
+    t->k->attn_values(got, ld, s, v, jump, m, c.hd, c.keys, add);
+    for (size_t i = 0; i < m; i++) {
+        for (size_t d = 0; d < ld; d++) {
+            double sum = add || d >= c.hd ? was[i * ld + d] : 0, size = fabs(sum);
+
+            for (size_t j = 0; j < c.keys && d < c.hd; j++) {
+                float x = v[j / CF_KV_BLOCK * jump + j % CF_KV_BLOCK * c.hd + d];
+
+                sum += (double)s[j * c.w + i] * x;
+                size += fabs((double)s[j * c.w + i] * x);
+            }
+            if (size < 1e38 && !near((float)sum, got[i * ld + d], (float)(1e-6 * size)))
+                fail(t, "kind %d, %zu keys of %zu, %zu %zu: %g, expected %g",
+                     (int)t->kind, c.keys, c.hd, i, d, got[i * ld + d], sum);
+        }
+        t->k->attn_values(one + i * ld, ld, s + i, v, jump, 1, c.hd, c.keys, add);
+    }
+    if (memcmp(one, got, m * ld * sizeof *one))
+        fail(t, "%zu keys of %zu: a query alone has other bits", c.keys, c.hd);
+}
+
+/* The same columns of both tables: those of the narrower one. */
+static void check_attn_softmax(struct check *t, size_t n)
+{
+    struct attn_case z = attn_case(t, n);
+    size_t cw = t->c->panel, m = z.keys, cols = z.queries < cw ? z.queries : cw;
+    float *s = array(t, m * cw), *got = array(t, m * z.w), *was;
+    float *row[2][3]; /* maximum, sum and factor of either */
 
     if (t->kind == SPECIAL || t->kind == WIDE)
         return; /* infinite scores have no meaning but -inf, which is put in below */
-    n = (n % 160 + CF_PANEL_MAX) / CF_PANEL_MAX * CF_PANEL_MAX;
-    s = input(t, n);
-    for (size_t i = 0; i < n; i++)
-        if (draw(t) % 5 == 0 || n % 3 == 0)
-            s[i] = -INFINITY;
-    got = copy(t, s, n);
-    was = copy(t, s, n);
-    max[0] = max[1] = draw(t) % 3 ? 4 * uniform(t) : -INFINITY;
-    sum[0] = sum[1] = max[0] == -INFINITY ? 0.0f : 3.0f;
-    f[0] = t->c->softmax(s, n, 12.5f, &max[0], &sum[0]);
-    f[1] = t->k->softmax(got, n, 12.5f, &max[1], &sum[1]);
-    for (size_t i = 0; i < n; i++) /* C rounds the product, the others need not */
-        if (!near(s[i], got[i],
-                  (2e-6f + 1.2e-7f * (12.5f * fabsf(was[i]) + fabsf(max[0]))) * s[i]))
-            fail(t, "kind %d, %zu of %zu: %.9g, expected %.9g", (int)t->kind, i, n,
-                 got[i], s[i]);
-    if (max[0] != max[1] || !near(sum[0], sum[1], 1.5e-5f * sum[0]) ||
-        !near(f[0], f[1], 2e-6f * f[0]))
-        fail(t, "n %zu: max %g %g, sum %g %g, factor %g %g", n, max[0], max[1], sum[0],
-             sum[1], f[0], f[1]);
+    was = input(t, m * cw);
+    for (size_t i = 0; i < m * z.w; i++)
+        got[i] = 0;
+    for (size_t i = 0; i < m * cw; i++) {
+        if (draw(t) % 5 == 0 || i % cw % 3 == 2)
+            was[i] = -INFINITY;
+        s[i] = got[i / cw * z.w + i % cw] = was[i];
+    }
+    for (int side = 0; side < 2; side++)
+        for (int r = 0; r < 3; r++)
+            row[side][r] = input(t, side ? z.w : cw);
+    for (size_t i = 0; i < cw; i++) {
+        row[0][0][i] = row[1][0][i] = draw(t) % 3 ? 4 * uniform(t) : -INFINITY;
+        row[0][1][i] = row[1][1][i] = row[0][0][i] == -INFINITY ? 0.0f : 3.0f;
+    }
+    t->c->attn_softmax(s, m, cols, 12.5f, row[0][0], row[0][1], row[0][2]);
+    t->k->attn_softmax(got, m, cols, 12.5f, row[1][0], row[1][1], row[1][2]);
+    for (size_t i = 0; i < cols; i++) {
+        float max = row[0][0][i], sum = row[0][1][i], f = row[0][2][i];
+
+        for (size_t j = 0; j < m; j++) { /* C rounds the product, the others need not */
+            float want = s[j * cw + i], is = got[j * z.w + i];
+
+            if (!near(want, is,
+                      (2e-6f + 1.2e-7f * (12.5f * fabsf(was[j * cw + i]) + fabsf(max))) *
+                          want))
+                fail(t, "kind %d, key %zu of %zu, query %zu: %.9g, expected %.9g",
+                     (int)t->kind, j, m, i, is, want);
+        }
+        if (max != row[1][0][i] || !near(sum, row[1][1][i], 1.5e-5f * sum) ||
+            !near(f, row[1][2][i], 2e-6f * f))
+            fail(t, "%zu keys: max %g %g, sum %g %g, factor %g %g", m, max, row[1][0][i],
+                 sum, row[1][1][i], f, row[1][2][i]);
+    }
 }
 
 static void check_scale(struct check *t, size_t n)
@@ -401,6 +562,36 @@ static void check_scale(struct check *t, size_t n)
     t->c->scale(want, 0.7f, n);
     t->k->scale(got, 0.7f, n);
     compare(t, want, got, n, 0, 0);
+}
+
+/* The tables hold different numbers of values in registers: each against one value. */
+static void check_fma(struct check *t, size_t n)
+{
+    float *x = input(t, t->k->chains), *was = copy(t, x, t->k->chains);
+
+    if (t->kind == SPECIAL || t->kind == WIDE)
+        return;
+    t->k->fma(x, n);
+    for (size_t i = 0; i < t->k->chains; i++) {
+        float want[CF_CHAINS_MAX] = {was[i]};
+
+        t->c->fma(want, n);
+        if (!near(want[0], x[i], 1e-6f * (fabsf(want[0]) + fabsf(was[i]) + 1)))
+            fail(t, "%zu times, %zu: %.9g, expected %.9g", n, i, x[i], want[0]);
+    }
+}
+
+static void check_sum(struct check *t, size_t n)
+{
+    float *x = input(t, n), got = t->k->sum(x, n);
+    double sum = 0, size = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        sum += x[i];
+        size += fabs((double)x[i]);
+    }
+    if (size < 1e38 && !near((float)sum, got, (float)(1e-6 * size)))
+        fail(t, "kind %d, %zu values: %g, expected %g", (int)t->kind, n, got, sum);
 }
 
 static const struct {
@@ -422,33 +613,50 @@ static const struct {
     {"rope_pairs", check_rope_pairs},
     {"rope_halves", check_rope_halves},
     {"panel_mul", check_panel_mul},
+    {"panel_mul_fetch", check_panel_mul_fetch},
     {"pack_f32", check_pack_f32},
     {"pack_f16", check_pack_f16},
     {"pack_bf16", check_pack_bf16},
     {"pack_i8", check_pack_i8},
     {"pack_q4", check_pack_q4},
+    {"few_f32", check_few_f32},
+    {"few_f16", check_few_f16},
+    {"few_bf16", check_few_bf16},
+    {"few_i8", check_few_i8},
+    {"few_q4", check_few_q4},
     {"widen_bf16", check_widen_bf16},
     {"narrow_bf16", check_narrow_bf16},
-    {"softmax", check_softmax},
+    {"attn_scores", check_attn_scores},
+    {"attn_softmax", check_attn_softmax},
+    {"attn_values", check_attn_values},
     {"scale", check_scale},
+    {"fma", check_fma},
+    {"sum", check_sum},
+    {"wino4.in", check_wino4_in},
+    {"wino4.out", check_wino4_out},
+    {"wino4.weights", check_wino4_weights},
+    {"wino2.in", check_wino2_in},
+    {"wino2.out", check_wino2_out},
+    {"wino2.weights", check_wino2_weights},
 };
 
 enum { KERNELS = sizeof kernels / sizeof *kernels };
 
-/* exp (within softmax), GELU and SiLU against the mathematics, in double. */
+/* exp (within attn_softmax), GELU and SiLU against the mathematics, in double. */
 static void check_accuracy(struct check *t)
 {
     enum { N = 4096 };
     float *x = array(t, N), *e = array(t, N), *g = array(t, N), *s = array(t, N);
+    float f[CF_PANEL_MAX];
 
     for (int round = 0; round < 16; round++) {
-        float max = 0, sum = 0;
+        float max[CF_PANEL_MAX] = {0}, sum[CF_PANEL_MAX] = {0};
 
         for (int i = 0; i < N; i++) {
             x[i] = (round < 8 ? 87.0f : 8.0f) * uniform(t);
             e[i] = -fabsf(x[i]);
         }
-        t->k->softmax(e, N, 1.0f, &max, &sum);
+        t->k->attn_softmax(e, N / t->k->panel, t->k->panel, 1.0f, max, sum, f);
         t->k->gelu(g, x, N);
         t->k->silu(s, x, N);
         for (int i = 0; i < N; i++) {

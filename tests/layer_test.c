@@ -199,7 +199,8 @@ static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
     struct cf_conv_shape s = {.stride = 3};
     struct cf_linear *lin;
     struct cf_conv *conv;
-    struct cf_error err[9] = {0};
+    struct cf_conv_pass pass = {.src = w, .h = 3, .w = 3};
+    struct cf_error err[11] = {0};
 
     (void)state;
     assert_int_equal(open_view(&lin, team[0], &v, NULL, &err[0]), CF_EUNSUP);
@@ -223,8 +224,15 @@ static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
     assert_ok(cf_conv_open(&conv, team[0], &v, NULL, s, why));
     assert_int_equal(cf_conv_run(conv, y, w, 2, 3, &err[6]), CF_ERANGE);
     assert_non_null(strstr(err[6].msg, "2 x 3"));
-    assert_int_equal(cf_conv_run_rows(conv, y, w, 3, 3, 1, 0, &err[7]), CF_ERANGE);
-    assert_int_equal(cf_conv_run_rows(conv, y, w, 3, 3, 0, -1, &err[8]), CF_ERANGE);
+    assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, 0, 1, y, &err[7]), CF_ERANGE);
+    cf_conv_close(conv);
+    assert_int_equal(cf_conv_open_as(&conv, team[0], &v, NULL, s, CF_CONV_WINO4, &err[8]),
+                     CF_ERANGE);
+    assert_null(conv);
+    s = (struct cf_conv_shape){1, 1, 1, 1, 1};
+    assert_ok(cf_conv_open(&conv, team[0], &v, NULL, s, why));
+    assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, 2, 2, y, &err[9]), CF_ERANGE);
+    assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, -1, 2, y, &err[10]), CF_ERANGE);
     cf_conv_close(conv);
     cf_conv_close(NULL);
 }
@@ -334,29 +342,39 @@ static void one_layer_serves_images_of_many_sizes(void **state)
     cf_free(dst);
 }
 
-/* What decoding in bands relies on: a band with one more row above and below instead of
- * padding gives the bits of the whole image. */
+static const enum cf_conv_how hows[] = {CF_CONV_DIRECT, CF_CONV_WINO2, CF_CONV_WINO4};
+
+enum { HOWS = sizeof hows / sizeof *hows };
+
+/* What decoding in bands relies on. */
 static void a_band_of_an_image_has_the_bits_of_the_whole(void **state)
 {
     enum { I = 32, O = 32, H = 40, W = 24 };
     struct conv_case whole = {I, O, 3, H, W, {1, 1, 1, 1, 1}};
+    int64_t dim[] = {O, I, 3, 3};
     float *w = randoms(O * I * 9), *b = randoms(O), *src = randoms(H * W * I);
     float *all = floats(H * W * O), *part = floats(H * W * O);
+    struct cf_view v = cf_view_f32(w, 4, dim);
+    struct cf_conv_pass pass = {.src = src, .h = H, .w = W};
 
     (void)state;
-    for (int t = 0; t < TEAMS; t++) {
-        struct cf_conv *one = open_conv(team[t], &whole, w, b);
+    for (int t = 0; t < TEAMS * HOWS; t++) {
+        enum cf_conv_how how = hows[t / TEAMS];
+        struct cf_dnn *dnn = team[t % TEAMS];
+        struct cf_conv *one;
 
+        assert_ok(cf_conv_open_as(&one, dnn, &v, b, whole.s, how, why));
         assert_ok(cf_conv_run(one, all, src, H, W, why));
         for (int band = 1; band <= 16; band++) {
+            float *work = floats(cf_conv_work(dnn, how, I, O, &pass, band, 0));
+
             for (int y = 0; y < H; y += band) {
                 int rows = y + band < H ? band : H - y;
-                int above = y > 0, below = y + rows < H;
 
-                assert_ok(cf_conv_run_rows(one, part, src + (y - above) * W * I,
-                                           above + rows + below, W, above, below, why));
+                assert_ok(cf_conv_rows(one, part, NULL, &pass, y, rows, work, why));
                 assert_same_floats(part, all + y * W * O, rows * W * O);
             }
+            cf_free(work);
         }
         cf_conv_close(one);
     }
@@ -365,6 +383,102 @@ static void a_band_of_an_image_has_the_bits_of_the_whole(void **state)
     cf_free(src);
     cf_free(all);
     cf_free(part);
+}
+
+/* Channels in and out, rows and columns of the picture. */
+static const struct pass_case {
+    int i, o, h, w, twice, norm;
+} passes[] = {
+    {16, 16, 1, 1, 0, 0},   {5, 7, 3, 5, 0, 1},      {24, 40, 9, 7, 0, 1},
+    {48, 24, 3, 5, 1, 0},   {1, 33, 4, 4, 0, 0},     {130, 70, 13, 9, 0, 1},
+    {300, 140, 6, 5, 1, 0}, {64, 130, 37, 41, 0, 1}, {24, 24, 1, 70, 0, 1},
+};
+
+/* u of a pass, whole. */
+static float *convolved(const struct pass_case *c, const float *src, const float *mul,
+                        const float *add)
+{
+    int h = c->h << c->twice, w = c->w << c->twice;
+    float *u = floats((size_t)h * w * c->i);
+
+    for (int at = 0; at < h * w * c->i; at++) {
+        int i = at % c->i, x = at / c->i % w >> c->twice, y = at / c->i / w >> c->twice;
+        double v = src[(y * c->w + x) * c->i + i];
+
+        if (c->norm)
+            v = v * mul[i] + add[i];
+        u[at] = (float)(c->norm ? v / (1 + exp(-v)) : v);
+    }
+    return u;
+}
+
+/* Every way to compute it, in bands of rows, with something added where it goes. */
+static void a_pass_is_the_convolution_of_what_it_stands_for(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < sizeof passes / sizeof *passes; n++) {
+        const struct pass_case *c = &passes[n];
+        int h = c->h << c->twice, wide = c->w << c->twice;
+        struct conv_case whole = {c->i, c->o, 3, h, wide, {1, 1, 1, 1, 1}};
+        size_t size = (size_t)h * wide * c->o, line = (size_t)wide * c->o;
+        int64_t dim[] = {c->o, c->i, 3, 3};
+        float *w = randoms((size_t)c->o * c->i * 9), *b = randoms(c->o);
+        float *src = randoms((size_t)c->h * c->w * c->i), *plus = randoms(size);
+        float *mul = randoms(c->i), *add = randoms(c->i), *got[2];
+        float *u = convolved(c, src, mul, add);
+        struct cf_view v = cf_view_f32(w, 4, dim);
+        struct cf_conv_pass pass = {.src = src,
+                                    .mul = c->norm ? mul : NULL,
+                                    .add = c->norm ? add : NULL,
+                                    .h = c->h,
+                                    .w = c->w,
+                                    .twice = c->twice};
+
+        for (int t = 0; t < TEAMS * HOWS; t++) {
+            enum cf_conv_how how = hows[t / TEAMS];
+            struct cf_dnn *dnn = team[t % TEAMS];
+            struct cf_conv *conv;
+            int onto = t % 2, band = 1 + t % TEAMS * 3;
+            size_t room = cf_conv_work(dnn, how, c->i, c->o, &pass, band, onto);
+            float *work = floats(room + 16);
+
+            for (size_t i = 0; i < 16; i++)
+                work[room + i] = 5;
+            got[t % TEAMS != 0] = copy_of(plus, size);
+            assert_ok(cf_conv_open_as(&conv, dnn, &v, b, whole.s, how, why));
+            for (int y = 0; y < h; y += band) {
+                float *dst = got[t % TEAMS != 0] + (size_t)y * line;
+
+                assert_ok(cf_conv_rows(conv, dst, onto ? dst : plus + (size_t)y * line,
+                                       &pass, y, h - y < band ? h - y : band, work, why));
+            }
+            for (size_t i = 0; i < 16; i++)
+                assert_true(work[room + i] == 5);
+            cf_conv_close(conv);
+            cf_free(work);
+            if (t % TEAMS) {
+                assert_same_floats(got[0], got[1], size);
+                cf_free(got[1]);
+                if (t % TEAMS == TEAMS - 1)
+                    cf_free(got[0]);
+                continue;
+            }
+            for (size_t i = 0; i < size; i++) {
+                int o = (int)(i % (size_t)c->o), x = (int)(i / (size_t)c->o) % wide;
+
+                assert_near(got[0][i],
+                            conv_at(&whole, w, u, (int)(i / line), x, o) + b[o] + plus[i],
+                            4e-6 + 2e-7 * c->i * 9);
+            }
+        }
+        cf_free(w);
+        cf_free(b);
+        cf_free(src);
+        cf_free(plus);
+        cf_free(mul);
+        cf_free(add);
+        cf_free(u);
+    }
 }
 
 int main(void)
@@ -379,6 +493,7 @@ int main(void)
         cmocka_unit_test(a_convolution_is_its_definition_for_any_number_of_threads),
         cmocka_unit_test(one_layer_serves_images_of_many_sizes),
         cmocka_unit_test(a_band_of_an_image_has_the_bits_of_the_whole),
+        cmocka_unit_test(a_pass_is_the_convolution_of_what_it_stands_for),
     };
 
     return cmocka_run_group_tests(tests, open_teams, close_teams);

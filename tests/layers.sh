@@ -1,7 +1,7 @@
 #!/bin/sh
 # Includes point downward:
 # base knows nobody; weights, dnn, jobs, store know base; textenc adds dnn and weights;
-# models adds textenc/textenc.h; pipeline may see all.
+# models adds textenc/textenc.h; pipeline may see all, and bench pipeline, too.
 cd "${CFGEN_SRCDIR:-$(dirname "$0")/..}" || exit 99
 echo 1..12
 n=0
@@ -20,6 +20,7 @@ check store 'base/'
 check textenc 'base/|dnn/|weights/'
 check models 'base/|dnn/|weights/|textenc/textenc\.h'
 check pipeline 'base/|dnn/|weights/|textenc/|models/|jobs/|store/'
+check bench 'base/|dnn/|weights/|textenc/|models/|jobs/|store/|pipeline/'
 # No header of oneDNN outside the one unit that speaks to it; no second C++ file.
 n=$((n + 1))
 bad=$(grep -lE '<(oneapi/dnnl/)?dnnl' */*.[ch] | grep -vE '^dnn/onednn' ; ls */*.cc | grep -v '^textenc/spm.cc$')

@@ -151,7 +151,7 @@ for page in "$src"/man/*.[1-8]; do
         verdict "$(basename "$page") describes a program that is there"
     fi
 done
-for program in cfgen cfgen-batch cfgen-jobs cfgen-model; do
+for program in cfgen cfgen-batch cfgen-bench cfgen-jobs cfgen-model; do
     [ ! -x "$bin/$program" ] || [ -f "$src/man/$program.1" ] || echo "$program has no page"
 done >"$tmp/said"
 verdict "every program has a page"

@@ -31,10 +31,10 @@ CF_MODELS_TEST_LIBS = %D%/libmodelsutil.a %D%/libgoldeninfinity.a %D%/libweights
 
 check_PROGRAMS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test \
-	%D%/infinity_hold_test
+	%D%/infinity_hold_test %D%/infinity_work_test %D%/infinity_approx_test
 TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 	%D%/infinity_test %D%/infinity_bits_test %D%/infinity_files_test \
-	%D%/infinity_hold_test
+	%D%/infinity_hold_test %D%/infinity_work_test %D%/infinity_approx_test
 %C%_schedule_test_SOURCES = %D%/schedule_test.c
 %C%_schedule_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_schedule_test_LDADD = $(CF_MODELS_LIBS) $(CMOCKA_LIBS)
@@ -61,6 +61,14 @@ TESTS += %D%/schedule_test %D%/sampler_test %D%/bsq_test %D%/vae_test \
 	%D%/golden_tap.c
 %C%_infinity_hold_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_infinity_hold_test_LDADD = $(CF_MODELS_TEST_LIBS)
+%C%_infinity_approx_test_SOURCES = %D%/infinity_approx_test.c %D%/infinity_util.h \
+	%D%/golden_tap.c
+%C%_infinity_approx_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_infinity_approx_test_LDADD = $(CF_MODELS_TEST_LIBS)
+%C%_infinity_work_test_SOURCES = %D%/infinity_work_test.c %D%/infinity_util.h \
+	%D%/golden_tap.c
+%C%_infinity_work_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_infinity_work_test_LDADD = $(CF_MODELS_TEST_LIBS)
 
 check_PROGRAMS += %D%/infinity_nomem_test
 TESTS += %D%/infinity_nomem_test
@@ -88,3 +96,11 @@ TESTS += %D%/fuzz/replay_detect
 nodist_EXTRA_%C%_fuzz_replay_detect_SOURCES = dummy.cxx
 %C%_fuzz_replay_detect_CPPFLAGS = $(AM_CPPFLAGS) -DCF_FUZZ_CORPUS='"detect"'
 %C%_fuzz_replay_detect_LDADD = $(CF_ENGINE_LIBS)
+
+# The arithmetic of an image.
+check_PROGRAMS += %D%/work_test
+TESTS += %D%/work_test
+%C%_work_test_SOURCES = %D%/work_test.c
+nodist_EXTRA_%C%_work_test_SOURCES = dummy.cxx
+%C%_work_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_work_test_LDADD = $(CF_ENGINE_LIBS) $(CMOCKA_LIBS)

@@ -22,14 +22,24 @@ static void stats(const float *x, int c, double *mean, double *var)
     *var = sq / c;
 }
 
+/* Nothing joins the stream: y = 0, which the result replaces. */
+static void layernorm(struct cf_dnn *dnn, float *y, float *x, int rows, const float *g,
+                      const float *b)
+{
+    const struct cf_join how = {.mul = g, .add = b, .eps = 1e-5f};
+
+    memset(y, 0, (size_t)rows * C * sizeof *y);
+    cf_join_norm(dnn, y, x, y, 1, rows, C, &how);
+}
+
 static void layernorm_is_its_definition(void **state)
 {
     float *x = randoms(ROWS * C), *g = randoms(C), *b = randoms(C), *first = NULL;
-    float *y = floats(ROWS * C);
+    float *y = floats(ROWS * C), *plain = floats(ROWS * C);
 
     (void)state;
     for (int t = 0; t < TEAMS; t++) {
-        cf_layernorm(team[t], y, x, ROWS, C, 1e-5f, g, b);
+        layernorm(team[t], y, x, ROWS, g, b);
         if (t)
             assert_same_floats(y, first, ROWS * C);
         else
@@ -43,9 +53,10 @@ static void layernorm_is_its_definition(void **state)
             assert_near(y[r * C + i],
                         (x[r * C + i] - mean) / sqrt(var + 1e-5f) * g[i] + b[i], 2e-6);
     }
-    cf_layernorm(team[1], x, x, ROWS, C, 1e-5f, NULL, NULL);
+    layernorm(team[1], plain, x, ROWS, NULL, NULL);
     for (int i = 0; i < C; i++)
-        assert_near(x[i] * g[i] + b[i], y[i], 2e-6);
+        assert_near(plain[i] * g[i] + b[i], y[i], 2e-6);
+    cf_free(plain);
     cf_free(x);
     cf_free(g);
     cf_free(b);
@@ -259,7 +270,7 @@ static void heads_are_brought_to_length_mul_and_zero_stays_zero(void **state)
     for (int t = 0; t < TEAMS; t++) {
         float *y = copy_of(x, ROWS * STRIDE);
 
-        cf_l2norm_heads(team[t], y, ROWS, STRIDE, HEADS, HD, mul);
+        cf_l2norm_heads(team[t], y, ROWS, STRIDE, HEADS, HD, mul, NULL, NULL, NULL);
         for (int r = 0; r < ROWS; r++) {
             for (int h = 0; h < HEADS; h++) {
                 double sq = 0;
@@ -321,27 +332,66 @@ static void rotary_turns_pairs_by_the_angle_of_their_position(void **state)
     cf_free(sn);
 }
 
-/* Between the rows nothing is written. */
-static void rows_are_stored_as_the_nearest_bfloats(void **state)
+/* The same bits as the two ops they are made of. */
+static void heads_are_rotated_after_they_are_brought_to_length(void **state)
 {
-    enum { MANY = 301, WIDTH = 70, FROM = 75, TO = 72 };
-    float *x = randoms(MANY * FROM);
-    uint16_t *want = cf_alloc(MANY * TO, sizeof *want, NULL);
-    uint16_t *got = cf_alloc(MANY * TO, sizeof *got, NULL);
+    enum { HEADS = 3, HD = 20, STRIDE = HEADS * HD + 4, N = ROWS * STRIDE, POS = 90 };
+    static const float mul[HEADS] = {1, 10, 0.5f};
+    float *x = randoms(N), *cs = randoms(POS * HD / 2), *sn = randoms(POS * HD / 2);
+    int32_t pos[ROWS];
 
     (void)state;
-    assert_true(want && got);
-    memset(want, 0xa5, MANY * TO * sizeof *want);
-    for (int r = 0; r < MANY; r++)
-        assert_ok(cf_floats_store(want + r * TO, CF_BF16, x + r * FROM, WIDTH, why));
+    for (int r = 0; r < ROWS; r++)
+        pos[r] = (r * 13) % POS;
     for (int t = 0; t < TEAMS; t++) {
-        memset(got, 0xa5, MANY * TO * sizeof *got);
-        cf_store_bf16(team[t], got, TO, x, FROM, MANY, WIDTH);
-        assert_memory_equal(got, want, MANY * TO * sizeof *got);
+        float *want = copy_of(x, N), *got = copy_of(x, N);
+
+        cf_l2norm_heads(team[0], want, ROWS, STRIDE, HEADS, HD, mul, NULL, NULL, NULL);
+        cf_rope(team[0], want, ROWS, STRIDE, HEADS, HD, cs, sn, pos, 1);
+        cf_l2norm_heads(team[t], got, ROWS, STRIDE, HEADS, HD, mul, cs, sn, pos);
+        assert_same_floats(got, want, N);
+        cf_free(want);
+        cf_free(got);
     }
     cf_free(x);
-    cf_free(want);
-    cf_free(got);
+    cf_free(cs);
+    cf_free(sn);
+}
+
+static void a_branch_joins_the_stream_that_is_then_normalised(void **state)
+{
+    enum { GROUPS = 3, PER = 31, N = GROUPS * PER * C };
+    float *x = randoms(N), *y = randoms(N), *m = randoms(GROUPS * 4 * C);
+
+    (void)state;
+    for (int n = 0; n < 2 * TEAMS; n++) {
+        int gated = n % 2, t = n / 2;
+        const struct cf_join how = {.gate = gated ? m + 2 * C : NULL,
+                                    .mul = m,
+                                    .add = m + C,
+                                    .one = 1.0f,
+                                    .eps = 1e-6f,
+                                    .gate_stride = 4 * C,
+                                    .norm_stride = 4 * C};
+        float *want_x = copy_of(x, N), *got_x = copy_of(x, N), *got = copy_of(y, N);
+        float *want = floats(N);
+
+        if (gated)
+            cf_add_gated(team[0], want_x, y, GROUPS, PER, C, how.gate, 4 * C);
+        else
+            cf_add(team[0], want_x, y, N);
+        cf_adaln(team[0], want, want_x, GROUPS, PER, C, 1e-6f, m, m + C, 4 * C);
+        cf_join_norm(team[t], got, got_x, got, GROUPS, PER, C, &how);
+        assert_same_floats(got_x, want_x, N);
+        assert_same_floats(got, want, N);
+        cf_free(want_x);
+        cf_free(got_x);
+        cf_free(want);
+        cf_free(got);
+    }
+    cf_free(x);
+    cf_free(y);
+    cf_free(m);
 }
 
 static void one_bad_value_among_many_is_found(void **state)
@@ -367,11 +417,10 @@ static void one_bad_value_among_many_is_found(void **state)
 static void nothing_is_done_for_no_rows(void **state)
 {
     (void)state;
-    cf_layernorm(team[0], NULL, NULL, 0, C, 1e-6f, NULL, NULL);
+    cf_join_norm(team[0], NULL, NULL, NULL, 0, 1, C, &(struct cf_join){.eps = 1e-6f});
     cf_add(team[0], NULL, NULL, 0);
     cf_groupnorm_stats(team[0], NULL, NULL, NULL, 0, C, 4, 1e-6f, NULL, NULL);
     cf_groupnorm_apply(team[0], NULL, NULL, 0, C, NULL, NULL, 0);
-    cf_store_bf16(team[0], NULL, 0, NULL, 0, 0, C);
 }
 
 int main(void)
@@ -385,7 +434,8 @@ int main(void)
         cmocka_unit_test(sums_and_residuals_are_their_definitions),
         cmocka_unit_test(heads_are_brought_to_length_mul_and_zero_stays_zero),
         cmocka_unit_test(rotary_turns_pairs_by_the_angle_of_their_position),
-        cmocka_unit_test(rows_are_stored_as_the_nearest_bfloats),
+        cmocka_unit_test(heads_are_rotated_after_they_are_brought_to_length),
+        cmocka_unit_test(a_branch_joins_the_stream_that_is_then_normalised),
         cmocka_unit_test(one_bad_value_among_many_is_found),
         cmocka_unit_test(nothing_is_done_for_no_rows),
     };

@@ -1,7 +1,8 @@
 # tests of pipeline/ and of the programs
 CF_CLI_TESTS = %D%/cli/kill9.sh %D%/cli/faults.sh %D%/cli/same_bytes.sh %D%/cli/bad_input.sh %D%/cli/signals.sh \
 	%D%/cli/pipeline.sh %D%/cli/limits.sh %D%/cli/crew.sh %D%/cli/verify.sh %D%/cli/gallery.sh %D%/cli/rerun.sh %D%/cli/lost.sh \
-	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh
+	%D%/cli/memory.sh %D%/cli/variations.sh %D%/cli/mapped.sh %D%/cli/packed.sh \
+	%D%/cli/approx.sh
 TESTS += $(CF_CLI_TESTS)
 dist_noinst_SCRIPTS += $(CF_CLI_TESTS)
 dist_noinst_DATA += %D%/cli/init.sh
@@ -98,3 +99,8 @@ TESTS += %D%/synth_test
 %C%_synth_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_synth_test_LDADD = $(CF_PIPELINE_LIBS) $(CMOCKA_LIBS)
 nodist_EXTRA_%C%_synth_test_SOURCES = dummy.cxx
+
+# cfgen-bench: that it runs, never how fast.
+TESTS += %D%/cli/bench.sh
+dist_noinst_SCRIPTS += %D%/cli/bench.sh
+%D%/cli/bench.log: cfgen-bench$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)

@@ -74,6 +74,8 @@ static void a_recipe_has_one_spelling(void **state)
           "{\"kv_type\":\"bf16\",\"size\":\"3:2@0.25M\"}");
     canon("{\"keep_scales\":3,\"init_image\":\"a.webp\",\"positive_prompt\":true}",
           "{\"init_image\":\"a.webp\",\"keep_scales\":3,\"positive_prompt\":true}");
+    canon("{\"prune_tokens\":[0,0.5],\"cfg_skip\":2}",
+          "{\"cfg_skip\":2,\"prune_tokens\":[0.0,0.5]}");
     canon("{\"lossless\":true,\"quality\":90,\"method\":6,\"sharp_yuv\":false}",
           "{\"lossless\":true,\"method\":6,\"quality\":90.0,\"sharp_yuv\":false}");
 }
@@ -113,6 +115,11 @@ static void a_recipe_out_of_range_is_refused(void **state)
                                       "{\"positive_prompt\":\"yes\"}",
                                       "{\"init_image\":\"a.webp\"}",
                                       "{\"keep_scales\":2}",
+                                      "{\"cfg_skip\":-1}",
+                                      "{\"cfg_skip\":1.5}",
+                                      "{\"cfg_skip\":[1]}",
+                                      "{\"prune_tokens\":1.01}",
+                                      "{\"prune_tokens\":[]}",
                                       "{\"init_image\":\"a\",\"keep_scales\":0}",
                                       "{\"init_image\":\"a\",\"keep_scales\":1,"
                                       "\"init_sha256\":\"A\"}"};

@@ -135,6 +135,10 @@ static void a_damaged_recipe_is_an_error_of_its_row(void **state)
         "{\"keep_scales\":1}",
         "{\"init_image\":\"a.webp\",\"keep_scales\":0}",
         "{\"positive_prompt\":1}",
+        "{\"cfg_skip\":-1}",
+        "{\"cfg_skip\":1.5}",
+        "{\"prune_tokens\":[]}",
+        "{\"prune_tokens\":\"half\"}",
     };
     struct cf_settings s;
 
@@ -164,6 +168,16 @@ static void only_equal_settings_run_side_by_side(void **state)
     b = a;
     b.params.kv_type = CF_BF16;
     assert_false(cf_settings_same_group(&a, &b));
+    b = a;
+    b.params.cfg_skip = 1;
+    assert_false(cf_settings_same_group(&a, &b));
+    b = a;
+    b.params.n_prune = 1;
+    assert_false(cf_settings_same_group(&a, &b));
+    a.params.n_prune = 1;
+    assert_true(cf_settings_same_group(&a, &b));
+    a.params.prune[0] = 0.5f;
+    assert_false(cf_settings_same_group(&a, &b));
 }
 
 static void a_record_shows_numbers_as_they_were_typed(void **state)
@@ -188,6 +202,8 @@ static void a_record_shows_numbers_as_they_were_typed(void **state)
     assert_non_null(strstr(json, "\"kv_type\":\"f32\""));
     assert_null(strstr(json, "flip_bits"));
     assert_null(strstr(json, "keep_scales"));
+    assert_null(strstr(json, "cfg_skip"));
+    assert_null(strstr(json, "prune_tokens"));
     assert_null(strstr(json, "positive_prompt"));
     list = cf_plan_list(plan, CF_STEP_TEMPERATURE, &err);
     assert_string_equal(list, "0.5,0.3");
@@ -214,6 +230,36 @@ static void a_record_tells_what_an_image_started_from(void **state)
     assert_non_null(strstr(json, "\"init_sha256\":\"abc\",\"keep_scales\":2,"
                                  "\"kv_type\":\"bf16\",\"positive_prompt\":true"));
     cf_free(json);
+    cf_free(plan);
+}
+
+static void a_record_of_an_approximation_reads_back_as_the_same(void **state)
+{
+    struct cf_plan *plan = cf_calloc(1, sizeof *plan, NULL);
+    struct cf_error err = {0};
+    struct cf_settings again;
+    struct cf_webp webp;
+    char *json;
+
+    (void)state;
+    cf_webp_default(&webp);
+    plan->n_step = 1;
+    plan->params.cfg_skip = 2;
+    plan->params.n_prune = 3;
+    plan->params.prune[1] = 0.4f;
+    plan->params.prune[2] = 1.0f;
+    json = cf_settings_resolved(plan, &webp, "infinity", &(struct cf_request){0}, &err);
+    assert_non_null(strstr(json, "\"cfg_skip\":2"));
+    assert_non_null(strstr(json, "\"prune_tokens\":[0.0,0.4,1.0]"));
+    cf_free(json);
+    assert_int_equal(cf_settings_read(&again,
+                                      "{\"cfg_skip\":2,\"prune_tokens\":[0.0,0.4,1.0]}",
+                                      0, 0, &err),
+                     CF_OK);
+    assert_int_equal(again.params.cfg_skip, 2);
+    assert_int_equal(again.params.n_prune, 3);
+    assert_memory_equal(again.params.prune, plan->params.prune, 3 * sizeof(float));
+    cf_settings_free(&again);
     cf_free(plan);
 }
 
@@ -252,6 +298,7 @@ int main(void)
         cmocka_unit_test(a_size_by_name_is_that_of_the_model),
         cmocka_unit_test(a_model_with_one_size_has_no_names),
         cmocka_unit_test(a_record_tells_what_an_image_started_from),
+        cmocka_unit_test(a_record_of_an_approximation_reads_back_as_the_same),
         cmocka_unit_test(the_sentence_is_appended_once_where_people_are_named),
         cmocka_unit_test(a_damaged_recipe_is_an_error_of_its_row),
         cmocka_unit_test(only_equal_settings_run_side_by_side),

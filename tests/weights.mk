@@ -18,6 +18,12 @@ TESTS += %D%/checkpoint_test
 %C%_checkpoint_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_checkpoint_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
+check_PROGRAMS += %D%/pack_file_test
+TESTS += %D%/pack_file_test
+%C%_pack_file_test_SOURCES = %D%/pack_file_test.c
+%C%_pack_file_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_pack_file_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
+
 check_PROGRAMS += %D%/bind_test
 TESTS += %D%/bind_test
 %C%_bind_test_SOURCES = %D%/bind_test.c

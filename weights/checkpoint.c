@@ -1,59 +1,35 @@
 #include "weights/checkpoint.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "weights/index.h"
+#include "weights/names.h"
 #include "weights/safetensors.h"
-
-struct entry {
-    const char *name; /* borrowed from its shard */
-    const struct cf_view *view;
-    int shard;
-};
 
 struct cf_ckpt {
     char *path;           /* as given */
     struct cf_st **shard; /* each has its own map */
     int shards;
-    struct entry *entry; /* all tensors by name */
-    int count;
+    struct cf_names names;
 };
 
-static int by_name(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-
-    return order ? order : x->shard - y->shard;
-}
-
-/* One table over all shards; a name may come once. */
+/* One table over all shards. */
 static enum cf_status join(struct cf_ckpt *c, struct cf_error *err)
 {
     size_t total = 0;
 
     for (int s = 0; s < c->shards; s++)
         total += (size_t)cf_st_count(c->shard[s]);
-    if (total > INT32_MAX)
-        return cf_fail(err, CF_EUNSUP, "%.200s: %zu tensors", c->path, total);
-    c->entry = cf_alloc(total, sizeof *c->entry, err);
-    if (!c->entry)
-        return CF_ENOMEM;
+    CF_TRY(cf_names_open(&c->names, total, c->path, err));
     for (int s = 0; s < c->shards; s++)
         for (int i = 0; i < cf_st_count(c->shard[s]); i++)
-            c->entry[c->count++] =
-                (struct entry){cf_st_name(c->shard[s], i), cf_st_view(c->shard[s], i), s};
-    qsort(c->entry, total, sizeof *c->entry, by_name);
-    for (int i = 1; i < c->count; i++)
-        if (strcmp(c->entry[i - 1].name, c->entry[i].name) == 0)
-            return cf_fail(err, CF_EFORMAT, "%.150s: %.150s is also in %.150s",
-                           cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
-                           cf_st_path(c->shard[c->entry[i - 1].shard]));
-    return CF_OK;
+            cf_names_add(&c->names, (struct cf_name){cf_st_name(c->shard[s], i),
+                                                     cf_st_view(c->shard[s], i),
+                                                     cf_st_path(c->shard[s]), s, i});
+    return cf_names_join(&c->names, err);
 }
 
 static enum cf_status open_one(struct cf_ckpt *c, const char *file, struct cf_error *err)
@@ -90,25 +66,6 @@ static enum cf_status open_shards(struct cf_ckpt *c, const struct cf_index *x,
     return CF_OK;
 }
 
-/* The index and the shards hold the same tensors, each in the file that is said. */
-static enum cf_status check_index(const struct cf_ckpt *c, const struct cf_index *x,
-                                  struct cf_error *err)
-{
-    for (size_t i = 0; i < x->count; i++) {
-        int at = cf_ckpt_index(c, x->line[i].name);
-
-        if (at < 0 || c->entry[at].shard != x->line[i].shard)
-            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", x->path,
-                           x->line[i].name, x->line[i].file);
-    }
-    for (int i = 0; i < c->count; i++)
-        if (!json_object_get(x->map, c->entry[i].name))
-            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in the index %.100s",
-                           cf_st_path(c->shard[c->entry[i].shard]), c->entry[i].name,
-                           x->path);
-    return CF_OK;
-}
-
 static enum cf_status open_index(struct cf_ckpt *c, const char *index,
                                  struct cf_error *err)
 {
@@ -120,7 +77,7 @@ static enum cf_status open_index(struct cf_ckpt *c, const char *index,
     if (status == CF_OK)
         status = join(c, err);
     if (status == CF_OK)
-        status = check_index(c, &x, err);
+        status = cf_names_check(&c->names, &x, err);
     cf_index_free(&x);
     return status;
 }
@@ -194,49 +151,36 @@ void cf_ckpt_close(struct cf_ckpt *c)
     for (int s = 0; s < c->shards; s++)
         cf_st_close(c->shard[s]);
     cf_free(c->shard);
-    cf_free(c->entry);
+    cf_names_close(&c->names);
     cf_free(c->path);
     cf_free(c);
 }
 
 int cf_ckpt_count(const struct cf_ckpt *c)
 {
-    return c->count;
+    return c->names.count;
 }
 
 const char *cf_ckpt_name(const struct cf_ckpt *c, int i)
 {
-    return c->entry[i].name;
+    return c->names.item[i].name;
 }
 
 const struct cf_view *cf_ckpt_view(const struct cf_ckpt *c, int i)
 {
-    return c->entry[i].view;
+    return c->names.item[i].view;
 }
 
 int cf_ckpt_index(const struct cf_ckpt *c, const char *name)
 {
-    int lo = 0, hi = c->count;
-
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        int order = strcmp(c->entry[mid].name, name);
-
-        if (order == 0)
-            return mid;
-        if (order < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return -1;
+    return cf_names_find(c->names.item, c->names.count, 0, name);
 }
 
 const struct cf_view *cf_ckpt_find(const struct cf_ckpt *c, const char *name)
 {
     int i = cf_ckpt_index(c, name);
 
-    return i < 0 ? NULL : c->entry[i].view;
+    return i < 0 ? NULL : c->names.item[i].view;
 }
 
 size_t cf_ckpt_bytes(const struct cf_ckpt *c)

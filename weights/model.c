@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "weights/compare.h"
 #include "weights/config.h"
 
 enum {
@@ -84,33 +86,26 @@ static enum cf_status check_kind(const char *path, const char *name, bool dir,
     return CF_OK;
 }
 
-/* The bytes of a file are those of its entry, as far as check wants to know. */
-static enum cf_status compare(const char *path, const char *file,
-                              enum cf_model_check check, const char *hash,
-                              const char *sample, struct cf_error *err)
-{
-    char found[CF_DIGEST_HEX];
+/* How well files are looked at, and those that are to be read. */
+struct checks {
+    enum cf_model_check check;
+    struct cf_compare *list; /* owned */
+};
 
-    if (sample && check >= CF_MODEL_QUICK) {
-        CF_TRY(cf_model_sample(path, found, err));
-        if (strcmp(found, sample) != 0)
-            return cf_fail(err, CF_EMISMATCH,
-                           "%.100s: sample is %s, model.json expects %s", file, found,
-                           sample);
-    }
-    if (check == CF_MODEL_FULL || (check == CF_MODEL_QUICK && !sample)) {
-        CF_TRY(cf_digest_file(path, found, err));
-        if (strcmp(found, hash) != 0)
-            return cf_fail(err, CF_EMISMATCH,
-                           "%.100s: sha256 is %s, model.json expects %s", file, found,
-                           hash);
-    }
+/* The bytes of a file are to be those of its entry, as far as was asked for. */
+static enum cf_status enlist(struct checks *c, const char *path, const char *file,
+                             const char *hash, const char *sample, struct cf_error *err)
+{
+    if (sample && c->check >= CF_MODEL_QUICK)
+        CF_TRY(cf_compare_add(c->list, path, file, sample, false, err));
+    if (c->check == CF_MODEL_FULL || (c->check == CF_MODEL_QUICK && !sample))
+        CF_TRY(cf_compare_add(c->list, path, file, hash, true, err));
     return CF_OK;
 }
 
 /* One { file, sha256, bytes, sample }: the file is there and is that file. */
 static enum cf_status check_file(const struct cf_model *m, const json_t *obj,
-                                 enum cf_model_check check, const char **file,
+                                 struct checks *check, const char **file,
                                  const char **hash, const char *where,
                                  struct cf_error *err)
 {
@@ -134,7 +129,7 @@ static enum cf_status check_file(const struct cf_model *m, const json_t *obj,
         status = cf_fail(err, CF_EMISMATCH, "%.100s: %lld bytes, model.json expects %lld",
                          *file, (long long)found, (long long)bytes);
     if (status == CF_OK)
-        status = compare(path, *file, check, *hash, sample, err);
+        status = enlist(check, path, *file, *hash, sample, err);
     cf_free(path);
     return status;
 }
@@ -180,9 +175,9 @@ static enum cf_status check_no_others(const char *path, const char *dir,
 /* File i of a directory part: directly in the directory, once, and the right one. Adds
  * its line to the digest of the part. */
 static enum cf_status check_listed(const struct cf_model *m, const char *dir,
-                                   const json_t *files, size_t i,
-                                   enum cf_model_check check, struct cf_digest *digest,
-                                   const char *where, struct cf_error *err)
+                                   const json_t *files, size_t i, struct checks *check,
+                                   struct cf_digest *digest, const char *where,
+                                   struct cf_error *err)
 {
     size_t len = strlen(dir);
     const char *file, *hash;
@@ -205,7 +200,7 @@ static enum cf_status check_listed(const struct cf_model *m, const char *dir,
 }
 
 static enum cf_status check_list(struct cf_model *m, enum cf_part part, const char *dir,
-                                 const json_t *files, enum cf_model_check check,
+                                 const json_t *files, struct checks *check,
                                  const char *where, struct cf_error *err)
 {
     struct cf_digest *digest = cf_digest_open(err);
@@ -221,7 +216,7 @@ static enum cf_status check_list(struct cf_model *m, enum cf_part part, const ch
 }
 
 static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
-                                    const json_t *obj, enum cf_model_check check,
+                                    const json_t *obj, struct checks *check,
                                     const char *where, struct cf_error *err)
 {
     const char *dir;
@@ -242,7 +237,7 @@ static enum cf_status read_dir_part(struct cf_model *m, enum cf_part part,
 }
 
 static enum cf_status read_part(struct cf_model *m, enum cf_part part,
-                                const json_t *parts, enum cf_model_check check,
+                                const json_t *parts, struct checks *check,
                                 struct cf_error *err)
 {
     const char *file, *hash;
@@ -273,7 +268,7 @@ static enum cf_status read_hold(struct cf_model *m, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status read_manifest(struct cf_model *m, enum cf_model_check check,
+static enum cf_status read_manifest(struct cf_model *m, struct checks *check,
                                     struct cf_error *err)
 {
     static const char *const section[] = {"infinity", "vae", "sizes", "text", "sampling"};
@@ -358,13 +353,17 @@ enum cf_status cf_model_open(struct cf_model **model, const char *dir,
 {
     struct cf_error own = {0};
     struct cf_model *m = cf_calloc(1, sizeof *m, &own);
+    struct checks checks = {check, m ? cf_compare_open(&own) : NULL};
 
     *model = NULL;
-    if (m && absolute(&m->dir, dir, &own) == CF_OK && load_manifest(m, &own) == CF_OK &&
-        read_manifest(m, check, &own) == CF_OK) {
+    if (checks.list && absolute(&m->dir, dir, &own) == CF_OK &&
+        load_manifest(m, &own) == CF_OK && read_manifest(m, &checks, &own) == CF_OK &&
+        cf_compare_run(checks.list, &own) == CF_OK) {
+        cf_compare_close(checks.list);
         *model = m;
         return CF_OK;
     }
+    cf_compare_close(checks.list);
     if (m && m->json)
         cf_wrap(&own, "%.150s", m->dir);
     cf_model_close(m);
@@ -402,20 +401,26 @@ static enum cf_status read_at(int fd, unsigned char *dst, size_t n, off_t at,
     return CF_OK;
 }
 
+/* floor(i * rest / n) without a product that might not fit */
+static off_t block_at(uint64_t rest, uint64_t i)
+{
+    const uint64_t n = CF_MODEL_BLOCKS - 1;
+
+    return (off_t)(rest / n * i + rest % n * i / n);
+}
+
 static enum cf_status sample(int fd, size_t size, struct cf_digest *digest,
                              unsigned char *block, const char *path, struct cf_error *err)
 {
     uint64_t rest = size - CF_MODEL_BLOCK;
 
+    for (uint64_t i = 0; i < CF_MODEL_BLOCKS; i++) /* the disk may begin with all */
+        (void)posix_fadvise(fd, block_at(rest, i), CF_MODEL_BLOCK, POSIX_FADV_WILLNEED);
     for (int i = 0; i < 8; i++)
         block[i] = (unsigned char)((uint64_t)size >> 8 * i);
     CF_TRY(cf_digest_add(digest, block, 8, err));
     for (uint64_t i = 0; i < CF_MODEL_BLOCKS; i++) {
-        const uint64_t n = CF_MODEL_BLOCKS - 1;
-        /* floor(i * rest / n) without a product that might not fit */
-        uint64_t at = rest / n * i + rest % n * i / n;
-
-        CF_TRY(read_at(fd, block, CF_MODEL_BLOCK, (off_t)at, path, err));
+        CF_TRY(read_at(fd, block, CF_MODEL_BLOCK, block_at(rest, i), path, err));
         CF_TRY(cf_digest_add(digest, block, CF_MODEL_BLOCK, err));
     }
     return CF_OK;

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -12,26 +11,21 @@
 #include "base/file.h"
 #include "weights/checkpoint.h"
 #include "weights/index.h"
+#include "weights/names.h"
 #include "weights/pth.h"
 #include "weights/source_pick.h"
 
 enum kind { SAFETENSORS, PYTORCH, INDEX };
-
-struct item {
-    const char *name;    /* whole; borrowed from its file */
-    struct cf_view view; /* data NULL */
-    int shard, at;       /* in which file, and its place there; shard 0 of a cf_ckpt */
-};
 
 struct cf_source {
     char *path;           /* the file that was taken */
     struct cf_ckpt *ckpt; /* or */
     struct cf_pth **pth;
     int pths;
-    struct item *item; /* all tensors by name */
-    int total;
-    int first, count; /* those that were entered */
-    size_t skip;      /* bytes of the name before the rest */
+    struct cf_names all;
+    struct cf_view *shape; /* of all, without data */
+    int first, count;      /* those that were entered */
+    size_t skip;           /* bytes of the name before the rest */
 };
 
 static bool ends_with(const char *s, const char *tail)
@@ -70,58 +64,49 @@ static enum cf_status sniff(const char *path, enum kind *kind, struct cf_error *
     return CF_OK;
 }
 
-static enum cf_status list_ckpt(struct cf_source *s, struct cf_error *err)
+static void list_ckpt(struct cf_source *s)
 {
-    s->total = cf_ckpt_count(s->ckpt);
-    s->item = cf_alloc((size_t)s->total, sizeof *s->item, err);
-    if (!s->item)
-        return CF_ENOMEM;
-    for (int i = 0; i < s->total; i++) {
-        s->item[i] =
-            (struct item){cf_ckpt_name(s->ckpt, i), *cf_ckpt_view(s->ckpt, i), 0, i};
-        s->item[i].view.data = NULL;
-    }
-    return CF_OK;
+    for (int i = 0; i < cf_ckpt_count(s->ckpt); i++)
+        cf_names_add(&s->all,
+                     (struct cf_name){cf_ckpt_name(s->ckpt, i), cf_ckpt_view(s->ckpt, i),
+                                      cf_ckpt_path(s->ckpt), 0, i});
 }
 
-static int by_name(const void *a, const void *b)
+static void list_pths(struct cf_source *s)
 {
-    const struct item *x = a, *y = b;
-    int order = strcmp(x->name, y->name);
-
-    return order ? order : x->shard - y->shard;
+    for (int f = 0; f < s->pths; f++)
+        for (int i = 0; i < cf_pth_count(s->pth[f]); i++)
+            cf_names_add(&s->all, (struct cf_name){cf_pth_name(s->pth[f], i),
+                                                   cf_pth_shape(s->pth[f], i),
+                                                   cf_pth_path(s->pth[f]), f, i});
 }
 
-/* One table over all PyTorch files; a name may come once. */
-static enum cf_status list_pths(struct cf_source *s, struct cf_error *err)
+/* One table over all files; a name may come once. */
+static enum cf_status list(struct cf_source *s, struct cf_error *err)
 {
-    size_t total = 0;
+    size_t total = s->ckpt ? (size_t)cf_ckpt_count(s->ckpt) : 0;
 
     for (int f = 0; f < s->pths; f++)
         total += (size_t)cf_pth_count(s->pth[f]);
-    if (total > INT32_MAX)
-        return cf_fail(err, CF_EUNSUP, "%.200s: %zu tensors", s->path, total);
-    s->item = cf_alloc(total, sizeof *s->item, err);
-    if (!s->item)
+    CF_TRY(cf_names_open(&s->all, total, s->path, err));
+    s->shape = cf_alloc(total, sizeof *s->shape, err);
+    if (!s->shape)
         return CF_ENOMEM;
-    for (int f = 0; f < s->pths; f++)
-        for (int i = 0; i < cf_pth_count(s->pth[f]); i++)
-            s->item[s->total++] = (struct item){cf_pth_name(s->pth[f], i),
-                                                *cf_pth_shape(s->pth[f], i), f, i};
-    if (total)
-        qsort(s->item, total, sizeof *s->item, by_name);
-    for (int i = 1; i < s->total; i++)
-        if (strcmp(s->item[i - 1].name, s->item[i].name) == 0)
-            return cf_fail(err, CF_EFORMAT, "%.150s: %.150s is also in %.150s",
-                           cf_pth_path(s->pth[s->item[i].shard]), s->item[i].name,
-                           cf_pth_path(s->pth[s->item[i - 1].shard]));
+    if (s->ckpt)
+        list_ckpt(s);
+    list_pths(s);
+    CF_TRY(cf_names_join(&s->all, err));
+    for (int i = 0; i < s->all.count; i++) {
+        s->shape[i] = *s->all.item[i].view;
+        s->shape[i].data = NULL;
+    }
     return CF_OK;
 }
 
 static enum cf_status open_ckpt(struct cf_source *s, struct cf_error *err)
 {
     CF_TRY(cf_ckpt_open(&s->ckpt, s->path, err));
-    return list_ckpt(s, err);
+    return list(s, err);
 }
 
 static enum cf_status open_pth(struct cf_source *s, struct cf_error *err)
@@ -131,27 +116,7 @@ static enum cf_status open_pth(struct cf_source *s, struct cf_error *err)
         return CF_ENOMEM;
     CF_TRY(cf_pth_open(&s->pth[0], s->path, err));
     s->pths = 1;
-    return list_pths(s, err);
-}
-
-/* The index and its PyTorch files hold the same tensors, each in the file that is said.
- */
-static enum cf_status check_index(const struct cf_source *s, const struct cf_index *x,
-                                  struct cf_error *err)
-{
-    for (size_t i = 0; i < x->count; i++) {
-        int at = cf_source_index(s, x->line[i].name);
-
-        if (at < 0 || s->item[at].shard != x->line[i].shard)
-            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in %.100s", x->path,
-                           x->line[i].name, x->line[i].file);
-    }
-    for (int i = 0; i < s->total; i++)
-        if (!json_object_get(x->map, s->item[i].name))
-            return cf_fail(err, CF_EFORMAT, "%.200s: %.150s is not in the index %.100s",
-                           cf_pth_path(s->pth[s->item[i].shard]), s->item[i].name,
-                           x->path);
-    return CF_OK;
+    return list(s, err);
 }
 
 static enum cf_status open_pth_shards(struct cf_source *s, const struct cf_index *x,
@@ -175,9 +140,8 @@ static enum cf_status open_pth_shards(struct cf_source *s, const struct cf_index
             return status;
         s->pths++;
     }
-    CF_TRY(list_pths(s, err));
-    s->count = s->total;
-    return check_index(s, x, err);
+    CF_TRY(list(s, err));
+    return cf_names_check(&s->all, x, err);
 }
 
 /* An index of whatever its first shard is. */
@@ -226,7 +190,7 @@ enum cf_status cf_source_open(struct cf_source **out, const char *path,
     *out = NULL;
     if (s && (s->path = cf_source_pick(path, &own)) != NULL &&
         open_file(s, &own) == CF_OK) {
-        s->count = s->total;
+        s->count = s->all.count;
         *out = s;
     } else {
         cf_source_close(s);
@@ -242,7 +206,8 @@ void cf_source_close(struct cf_source *s)
     for (int f = 0; f < s->pths; f++)
         cf_pth_close(s->pth[f]);
     cf_free(s->pth);
-    cf_free(s->item);
+    cf_names_close(&s->all);
+    cf_free(s->shape);
     cf_free(s->path);
     cf_free(s);
 }
@@ -266,15 +231,16 @@ enum cf_status cf_source_enter(struct cf_source *s, const char *prefix,
 
     if (len == 0) {
         s->first = 0;
-        s->count = s->total;
+        s->count = s->all.count;
         s->skip = 0;
         return CF_OK;
     }
-    while (first < s->total && (strncmp(s->item[first].name, prefix, len) != 0 ||
-                                s->item[first].name[len] != '.'))
+    while (first < s->all.count && (strncmp(s->all.item[first].name, prefix, len) != 0 ||
+                                    s->all.item[first].name[len] != '.'))
         first++;
-    for (end = first; end < s->total && strncmp(s->item[end].name, prefix, len) == 0 &&
-                      s->item[end].name[len] == '.';)
+    for (end = first; end < s->all.count &&
+                      strncmp(s->all.item[end].name, prefix, len) == 0 &&
+                      s->all.item[end].name[len] == '.';)
         end++;
     if (first == end)
         return cf_fail(err, CF_ENOENT, "%.200s: no tensor begins with \"%.100s.\"",
@@ -292,30 +258,17 @@ int cf_source_count(const struct cf_source *s)
 
 const char *cf_source_name(const struct cf_source *s, int i)
 {
-    return s->item[s->first + i].name + s->skip;
+    return s->all.item[s->first + i].name + s->skip;
 }
 
 const struct cf_view *cf_source_shape(const struct cf_source *s, int i)
 {
-    return &s->item[s->first + i].view;
+    return &s->shape[s->first + i];
 }
 
 int cf_source_index(const struct cf_source *s, const char *name)
 {
-    int lo = 0, hi = s->count;
-
-    while (lo < hi) {
-        int mid = lo + (hi - lo) / 2;
-        int order = strcmp(cf_source_name(s, mid), name);
-
-        if (order == 0)
-            return mid;
-        if (order < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return -1;
+    return cf_names_find(s->all.item + s->first, s->count, s->skip, name);
 }
 
 size_t cf_source_bytes(const struct cf_source *s, int i)
@@ -338,7 +291,7 @@ static void let_go(const void *bytes, size_t n)
 
 enum cf_status cf_source_read(struct cf_source *s, int i, void *dst, struct cf_error *err)
 {
-    const struct item *item = &s->item[s->first + i];
+    const struct cf_name *item = &s->all.item[s->first + i];
     size_t n = cf_source_bytes(s, i);
     const void *data;
 

@@ -32,7 +32,7 @@ offers() { claim=$1 want=$2; shift 2; tab "$@"; is "$claim" test "$want" = "$(tr
 # told WORD...: the long options of a --help, = behind those that take a value
 told() { "$@" --help | grep -oE '^ {2,6}(-., )?--[a-z-]+=?' | sed 's/.*--/--/' | sort; }
 commands() { "$1" --help | sed -n "s/^  \([a-z][a-z]*\) .*/$1:\1/p"; }
-for call in cfgen cfgen-batch $(commands cfgen-jobs) $(commands cfgen-model); do
+for call in cfgen cfgen-batch cfgen-bench $(commands cfgen-jobs) $(commands cfgen-model); do
     # shellcheck disable=SC2046
     set -- $(echo "$call" | tr : ' ')
     told "$@" >want

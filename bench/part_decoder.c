@@ -1,0 +1,176 @@
+/* The decoder: its convolutions one by one, at the sizes they have for 256 x 256 pixels,
+ * and the whole of the model's own, by the arithmetic of the plain algorithm. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "bench/parts.h"
+#include "bench/subject.h"
+#include "dnn/layer.h"
+#include "models/work.h"
+
+enum { SIDE = 256 };
+
+static const struct shape {
+    int in, out, k, side;
+} shapes[] = {
+    {32, 512, 3, 16},   {512, 512, 3, 16},  {512, 512, 3, 32},  {512, 512, 3, 64},
+    {512, 512, 3, 128}, {512, 256, 3, 128}, {512, 256, 1, 128}, {256, 256, 3, 128},
+    {256, 256, 3, 256}, {256, 128, 3, 256}, {256, 128, 1, 256}, {128, 128, 3, 256},
+    {128, 3, 3, 256},
+};
+enum { SHAPES = sizeof shapes / sizeof *shapes, TRIAL = 32, LARGEST = 256 * 256 * 256 };
+
+struct conv_job {
+    struct cf_conv *conv; /* owned */
+    const float *src;
+    float *dst;
+    int side;
+};
+
+static enum cf_status run_conv(void *arg, struct cf_error *err)
+{
+    struct conv_job *j = arg;
+
+    return cf_conv_run(j->conv, j->dst, j->src, j->side, j->side, err);
+}
+
+static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
+                               struct cf_error *err)
+{
+    int pad = shape.k / 2;
+    struct cf_conv_shape s = {
+        .stride = 1, .top = pad, .left = pad, .bottom = pad, .right = pad};
+    struct cf_view v = {.data = j->src,
+                        .dtype = CF_F32,
+                        .ndim = 4,
+                        .dim = {shape.out, shape.in, shape.k, shape.k}};
+    struct cf_bench_case *c;
+
+    CF_TRY(cf_conv_open(&j->conv, b->dnn, &v, NULL, s, err));
+    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d", shape.k, shape.k, shape.in,
+                     shape.out, shape.side, shape.side);
+    if (!c)
+        return CF_ENOMEM;
+    j->side = shape.side;
+    c->run = run_conv;
+    c->arg = j;
+    c->flops = 2.0 * shape.k * shape.k * shape.in * shape.out * shape.side * shape.side;
+    c->yard = CF_YARD_FMA;
+    return CF_OK;
+}
+
+static struct shape smaller(struct shape s)
+{
+    s.in = s.in < TRIAL ? s.in : TRIAL;
+    s.out = s.out < TRIAL ? s.out : TRIAL;
+    s.side = s.side < TRIAL ? s.side : TRIAL;
+    return s;
+}
+
+static enum cf_status convolutions(struct cf_bench *b, struct cf_error *err)
+{
+    float *src = cf_alloc(LARGEST, sizeof *src, err);
+    float *dst = cf_alloc(LARGEST, sizeof *dst, err);
+    struct conv_job job[SHAPES] = {0};
+    enum cf_status st = src && dst ? CF_OK : CF_ENOMEM;
+
+    for (size_t i = 0; st == CF_OK && i < LARGEST; i++)
+        src[i] = (float)(i % 251) * 0.008f - 1.0f;
+    for (int i = 0; st == CF_OK && i < SHAPES; i++) {
+        job[i] = (struct conv_job){.src = src, .dst = dst};
+        st = add_conv(b, &job[i], b->o->trial ? smaller(shapes[i]) : shapes[i], err);
+    }
+    if (st == CF_OK)
+        st = cf_bench_measure(b, err);
+    for (int i = 0; i < SHAPES; i++)
+        cf_conv_close(job[i].conv);
+    cf_free(src);
+    cf_free(dst);
+    return st;
+}
+
+struct whole {
+    struct cf_vae *vae;
+    struct cf_arena arena;
+    float *latent;
+    int side; /* of the latent */
+};
+
+static enum cf_status run_whole(void *arg, struct cf_error *err)
+{
+    struct whole *w = arg;
+    const float *pixels;
+
+    cf_arena_rewind(&w->arena, 0);
+    return cf_vae_decode(w->vae, &pixels, w->latent, w->side, w->side, &w->arena, NULL,
+                         err);
+}
+
+/* What the first decoding adds to the memory of the process. */
+static enum cf_status tell_memory(struct cf_bench *b, struct whole *w, size_t bytes,
+                                  struct cf_error *err)
+{
+    struct cf_bench_result r = cf_bench_result(b, "memory of %d x %d", SIDE, SIDE);
+    struct cf_bench_result largest = cf_bench_result(b, "largest activation");
+    double before = cf_machine_resident();
+    bool known = cf_machine_resident_reset();
+
+    CF_TRY(cf_arena_open(&w->arena, bytes, err));
+    CF_TRY(run_whole(w, err));
+    r.mib = (cf_machine_resident_peak() - before) / (1 << 20);
+    largest.mib = cf_vae_largest(w->vae, w->side, w->side) * sizeof(float) / (1 << 20);
+    r.speed = r.mib / largest.mib;
+    memcpy(r.against, largest.name, sizeof r.against);
+    CF_TRY(cf_bench_tell(b, &largest, err));
+    return known ? cf_bench_tell(b, &r, err) : CF_OK;
+}
+
+static enum cf_status measure_whole(struct cf_bench *b, struct whole *w, int bits,
+                                    struct cf_error *err)
+{
+    size_t n = (size_t)w->side * (size_t)w->side * (size_t)bits;
+    struct cf_bench_case *c;
+    struct cf_arena measure;
+    const float *pixels;
+
+    w->latent = cf_alloc(n, sizeof *w->latent, err);
+    if (!w->latent)
+        return CF_ENOMEM;
+    for (size_t i = 0; i < n; i++)
+        w->latent[i] = (float)(i % 251) * 0.008f - 1.0f;
+    cf_arena_measure(&measure);
+    CF_TRY(cf_vae_decode(w->vae, &pixels, NULL, w->side, w->side, &measure, NULL, err));
+    CF_TRY(tell_memory(b, w, measure.high, err));
+    c = cf_bench_add(b, err, "whole, %d x %d", SIDE, SIDE);
+    if (!c)
+        return CF_ENOMEM;
+    c->run = run_whole;
+    c->arg = w;
+    c->flops = cf_vae_work(w->vae, w->side, w->side);
+    c->yard = CF_YARD_FMA;
+    return cf_bench_measure(b, err);
+}
+
+static enum cf_status whole(struct cf_bench *b, struct cf_error *err)
+{
+    struct cf_subject *s;
+    struct whole w = {0};
+    enum cf_status st;
+
+    CF_TRY(cf_bench_subject(b, &s, err));
+    CF_TRY(cf_vae_open(&w.vae, &s->vae, s->model->path[CF_PART_VAE], b->dnn, err));
+    w.side = SIDE / s->vae.patch;
+    st = measure_whole(b, &w, s->vae.bits, err);
+    cf_vae_close(w.vae);
+    cf_arena_close(&w.arena);
+    cf_free(w.latent);
+    return st;
+}
+
+enum cf_status cf_bench_decoder(struct cf_bench *b, struct cf_error *err)
+{
+    CF_TRY(whole(b, err));
+    return convolutions(b, err);
+}
