@@ -18,6 +18,7 @@ enum {
 struct cf_conv {
     struct cf_dnn *dnn; /* borrowed */
     enum cf_conv_how how;
+    int same;                /* 3x3, and the output is as large as the input */
     struct cf_product p;     /* CF_CONV_DIRECT */
     struct cf_wino *wino;    /* else */
     struct cf_one_geom geom; /* with the caller's channels */
@@ -26,24 +27,24 @@ struct cf_conv {
 };
 
 /* 3x3, and the output is as large as the input. */
-static int is_same(const struct cf_one_geom *g)
+static int is_same(const struct cf_view *w, struct cf_conv_shape s)
 {
-    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->top == 1 && g->left == 1 &&
-           g->bottom == 1 && g->right == 1;
+    return w->dim[2] == 3 && w->dim[3] == 3 && s.stride == 1 && s.top == 1 &&
+           s.left == 1 && s.bottom == 1 && s.right == 1;
 }
 
-static enum cf_conv_how resolve(const struct cf_dnn *dnn, enum cf_conv_how how, int in,
-                                int out)
+enum cf_conv_how cf_conv_best(const struct cf_dnn *dnn, struct cf_conv_use use)
 {
-    if (how != CF_CONV_AUTO)
-        return how;
-    return dnn->level > CF_CPU_C && in >= LEAST && out >= LEAST ? CF_CONV_WINO4
-                                                                : CF_CONV_DIRECT;
+    if (dnn->level == CF_CPU_C || use.in < LEAST || use.out < LEAST)
+        return CF_CONV_DIRECT;
+    return use.twice ? CF_CONV_PHASES : use.small ? CF_CONV_WINO2 : CF_CONV_WINO4;
 }
 
-static int tile_of(enum cf_conv_how how)
+static enum cf_wino_form form_of(enum cf_conv_how how)
 {
-    return how == CF_CONV_WINO4 ? 4 : 2;
+    return how == CF_CONV_WINO2   ? CF_WINO_F2
+           : how == CF_CONV_WINO4 ? CF_WINO_F4
+                                  : CF_WINO_PHASES;
 }
 
 static enum cf_status check_type(const struct cf_view *w, struct cf_error *err)
@@ -79,7 +80,14 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err)
 {
-    return cf_conv_open_as(out, dnn, w, bias, shape, CF_CONV_AUTO, err);
+    enum cf_conv_how how = CF_CONV_DIRECT;
+
+    *out = NULL;
+    CF_TRY(conv_check(w, shape, err));
+    if (is_same(w, shape))
+        how = cf_conv_best(
+            dnn, (struct cf_conv_use){.in = (int)w->dim[1], .out = (int)w->dim[0]});
+    return cf_conv_open_as(out, dnn, w, bias, shape, how, err);
 }
 
 enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
@@ -109,17 +117,18 @@ enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
         .bottom = shape.bottom,
         .right = shape.right,
     };
-    conv->how = is_same(g) ? resolve(dnn, how, g->ic, g->oc) : CF_CONV_DIRECT;
-    if (how > CF_CONV_DIRECT && !is_same(g))
-        st = cf_fail(err, CF_ERANGE,
-                     "conv: %d x %d with stride %d, expected 3 x 3 with "
-                     "stride 1 and padding 1 for Winograd",
-                     g->kh, g->kw, g->stride);
-    else if (conv->how == CF_CONV_DIRECT)
+    conv->how = how;
+    conv->same = is_same(w, shape);
+    if (how == CF_CONV_DIRECT)
         st = cf_product_open(&conv->p, dnn, g, w, bias, TYPICAL_SIDE, TYPICAL_SIDE, 0,
                              err);
+    else if (conv->same)
+        st = cf_wino_open(&conv->wino, dnn, w, bias, form_of(how), err);
     else
-        st = cf_wino_open(&conv->wino, dnn, w, bias, tile_of(conv->how), err);
+        st = cf_fail(err, CF_ERANGE,
+                     "conv: %d x %d with stride %d, expected 3 x 3 with stride 1 and "
+                     "padding 1 for Winograd",
+                     g->kh, g->kw, g->stride);
     if (st != CF_OK) {
         cf_conv_close(conv);
         return st;
@@ -153,7 +162,7 @@ size_t cf_conv_held(const struct cf_conv *conv)
     const struct cf_one_geom *g = &conv->geom;
 
     if (conv->wino)
-        return cf_wino_held(conv->dnn, tile_of(conv->how), g->ic, g->oc);
+        return cf_wino_held(conv->dnn, form_of(conv->how), g->ic, g->oc);
     return (size_t)conv->p.ip * (size_t)conv->p.op * (size_t)(g->kh * g->kw);
 }
 
@@ -223,16 +232,15 @@ size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int 
 {
     int w = pass->w << pass->twice;
 
-    how = resolve(dnn, how, in, out);
     if (how != CF_CONV_DIRECT)
-        return cf_wino_work(dnn, tile_of(how), in, out, w, rows);
+        return cf_wino_work(dnn, form_of(how), in, out, w, rows);
     return band_floats(pass, in, rows) +
            (onto ? (size_t)rows * (size_t)w * (size_t)out : 0);
 }
 
-int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out)
+int cf_conv_bands_itself(enum cf_conv_how how)
 {
-    return resolve(dnn, how, in, out) != CF_CONV_DIRECT;
+    return how != CF_CONV_DIRECT;
 }
 
 /* The band of u is made first, if u is not src; then it is convolved. */
@@ -271,9 +279,9 @@ enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
 {
     struct cf_call call;
 
-    if (!is_same(&conv->geom) || pass->h < 1 || pass->w < 1 || pass->h > SIDE_MAX / 2 ||
-        pass->w > SIDE_MAX / 2 || y < 0 || rows < 1 ||
-        rows > (pass->h << pass->twice) - y)
+    if (!conv->same || (conv->how == CF_CONV_PHASES && !pass->twice) || pass->h < 1 ||
+        pass->w < 1 || pass->h > SIDE_MAX / 2 || pass->w > SIDE_MAX / 2 || y < 0 ||
+        rows < 1 || rows > (pass->h << pass->twice) - y)
         return cf_fail(err, CF_ERANGE,
                        "conv: rows %d to %d of %d x %d pixels by a kernel of %d x %d", y,
                        y + rows - 1, pass->h << pass->twice, pass->w << pass->twice,

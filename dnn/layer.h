@@ -51,15 +51,25 @@ struct cf_conv_shape {
     int top, left, bottom, right; /* zero padding */
 };
 
-/* How a convolution is computed. Values differ by rounding alone. */
+/* How a convolution is computed. Values differ by rounding alone. All but the first are
+ * for 3x3 with stride 1 and padding 1. */
 enum cf_conv_how {
-    CF_CONV_AUTO,   /* by instruction set and shape: the fastest, as measured (conv.c) */
     CF_CONV_DIRECT, /* oneDNN */
-    CF_CONV_WINO2,  /* Winograd, 2x2 or 4x4 outputs at a time: 3x3 with stride 1 and */
-    CF_CONV_WINO4,  /* padding 1 alone */
+    CF_CONV_WINO2,  /* Winograd (wino.h), 2x2 outputs at a time */
+    CF_CONV_WINO4,  /* 4x4 */
+    CF_CONV_PHASES, /* four 2x2 convolutions by Winograd: of doubled pictures alone */
 };
 
-/* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. */
+/* The fastest way of a 3x3 with stride 1 and padding 1, as measured (conv.c). */
+struct cf_conv_use {
+    int in, out;
+    int twice; /* pictures are doubled first */
+    int small; /* and only some dozen pixels a side: the weights are what takes time */
+};
+enum cf_conv_how cf_conv_best(const struct cf_dnn *dnn, struct cf_conv_use use);
+
+/* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. As is best for pictures
+ * of any size, or as how says: CF_ERANGE where it is for other shapes. */
 enum cf_status cf_conv_open(struct cf_conv **conv, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err);
@@ -91,8 +101,8 @@ struct cf_conv_pass {
 
 /* Rows y .. y+rows-1 of the result: dst [rows, w, o] = conv(u) (+ plus). plus lies as dst
  * does and may be dst; NULL: none. The same values for any y and rows. work is that of
- * cf_conv_work for as many rows or more. CF_ERANGE for rows outside of the picture and
- * other convolutions. */
+ * cf_conv_work for as many rows or more. CF_ERANGE for rows outside of the picture, for
+ * other convolutions, and for a pass that is not twice by CF_CONV_PHASES. */
 enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
                             const struct cf_conv_pass *pass, int y, int rows, float *work,
                             struct cf_error *err);
@@ -104,6 +114,6 @@ size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int 
 
 /* Whether work stays small however many rows there are, so that all are best asked for at
  * once. */
-int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out);
+int cf_conv_bands_itself(enum cf_conv_how how);
 
 #endif
