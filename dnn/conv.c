@@ -7,6 +7,7 @@
 #include "dnn/ops.h"
 #include "dnn/product.h"
 #include "dnn/resample.h"
+#include "dnn/taps.h"
 #include "dnn/wino.h"
 
 enum {
@@ -20,6 +21,7 @@ struct cf_conv {
     enum cf_conv_how how;
     int same;                /* 3x3, and the output is as large as the input */
     struct cf_product p;     /* CF_CONV_DIRECT */
+    struct cf_taps *taps;    /* CF_CONV_TAPS */
     struct cf_wino *wino;    /* else */
     struct cf_one_geom geom; /* with the caller's channels */
     float *work;             /* owned; of cf_conv_run by Winograd, grown on demand */
@@ -35,7 +37,11 @@ static int is_same(const struct cf_view *w, struct cf_conv_shape s)
 
 enum cf_conv_how cf_conv_best(const struct cf_dnn *dnn, struct cf_conv_use use)
 {
-    if (dnn->level == CF_CPU_C || use.in < LEAST || use.out < LEAST)
+    if (dnn->level == CF_CPU_C || use.in < LEAST)
+        return CF_CONV_DIRECT;
+    if (use.out <= CF_TAPS_OUT)
+        return CF_CONV_TAPS;
+    if (use.out < LEAST)
         return CF_CONV_DIRECT;
     return use.twice ? CF_CONV_PHASES : use.small ? CF_CONV_WINO2 : CF_CONV_WINO4;
 }
@@ -122,12 +128,14 @@ enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
     if (how == CF_CONV_DIRECT)
         st = cf_product_open(&conv->p, dnn, g, w, bias, TYPICAL_SIDE, TYPICAL_SIDE, 0,
                              err);
+    else if (conv->same && how == CF_CONV_TAPS)
+        st = cf_taps_open(&conv->taps, dnn, w, bias, err);
     else if (conv->same)
         st = cf_wino_open(&conv->wino, dnn, w, bias, form_of(how), err);
     else
         st = cf_fail(err, CF_ERANGE,
                      "conv: %d x %d with stride %d, expected 3 x 3 with stride 1 and "
-                     "padding 1 for Winograd",
+                     "padding 1",
                      g->kh, g->kw, g->stride);
     if (st != CF_OK) {
         cf_conv_close(conv);
@@ -142,6 +150,7 @@ void cf_conv_close(struct cf_conv *conv)
     if (!conv)
         return;
     cf_product_close(&conv->p);
+    cf_taps_close(conv->taps);
     cf_wino_close(conv->wino);
     cf_free(conv->work);
     cf_free(conv);
@@ -161,6 +170,8 @@ size_t cf_conv_held(const struct cf_conv *conv)
 {
     const struct cf_one_geom *g = &conv->geom;
 
+    if (conv->taps)
+        return cf_taps_held(g->ic);
     if (conv->wino)
         return cf_wino_held(conv->dnn, form_of(conv->how), g->ic, g->oc);
     return (size_t)conv->p.ip * (size_t)conv->p.op * (size_t)(g->kh * g->kw);
@@ -180,8 +191,17 @@ static enum cf_status run_direct(struct cf_conv *conv, float *dst, const float *
     return cf_product_run(&conv->p, dst, src, size, oh * ow, err);
 }
 
-static enum cf_status run_wino(struct cf_conv *conv, float *dst, const float *src, int h,
-                               int w, struct cf_error *err)
+static void own_rows(struct cf_conv *conv, float *dst, const float *plus,
+                     const struct cf_conv_pass *pass, int y, int rows, float *work)
+{
+    if (conv->taps)
+        cf_taps_run(conv->taps, dst, plus, pass, y, rows);
+    else
+        cf_wino_run(conv->wino, dst, plus, pass, y, rows, work);
+}
+
+static enum cf_status run_own(struct cf_conv *conv, float *dst, const float *src, int h,
+                              int w, struct cf_error *err)
 {
     struct cf_conv_pass pass = {.src = src, .h = h, .w = w};
     size_t want =
@@ -195,7 +215,7 @@ static enum cf_status run_wino(struct cf_conv *conv, float *dst, const float *sr
             return CF_ENOMEM;
         conv->work_size = want;
     }
-    cf_wino_run(conv->wino, dst, NULL, &pass, 0, h, conv->work);
+    own_rows(conv, dst, NULL, &pass, 0, h, conv->work);
     return CF_OK;
 }
 
@@ -210,8 +230,8 @@ enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, i
         h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
         return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
-    st = conv->wino ? run_wino(conv, dst, src, h, w, err)
-                    : run_direct(conv, dst, src, h, w, 0, 0, err);
+    st = conv->how == CF_CONV_DIRECT ? run_direct(conv, dst, src, h, w, 0, 0, err)
+                                     : run_own(conv, dst, src, h, w, err);
     cf_call_end(&call, conv->dnn);
     return st;
 }
@@ -232,6 +252,8 @@ size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int 
 {
     int w = pass->w << pass->twice;
 
+    if (how == CF_CONV_TAPS)
+        return 0;
     if (how != CF_CONV_DIRECT)
         return cf_wino_work(dnn, form_of(how), in, out, w, rows);
     return band_floats(pass, in, rows) +
@@ -286,10 +308,10 @@ enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
                        "conv: rows %d to %d of %d x %d pixels by a kernel of %d x %d", y,
                        y + rows - 1, pass->h << pass->twice, pass->w << pass->twice,
                        conv->geom.kh, conv->geom.kw);
-    if (!conv->wino)
+    if (conv->how == CF_CONV_DIRECT)
         return direct_rows(conv, dst, plus, pass, y, rows, work, err);
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
-    cf_wino_run(conv->wino, dst, plus, pass, y, rows, work);
+    own_rows(conv, dst, plus, pass, y, rows, work);
     cf_call_end(&call, conv->dnn);
     return CF_OK;
 }

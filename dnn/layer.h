@@ -58,6 +58,7 @@ enum cf_conv_how {
     CF_CONV_WINO2,  /* Winograd (wino.h), 2x2 outputs at a time */
     CF_CONV_WINO4,  /* 4x4 */
     CF_CONV_PHASES, /* four 2x2 convolutions by Winograd: of doubled pictures alone */
+    CF_CONV_TAPS,   /* up to 3 outputs (taps.h) */
 };
 
 /* The fastest way of a 3x3 with stride 1 and padding 1, as measured (conv.c). */

@@ -16,9 +16,11 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/onednn2.c %D%/onednn3.c \
 	%D%/ops.c %D%/ops.h \
 	%D%/packs.c %D%/packs.h \
+	%D%/pass.c %D%/pass.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h \
+	%D%/taps.c %D%/taps.h \
 	%D%/wino.c %D%/wino.h
 CF_KERN_LIBS =
 

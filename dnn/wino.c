@@ -23,6 +23,7 @@
 #include "base/bytes.h"
 #include "dnn/machine.h"
 #include "dnn/packs.h"
+#include "dnn/pass.h"
 
 enum {
     GROUP = 8,        /* tiles of a strip */
@@ -323,12 +324,10 @@ struct run {
     const struct form *form;
     const struct cf_kern *kern;
     const struct cf_kern_wino *transform;
-    const struct cf_conv_pass *pass;
+    struct cf_conv_pass pass; /* as the tiles see it: phases do without the doubling */
     struct cut cut;
     float *dst;
     const float *plus;
-    int h, w;    /* of what is convolved */
-    int shift;   /* 1: that is src with every pixel twice */
     int wide;    /* pixels of a row of the result */
     int y, rows; /* that are asked for */
     int top;     /* first row of tiles */
@@ -341,31 +340,6 @@ struct run {
 static size_t take(struct run *r, size_t n)
 {
     return min_of(atomic_fetch_add(&r->taken, 1), n);
-}
-
-/* Channels c .. c+n-1 of columns x .. x+count-1 of row y, 0 outside of the picture. */
-static void load_row(const struct run *r, float *dst, int y, int x, int count, size_t c,
-                     size_t n)
-{
-    const struct cf_conv_pass *p = r->pass;
-    size_t in = (size_t)r->wino->in, bytes = n * sizeof *dst;
-    const float *line;
-
-    if (y < 0 || y >= r->h) {
-        memset(dst, 0, (size_t)count * bytes);
-        return;
-    }
-    line = p->src + (size_t)(y >> r->shift) * (size_t)p->w * in + c;
-    for (int i = x; i < x + count; i++, dst += n) {
-        const float *px = line + (size_t)(i >> r->shift) * in;
-
-        if (i < 0 || i >= r->w)
-            memset(dst, 0, bytes);
-        else if (p->mul)
-            r->kern->affine(dst, px, p->mul + c, p->add + c, 1, n);
-        else
-            memcpy(dst, px, bytes);
-    }
 }
 
 /* Tiles t .. t+count-1 of a band, in one row of tiles, to V. */
@@ -382,7 +356,8 @@ static void transform_group(const struct run *r, const struct band *b, float *st
         size_t n = min_of(in - c, SLAB), row = (size_t)columns * n;
 
         for (int i = 0; i < r->form->side; i++)
-            load_row(r, strip + (size_t)i * row, y + i, x, columns, c, n);
+            cf_pass_row(r->kern, &r->pass, r->wino->in, strip + (size_t)i * row, y + i, x,
+                        columns, c, n);
         for (size_t i = 0; i < count; i++)
             r->transform->in(b->v + (t + i) * cut->ldv + c, cut->v_plane,
                              strip + i * (size_t)step * n, row, n, n);
@@ -590,18 +565,16 @@ void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
                     .form = f,
                     .kern = &dnn->kern,
                     .transform = kernels_of(dnn, f),
-                    .pass = pass,
+                    .pass = *pass,
                     .dst = dst,
                     .plus = plus,
-                    .shift = pass->twice && f->phases == 1,
                     .wide = pass->w << pass->twice,
                     .y = y,
                     .rows = rows,
                     .top = tile_at(f, y)};
 
     assert(f->phases == 1 || pass->twice);
-    r.h = pass->h << r.shift;
-    r.w = pass->w << r.shift;
+    r.pass.twice = pass->twice && f->phases == 1;
     r.cut = cut_call(dnn, f, wino->in, wino->out, r.wide,
                      (size_t)(tile_at(f, y + rows - 1) - r.top + 1));
     r.v = work;
