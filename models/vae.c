@@ -76,7 +76,7 @@ static void list_decoder(struct cf_vae_list *l, const struct cf_vae_shape *s)
             add(l, CF_VAE_UP, c, c, "decoder.up.%d.upsample.conv", k, 0);
     }
     add(l, CF_VAE_OUT, c, 3, "decoder", 0, 0);
-    for (int i = 0; s->patch > 1 && l->op[i].kind != CF_VAE_UP; i++)
+    for (int i = 0; s->patch > 1 && (i == 0 || l->op[i - 1].kind != CF_VAE_UP); i++)
         l->op[i].deep = 1;
 }
 

@@ -24,7 +24,7 @@ struct cf_vae_op {
     enum cf_vae_kind kind;
     char name[48]; /* up to the parts of a block: "decoder.up.3.block.0" */
     int in, out;   /* channels */
-    int deep;      /* pictures are as small as the latent */
+    int deep;      /* what it reads is as small as the latent */
     struct cf_view norm[2][2], conv[3][2]; /* gain and shift; weight and bias */
 };
 
