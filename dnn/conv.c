@@ -7,6 +7,7 @@
 #include "dnn/ops.h"
 #include "dnn/product.h"
 #include "dnn/resample.h"
+#include "dnn/taps.h"
 #include "dnn/wino.h"
 
 enum {
@@ -18,7 +19,9 @@ enum {
 struct cf_conv {
     struct cf_dnn *dnn; /* borrowed */
     enum cf_conv_how how;
+    int same;                /* 3x3, and the output is as large as the input */
     struct cf_product p;     /* CF_CONV_DIRECT */
+    struct cf_taps *taps;    /* CF_CONV_TAPS */
     struct cf_wino *wino;    /* else */
     struct cf_one_geom geom; /* with the caller's channels */
     float *work;             /* owned; of cf_conv_run by Winograd, grown on demand */
@@ -26,27 +29,51 @@ struct cf_conv {
 };
 
 /* 3x3, and the output is as large as the input. */
-static int is_same(const struct cf_one_geom *g)
+static int is_same(const struct cf_view *w, struct cf_conv_shape s)
 {
-    return g->kh == 3 && g->kw == 3 && g->stride == 1 && g->top == 1 && g->left == 1 &&
-           g->bottom == 1 && g->right == 1;
+    return w->dim[2] == 3 && w->dim[3] == 3 && s.stride == 1 && s.top == 1 &&
+           s.left == 1 && s.bottom == 1 && s.right == 1;
 }
 
-static enum cf_conv_how best(enum cf_cpu level, int64_t in, int64_t out)
+/* Milliseconds of the shapes of a decoder at 256 x 256 pixels, AVX-512, 2 threads, best
+ * of five; direct, F(2x2), F(4x4), and phases or taps:
+ *
+ *     512 -> 512, 16 x 16           3.5    2.2    1.8
+ *     512 -> 512, 32 x 32            16    8.2    5.6
+ *     512 -> 512, 64 x 64            60     35     22
+ *     256 -> 256, 128 x 128          63     36     22
+ *     128 -> 128, 256 x 256          67     39     26
+ *     24 -> 24, 128 x 128          0.94   0.99   0.61
+ *     512 -> 512, 32 x 32 doubled    16    8.5    5.5    6.1
+ *     512 -> 512, 64 x 64 doubled    60     34     20     17
+ *     512 -> 512, 128 x 128 doubled 248    130     77     65
+ *     256 -> 256, 256 x 256 doubled 247    135     81     64
+ *     128 -> 3, 256 x 256            12     15    9.6    5.9
+ *
+ * Small pictures were measured with weights in the cache, which those of a whole decoder
+ * are not: there F(2x2) wins (24 against 37 ms for all ten of the first shape), whose
+ * weights take 1.8 times the room of the plain ones; F(4x4)'s take 4 times as much, those
+ * of phases 7.1. In C nothing but the plain sum is fast. */
+enum cf_conv_how cf_conv_best(enum cf_cpu level, struct cf_conv_use use)
 {
-    return level > CF_CPU_C && in >= LEAST && out >= LEAST ? CF_CONV_WINO4
-                                                           : CF_CONV_DIRECT;
+    if (level == CF_CPU_AUTO)
+        level = cf_cpu_best();
+    if (level == CF_CPU_C || use.in < LEAST)
+        return CF_CONV_DIRECT;
+    if (use.out <= CF_TAPS_OUT)
+        return CF_CONV_TAPS;
+    if (use.out < LEAST)
+        return CF_CONV_DIRECT;
+    if (use.twice)
+        return use.small ? CF_CONV_WINO4 : CF_CONV_PHASES;
+    return use.small ? CF_CONV_WINO2 : CF_CONV_WINO4;
 }
 
-static enum cf_conv_how resolve(const struct cf_dnn *dnn, enum cf_conv_how how, int in,
-                                int out)
+static enum cf_wino_form form_of(enum cf_conv_how how)
 {
-    return how != CF_CONV_AUTO ? how : best(dnn->level, in, out);
-}
-
-static int tile_of(enum cf_conv_how how)
-{
-    return how == CF_CONV_WINO4 ? 4 : 2;
+    return how == CF_CONV_WINO2   ? CF_WINO_F2
+           : how == CF_CONV_WINO4 ? CF_WINO_F4
+                                  : CF_WINO_PHASES;
 }
 
 static enum cf_status check_type(const struct cf_view *w, struct cf_error *err)
@@ -82,7 +109,14 @@ enum cf_status cf_conv_open(struct cf_conv **out, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err)
 {
-    return cf_conv_open_as(out, dnn, w, bias, shape, CF_CONV_AUTO, err);
+    enum cf_conv_how how = CF_CONV_DIRECT;
+
+    *out = NULL;
+    CF_TRY(conv_check(w, shape, err));
+    if (is_same(w, shape))
+        how = cf_conv_best(dnn->level, (struct cf_conv_use){.in = (int)w->dim[1],
+                                                            .out = (int)w->dim[0]});
+    return cf_conv_open_as(out, dnn, w, bias, shape, how, err);
 }
 
 enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
@@ -112,17 +146,20 @@ enum cf_status cf_conv_open_as(struct cf_conv **out, struct cf_dnn *dnn,
         .bottom = shape.bottom,
         .right = shape.right,
     };
-    conv->how = is_same(g) ? resolve(dnn, how, g->ic, g->oc) : CF_CONV_DIRECT;
-    if (how > CF_CONV_DIRECT && !is_same(g))
-        st = cf_fail(err, CF_ERANGE,
-                     "conv: %d x %d with stride %d, expected 3 x 3 with "
-                     "stride 1 and padding 1 for Winograd",
-                     g->kh, g->kw, g->stride);
-    else if (conv->how == CF_CONV_DIRECT)
+    conv->how = how;
+    conv->same = is_same(w, shape);
+    if (how == CF_CONV_DIRECT)
         st = cf_product_open(&conv->p, dnn, g, w, bias, TYPICAL_SIDE, TYPICAL_SIDE, 0,
                              err);
+    else if (conv->same && how == CF_CONV_TAPS)
+        st = cf_taps_open(&conv->taps, dnn, w, bias, err);
+    else if (conv->same)
+        st = cf_wino_open(&conv->wino, dnn, w, bias, form_of(how), err);
     else
-        st = cf_wino_open(&conv->wino, dnn, w, bias, tile_of(conv->how), err);
+        st = cf_fail(err, CF_ERANGE,
+                     "conv: %d x %d with stride %d, expected 3 x 3 with stride 1 and "
+                     "padding 1",
+                     g->kh, g->kw, g->stride);
     if (st != CF_OK) {
         cf_conv_close(conv);
         return st;
@@ -136,6 +173,7 @@ void cf_conv_close(struct cf_conv *conv)
     if (!conv)
         return;
     cf_product_close(&conv->p);
+    cf_taps_close(conv->taps);
     cf_wino_close(conv->wino);
     cf_free(conv->work);
     cf_free(conv);
@@ -155,21 +193,23 @@ size_t cf_conv_held(const struct cf_conv *conv)
 {
     const struct cf_one_geom *g = &conv->geom;
 
+    if (conv->taps)
+        return cf_taps_held(g->ic);
     if (conv->wino)
-        return cf_wino_held(&conv->dnn->kern, tile_of(conv->how), g->ic, g->oc);
+        return cf_wino_held(&conv->dnn->kern, form_of(conv->how), g->ic, g->oc);
     return (size_t)conv->p.ip * (size_t)conv->p.op * (size_t)(g->kh * g->kw);
 }
 
-size_t cf_conv_needs(enum cf_cpu level, int64_t out, int64_t in, int64_t kh, int64_t kw)
+size_t cf_conv_needs(enum cf_cpu level, enum cf_conv_how how, int in, int out, int taps)
 {
-    enum cf_cpu at = level == CF_CPU_AUTO ? cf_cpu_best() : level;
-    enum cf_conv_how how = kh == 3 && kw == 3 ? best(at, in, out) : CF_CONV_DIRECT;
     struct cf_kern kern;
 
     if (how == CF_CONV_DIRECT)
-        return (size_t)(out * in * kh * kw);
-    cf_kern_choose(&kern, at);
-    return cf_wino_held(&kern, tile_of(how), (int)in, (int)out);
+        return (size_t)in * (size_t)out * (size_t)taps;
+    if (how == CF_CONV_TAPS)
+        return cf_taps_held(in);
+    cf_kern_choose(&kern, level == CF_CPU_AUTO ? cf_cpu_best() : level);
+    return cf_wino_held(&kern, form_of(how), in, out);
 }
 
 /* Of rows of src without those that lie in the padding: above and below say how many rows
@@ -189,8 +229,17 @@ static enum cf_status run_direct(struct cf_conv *conv, float *dst, const float *
     return st;
 }
 
-static enum cf_status run_wino(struct cf_conv *conv, float *dst, const float *src, int h,
-                               int w, struct cf_error *err)
+static void own_rows(struct cf_conv *conv, float *dst, const float *plus,
+                     const struct cf_conv_pass *pass, int y, int rows, float *work)
+{
+    if (conv->taps)
+        cf_taps_run(conv->taps, dst, plus, pass, y, rows);
+    else
+        cf_wino_run(conv->wino, dst, plus, pass, y, rows, work);
+}
+
+static enum cf_status run_own(struct cf_conv *conv, float *dst, const float *src, int h,
+                              int w, struct cf_error *err)
 {
     struct cf_conv_pass pass = {.src = src, .h = h, .w = w};
     size_t want =
@@ -204,7 +253,7 @@ static enum cf_status run_wino(struct cf_conv *conv, float *dst, const float *sr
             return CF_ENOMEM;
         conv->work_size = want;
     }
-    cf_wino_run(conv->wino, dst, NULL, &pass, 0, h, conv->work);
+    own_rows(conv, dst, NULL, &pass, 0, h, conv->work);
     return CF_OK;
 }
 
@@ -219,8 +268,8 @@ enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, i
         h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
         return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
-    st = conv->wino ? run_wino(conv, dst, src, h, w, err)
-                    : run_direct(conv, dst, src, h, w, 0, 0, err);
+    st = conv->how == CF_CONV_DIRECT ? run_direct(conv, dst, src, h, w, 0, 0, err)
+                                     : run_own(conv, dst, src, h, w, err);
     cf_call_end(&call, conv->dnn);
     return st;
 }
@@ -241,16 +290,17 @@ size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int 
 {
     int w = pass->w << pass->twice;
 
-    how = resolve(dnn, how, in, out);
+    if (how == CF_CONV_TAPS)
+        return 0;
     if (how != CF_CONV_DIRECT)
-        return cf_wino_work(dnn, tile_of(how), in, out, w, rows);
+        return cf_wino_work(dnn, form_of(how), in, out, w, rows);
     return band_floats(pass, in, rows) +
            (onto ? (size_t)rows * (size_t)w * (size_t)out : 0);
 }
 
-int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out)
+int cf_conv_bands_itself(enum cf_conv_how how)
 {
-    return resolve(dnn, how, in, out) != CF_CONV_DIRECT;
+    return how != CF_CONV_DIRECT;
 }
 
 /* The band of u is made first, if u is not src; then it is convolved. */
@@ -289,17 +339,17 @@ enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
 {
     struct cf_call call;
 
-    if (!is_same(&conv->geom) || pass->h < 1 || pass->w < 1 || pass->h > SIDE_MAX / 2 ||
-        pass->w > SIDE_MAX / 2 || y < 0 || rows < 1 ||
-        rows > (pass->h << pass->twice) - y)
+    if (!conv->same || (conv->how == CF_CONV_PHASES && !pass->twice) || pass->h < 1 ||
+        pass->w < 1 || pass->h > SIDE_MAX / 2 || pass->w > SIDE_MAX / 2 || y < 0 ||
+        rows < 1 || rows > (pass->h << pass->twice) - y)
         return cf_fail(err, CF_ERANGE,
                        "conv: rows %d to %d of %d x %d pixels by a kernel of %d x %d", y,
                        y + rows - 1, pass->h << pass->twice, pass->w << pass->twice,
                        conv->geom.kh, conv->geom.kw);
-    if (!conv->wino)
+    if (conv->how == CF_CONV_DIRECT)
         return direct_rows(conv, dst, plus, pass, y, rows, work, err);
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
-    cf_wino_run(conv->wino, dst, plus, pass, y, rows, work);
+    own_rows(conv, dst, plus, pass, y, rows, work);
     cf_call_end(&call, conv->dnn);
     return CF_OK;
 }

@@ -24,13 +24,13 @@ enum {
 typedef void cf_pack_fn(float *dst, const void *src, size_t stride, size_t n, size_t k,
                         size_t ahead);
 
-/* The transforms of Winograd's convolution F(t x t, 3x3), t = 4 or 2, for n channels of
- * one tile: s = t + 2 inputs a side, s * s points. 1e-6 of the sum of magnitudes.
+/* The transforms of Winograd's convolution F(t x t, r x r) for n channels of one tile:
+ * s = t + r - 1 inputs a side, s * s points. 1e-6 of the sum of magnitudes.
  *
  * in        dst[p plane] = point p of B^T d B, d [s, s] pixels at src + y row + x px
  * out       t x t pixels at dst + y row + x px = A^T m A + bias (+ plus), m[p] at
  *           src + p plane; plus lies as dst does, may be dst, NULL: none
- * weights   dst[p plane] = point p of G g G^T, g [3, 3] taps at src + i tap */
+ * weights   dst[p plane] = point p of G g G^T, g [r, r] taps at src + i tap */
 struct cf_kern_wino {
     void (*in)(float *dst, size_t plane, const float *src, size_t row, size_t px,
                size_t n);
@@ -119,7 +119,9 @@ struct cf_kern {
     void (*pack_q4)(float *dst, const void *src, size_t stride, size_t n, size_t k,
                     size_t ahead, const float *scale, size_t group);
 
-    struct cf_kern_wino wino4, wino2;
+    /* -- Winograd's F(4x4, 3x3), F(2x2, 3x3) and F(3x3, 2x2) */
+
+    struct cf_kern_wino wino4, wino2, wino3;
 
     /* panel_mul, bit for bit, of m = 1 or 2 rows and the panel that pack_* would make of
      * n rows of k numbers, which is not made: each number is used but once or twice. In

@@ -87,6 +87,28 @@ INLINE void weight_line2(vec *o, size_t to, const vec *g, size_t from)
     o[3 * to] = g[2 * from];
 }
 
+/* F(3, 2) on the same points: the inputs are transformed as those of F(2, 3). */
+#define in_line3 in_line2
+
+INLINE void out_line3(vec *o, size_t to, const vec *m, size_t from)
+{
+    vec sum = v_add(m[from], m[2 * from]);
+
+    o[0] = v_add(m[0], sum);
+    o[to] = v_sub(m[from], m[2 * from]);
+    o[2 * to] = v_add(sum, m[3 * from]);
+}
+
+INLINE void weight_line3(vec *o, size_t to, const vec *g, size_t from)
+{
+    const vec half = v_set1(0.5f);
+
+    o[0] = g[0];
+    o[to] = v_mul(half, v_add(g[0], g[from]));
+    o[2 * to] = v_mul(half, v_sub(g[0], g[from]));
+    o[3 * to] = g[from];
+}
+
 /* square [to, to] = L src L^T, src [from, from]. */
 INLINE void both_ways(vec *square, const vec *src, size_t to, size_t from,
                       wino_line *line)
@@ -159,14 +181,14 @@ INLINE void out_lanes(float *dst, size_t row, size_t px, const float *src, size_
 }
 
 INLINE void weight_lanes(float *dst, size_t plane, const float *src, size_t tap, size_t n,
-                         size_t side, wino_line *line)
+                         size_t side, size_t taps, wino_line *line)
 {
     vec g[9], u[SIDE4 * SIDE4];
 
 #pragma GCC unroll 9
-    for (size_t i = 0; i < 9; i++)
+    for (size_t i = 0; i < taps * taps; i++)
         g[i] = lanes_load(src + i * tap, n);
-    both_ways(u, g, side, 3, line);
+    both_ways(u, g, side, taps, line);
 #pragma GCC unroll 36
     for (size_t i = 0; i < side * side; i++, dst += plane)
         lanes_store(dst, n, u[i]);
@@ -224,7 +246,7 @@ INLINE void weight_lanes(float *dst, size_t plane, const float *src, size_t tap,
     NOINLINE void weights_some##T(float *dst, size_t plane, const float *src,            \
                                   size_t tap, size_t n)                                  \
     {                                                                                    \
-        weight_lanes(dst, plane, src, tap, n, SIDE, weight_line##T);                     \
+        weight_lanes(dst, plane, src, tap, n, SIDE, SIDE + 1 - T, weight_line##T);       \
     }                                                                                    \
     static void k_wino##T##_weights(float *dst, size_t plane, const float *src,          \
                                     size_t tap, size_t n)                                \
@@ -235,9 +257,11 @@ INLINE void weight_lanes(float *dst, size_t plane, const float *src, size_t tap,
 
 WINO(4, SIDE4)
 WINO(2, SIDE2)
+WINO(3, SIDE2)
 
 static void fill_wino(struct cf_kern *k)
 {
     k->wino4 = (struct cf_kern_wino){k_wino4_in, k_wino4_out, k_wino4_weights};
     k->wino2 = (struct cf_kern_wino){k_wino2_in, k_wino2_out, k_wino2_weights};
+    k->wino3 = (struct cf_kern_wino){k_wino3_in, k_wino3_out, k_wino3_weights};
 }

@@ -1,25 +1,35 @@
 /* kern_wino_c.c - what the transforms of Winograd's convolution mean: the matrices of
- * F(2x2, 3x3) and F(4x4, 3x3), applied from both sides.
+ * F(2x2, 3x3), F(4x4, 3x3) and F(3x3, 2x2), applied from both sides.
  *
- * Toom and Cook: an input of m + 2 points is a polynomial, taken at m + 1 numbers and at
- * infinity. With L_i the product of (x - p_j) over all other numbers p_j: row i of B^T
- * holds the coefficients of L_i, row i of G the powers of p_i over L_i(p_i), column i of
- * A^T the powers of p_i. */
+ * Toom and Cook: s inputs are a polynomial, taken at s - 1 numbers and at infinity. With
+ * L_i the product of (x - p_j) over all other numbers p_j: row i of B^T holds the
+ * coefficients of L_i, row i of G the powers of p_i over L_i(p_i), column i of A^T the
+ * powers of p_i. */
 #include "dnn/kern.h"
 
 enum { SIDE_MAX = 6 };
 
 struct matrices {
-    int tile, side;
+    int tile, side, taps;
     float bt[SIDE_MAX][SIDE_MAX], g[SIDE_MAX][3], at[4][SIDE_MAX];
 };
 
 static const struct matrices f2 = {
     2,
     4,
+    3,
     {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
     {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}},
     {{1, 1, 1, 0}, {0, 1, -1, 1}},
+};
+
+static const struct matrices f3 = {
+    3,
+    4,
+    2,
+    {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, -1, 0, 1}},
+    {{1, 0}, {0.5f, 0.5f}, {0.5f, -0.5f}, {0, 1}},
+    {{1, 1, 1, 0}, {0, 1, -1, 0}, {0, 1, 1, 1}},
 };
 
 #define A (5.0f / 8)
@@ -33,6 +43,7 @@ static const struct matrices f2 = {
 static const struct matrices f4 = {
     4,
     6,
+    3,
     {{N0, 0, -(AA + BB), 0, 1, 0},
      {0, -A *BB, -BB, A, 1, 0},
      {0, A *BB, -BB, -A, 1, 0},
@@ -111,9 +122,9 @@ static void wino_weights(float *dst, size_t plane, const float *src, size_t tap,
     for (size_t c = 0; c < n; c++) {
         float g[SIDE_MAX][SIDE_MAX], u[SIDE_MAX][SIDE_MAX];
 
-        for (int i = 0; i < 9; i++)
-            g[i / 3][i % 3] = src[(size_t)i * tap + c];
-        both_ways(u, g, f->g[0], f->side, 3, 3);
+        for (int i = 0; i < f->taps * f->taps; i++)
+            g[i / f->taps][i % f->taps] = src[(size_t)i * tap + c];
+        both_ways(u, g, f->g[0], f->side, f->taps, 3);
         for (int i = 0; i < f->side * f->side; i++)
             dst[(size_t)i * plane + c] = u[i / f->side][i % f->side];
     }
@@ -155,8 +166,27 @@ static void k_wino2_weights(float *dst, size_t plane, const float *src, size_t t
     wino_weights(dst, plane, src, tap, n, &f2);
 }
 
+static void k_wino3_in(float *dst, size_t plane, const float *src, size_t row, size_t px,
+                       size_t n)
+{
+    wino_in(dst, plane, src, row, px, n, &f3);
+}
+
+static void k_wino3_out(float *dst, size_t row, size_t px, const float *src, size_t plane,
+                        const float *bias, const float *plus, size_t n)
+{
+    wino_out(dst, row, px, src, plane, bias, plus, n, &f3);
+}
+
+static void k_wino3_weights(float *dst, size_t plane, const float *src, size_t tap,
+                            size_t n)
+{
+    wino_weights(dst, plane, src, tap, n, &f3);
+}
+
 void cf_kern_init_wino_c(struct cf_kern *k)
 {
     k->wino4 = (struct cf_kern_wino){k_wino4_in, k_wino4_out, k_wino4_weights};
     k->wino2 = (struct cf_kern_wino){k_wino2_in, k_wino2_out, k_wino2_weights};
+    k->wino3 = (struct cf_kern_wino){k_wino3_in, k_wino3_out, k_wino3_weights};
 }

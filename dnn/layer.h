@@ -57,15 +57,27 @@ struct cf_conv_shape {
     int top, left, bottom, right; /* zero padding */
 };
 
-/* How a convolution is computed. Values differ by rounding alone. */
+/* How a convolution is computed. Values differ by rounding alone. All but the first are
+ * for 3x3 with stride 1 and padding 1. */
 enum cf_conv_how {
-    CF_CONV_AUTO,   /* by instruction set and shape: the fastest, as measured (conv.c) */
     CF_CONV_DIRECT, /* oneDNN */
-    CF_CONV_WINO2,  /* Winograd, 2x2 or 4x4 outputs at a time: 3x3 with stride 1 and */
-    CF_CONV_WINO4,  /* padding 1 alone */
+    CF_CONV_WINO2,  /* Winograd (wino.h), 2x2 outputs at a time */
+    CF_CONV_WINO4,  /* 4x4 */
+    CF_CONV_PHASES, /* four 2x2 convolutions by Winograd: of doubled pictures alone */
+    CF_CONV_TAPS,   /* up to 3 outputs (taps.h) */
 };
 
-/* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. */
+/* The fastest way of a 3x3 with stride 1 and padding 1 at a level (CF_CPU_AUTO: the best
+ * here), as measured (conv.c). */
+struct cf_conv_use {
+    int in, out;
+    int twice; /* pictures are doubled first */
+    int small; /* and only some dozen pixels a side: the weights are what takes time */
+};
+enum cf_conv_how cf_conv_best(enum cf_cpu level, struct cf_conv_use use);
+
+/* w [o, i, kh, kw] as PyTorch stores it; bias [o], NULL for none. As is best for pictures
+ * of any size, or as how says: CF_ERANGE where it is for other shapes. */
 enum cf_status cf_conv_open(struct cf_conv **conv, struct cf_dnn *dnn,
                             const struct cf_view *w, const float *bias,
                             struct cf_conv_shape shape, struct cf_error *err);
@@ -78,9 +90,9 @@ int cf_conv_in(const struct cf_conv *conv);
 int cf_conv_out(const struct cf_conv *conv);
 /* Floats of packed weights. */
 size_t cf_conv_held(const struct cf_conv *conv);
-/* The same before there is one: weights [out, in, kh, kw], stride 1 and padding that
- * keeps the size, at a level (CF_CPU_AUTO: the best here). */
-size_t cf_conv_needs(enum cf_cpu level, int64_t out, int64_t in, int64_t kh, int64_t kw);
+/* The same before there is one, at a level (CF_CPU_AUTO: the best here); channels that
+ * are padded are not counted. */
+size_t cf_conv_needs(enum cf_cpu level, enum cf_conv_how how, int in, int out, int taps);
 
 /* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,
@@ -100,8 +112,8 @@ struct cf_conv_pass {
 
 /* Rows y .. y+rows-1 of the result: dst [rows, w, o] = conv(u) (+ plus). plus lies as dst
  * does and may be dst; NULL: none. The same values for any y and rows. work is that of
- * cf_conv_work for as many rows or more. CF_ERANGE for rows outside of the picture and
- * other convolutions. */
+ * cf_conv_work for as many rows or more. CF_ERANGE for rows outside of the picture, for
+ * other convolutions, and for a pass that is not twice by CF_CONV_PHASES. */
 enum cf_status cf_conv_rows(struct cf_conv *conv, float *dst, const float *plus,
                             const struct cf_conv_pass *pass, int y, int rows, float *work,
                             struct cf_error *err);
@@ -113,6 +125,6 @@ size_t cf_conv_work(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int 
 
 /* Whether work stays small however many rows there are, so that all are best asked for at
  * once. */
-int cf_conv_bands_itself(const struct cf_dnn *dnn, enum cf_conv_how how, int in, int out);
+int cf_conv_bands_itself(enum cf_conv_how how);
 
 #endif

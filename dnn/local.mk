@@ -20,9 +20,11 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/pack_crew.c %D%/pack_crew.h \
 	%D%/packs.c %D%/packs.h \
 	%D%/peak.c %D%/peak.h \
+	%D%/pass.c %D%/pass.h \
 	%D%/product.c %D%/product.h \
 	%D%/quant.c %D%/quant.h \
 	%D%/resample.c %D%/resample.h \
+	%D%/taps.c %D%/taps.h \
 	%D%/wino.c %D%/wino.h
 CF_KERN_LIBS =
 

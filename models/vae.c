@@ -76,6 +76,8 @@ static void list_decoder(struct cf_vae_list *l, const struct cf_vae_shape *s)
             add(l, CF_VAE_UP, c, c, "decoder.up.%d.upsample.conv", k, 0);
     }
     add(l, CF_VAE_OUT, c, 3, "decoder", 0, 0);
+    for (int i = 0; s->patch > 1 && (i == 0 || l->op[i - 1].kind != CF_VAE_UP); i++)
+        l->op[i].deep = 1;
 }
 
 static void list_encoder(struct cf_vae_list *l, const struct cf_vae_shape *s)
@@ -95,6 +97,8 @@ static void list_encoder(struct cf_vae_list *l, const struct cf_vae_shape *s)
     add(l, CF_VAE_RES, c, c, "encoder.mid.block_1", 0, 0);
     add(l, CF_VAE_RES, c, c, "encoder.mid.block_2", 0, 0);
     add(l, CF_VAE_OUT, c, s->bits, "encoder", 0, 0);
+    for (int i = l->n - 1; s->patch > 1 && l->op[i].kind != CF_VAE_DOWN; i--)
+        l->op[i].deep = 1;
 }
 
 /* ---- binding ---- */
@@ -194,6 +198,14 @@ static enum cf_status check_bits(const struct cf_vae *vae, struct cf_error *err)
 
 /* ---- packing ---- */
 
+enum cf_conv_how cf_vae_how(enum cf_cpu level, const struct cf_vae_op *op, int i)
+{
+    return cf_conv_best(level, (struct cf_conv_use){.in = i == 0 ? op->in : op->out,
+                                                    .out = op->out,
+                                                    .twice = op->kind == CF_VAE_UP,
+                                                    .small = op->deep});
+}
+
 void cf_vae_layer_close(struct cf_vae_layer *layer)
 {
     for (int i = 0; i < 3; i++)
@@ -216,11 +228,12 @@ enum cf_status cf_vae_layer_open(struct cf_vae_layer *layer, const struct cf_vae
         if (op->conv[i][0].data == NULL)
             continue;
         CF_TRY(cf_params_floats(params, &layer->bias[i], &op->conv[i][1], err));
-        CF_TRY(cf_conv_open(&layer->conv[i], dnn, &op->conv[i][0], layer->bias[i],
-                            i == 2                    ? point
-                            : op->kind == CF_VAE_DOWN ? half
-                                                      : same,
-                            err));
+        if (i == 2 || op->kind == CF_VAE_DOWN)
+            CF_TRY(cf_conv_open(&layer->conv[i], dnn, &op->conv[i][0], layer->bias[i],
+                                i == 2 ? point : half, err));
+        else
+            CF_TRY(cf_conv_open_as(&layer->conv[i], dnn, &op->conv[i][0], layer->bias[i],
+                                   same, cf_vae_how(cf_dnn_level(dnn), op, i), err));
     }
     return CF_OK;
 }
@@ -284,6 +297,44 @@ struct cf_held cf_vae_held(const struct cf_vae *vae)
             if (vae->layer[i].conv[c] != NULL)
                 floats += cf_conv_held(vae->layer[i].conv[c]);
     return (struct cf_held){.own = floats * sizeof(float)};
+}
+
+/* Floats of all that an op packs. */
+static size_t op_floats(enum cf_cpu level, const struct cf_vae_op *op)
+{
+    size_t in = (size_t)op->in, out = (size_t)op->out;
+    size_t first =
+        op->kind == CF_VAE_DOWN
+            ? cf_conv_needs(level, CF_CONV_DIRECT, op->in, op->out, 9)
+            : cf_conv_needs(level, cf_vae_how(level, op, 0), op->in, op->out, 9);
+
+    switch (op->kind) {
+    case CF_VAE_RES:
+        first += 2 * in + 4 * out +
+                 cf_conv_needs(level, cf_vae_how(level, op, 1), op->out, op->out, 9);
+        return in == out ? first : first + out * (in + 1);
+    case CF_VAE_OUT:
+        return first + 2 * in + out;
+    default:
+        return first + out;
+    }
+}
+
+struct cf_vae_needs cf_vae_needs(const struct cf_vae_shape *shape, enum cf_cpu level)
+{
+    struct cf_vae_needs needs = {0};
+    struct cf_vae_list list;
+
+    list_decoder(&list, shape);
+    for (int i = 0; i < list.n; i++)
+        needs.decoder += op_floats(level, &list.op[i]) * sizeof(float);
+    list_encoder(&list, shape);
+    for (int i = 0; i < list.n; i++) {
+        size_t bytes = op_floats(level, &list.op[i]) * sizeof(float);
+
+        needs.encoder = bytes > needs.encoder ? bytes : needs.encoder;
+    }
+    return needs;
 }
 
 void cf_vae_close(struct cf_vae *vae)

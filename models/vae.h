@@ -65,6 +65,13 @@ int cf_vae_has_encoder(const struct cf_vae *vae);
 /* Memory of the decoder's weights; the encoder has some only while it runs. */
 struct cf_held cf_vae_held(const struct cf_vae *vae);
 
+/* Bytes of packed weights before there is a file, at a level (CF_CPU_AUTO: the best
+ * here): of the decoder, and the most that the encoder has at a time. */
+struct cf_vae_needs {
+    size_t decoder, encoder;
+};
+struct cf_vae_needs cf_vae_needs(const struct cf_vae_shape *shape, enum cf_cpu level);
+
 /* Latent to pixels. Scratch comes from the arena and is given back; on a measuring arena
  * nothing is computed, latent and image may be NULL and vae's layers are not touched.
  *   latent  float [h, w, bits]

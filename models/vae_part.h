@@ -24,6 +24,7 @@ struct cf_vae_op {
     enum cf_vae_kind kind;
     char name[48]; /* up to the parts of a block: "decoder.up.3.block.0" */
     int in, out;   /* channels */
+    int deep;      /* what it reads is as small as the latent */
     struct cf_view norm[2][2], conv[3][2]; /* gain and shift; weight and bias */
 };
 
@@ -56,6 +57,9 @@ struct cf_vae {
 
 /* Groups of a norm over c channels; 0 where there is no such norm. */
 int cf_vae_groups(int c);
+
+/* How convolution i of an op, a 3x3, is computed. */
+enum cf_conv_how cf_vae_how(enum cf_cpu level, const struct cf_vae_op *op, int i);
 
 /* Packs the layers of an op; the vectors go to params. After a failure what there is is
  * still to be closed. */

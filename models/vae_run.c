@@ -82,9 +82,10 @@ static void turn(struct walk *k, int h, int w)
 /* ---- a pass ---- */
 
 /* As even as possible: each height may be a kernel of its own that is made and kept. */
-static int band_rows(const struct walk *k, const struct pass *p, int shortcut)
+static int band_rows(const struct walk *k, const struct pass *p, enum cf_conv_how how,
+                     int shortcut)
 {
-    int whole = cf_conv_bands_itself(k->vae->dnn, CF_CONV_AUTO, p->in, p->out), n;
+    int whole = cf_conv_bands_itself(how), n;
     int64_t line = (int64_t)p->w * (p->in > p->out ? p->in : p->out);
     int64_t most = whole ? p->h : BAND_FLOATS / line;
 
@@ -112,12 +113,13 @@ static struct pass begin(struct walk *k, const struct cf_vae_op *op,
                      .w = k->w << twice,
                      .in = in,
                      .out = op->out};
+    enum cf_conv_how how = cf_vae_how(cf_dnn_level(k->vae->dnn), op, i);
     int rows, onto = i == 1 && op->in == op->out;
     size_t work;
 
-    p.band = band_rows(k, &p, i == 1 && !onto);
+    p.band = band_rows(k, &p, how, i == 1 && !onto);
     rows = p.band < p.h ? p.band : p.h;
-    work = cf_conv_work(k->vae->dnn, CF_CONV_AUTO, in, op->out, &p.from, rows, onto);
+    work = cf_conv_work(k->vae->dnn, how, in, op->out, &p.from, rows, onto);
     if (work > k->need[WORK])
         k->need[WORK] = work;
     if (!norm)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "models/vae.h"
 #include "weights/checkpoint.h"
 
 enum cf_hold cf_holding_hold(const struct cf_model *m)
@@ -30,31 +31,6 @@ static bool is_table(enum cf_part part, const char *name)
            (ends(name, "embed_tokens.weight") || ends(name, "shared.weight"));
 }
 
-/* What a tensor takes as floats, packed. */
-static size_t packed_bytes(const struct cf_view *v, enum cf_cpu level)
-{
-    size_t n = v->ndim == 4
-                   ? cf_conv_needs(level, v->dim[0], v->dim[1], v->dim[2], v->dim[3])
-                   : (size_t)cf_view_count(v);
-
-    return n * sizeof(float);
-}
-
-/* A tensor of the image encoder. A residual block, the largest that is packed at once,
- * has three convolutions, of which none is larger than this one may be. */
-static bool of_image(struct cf_held *image, const struct cf_view *v, size_t bytes,
-                     enum cf_cpu level, enum cf_part part, const char *name)
-{
-    size_t own = 3 * packed_bytes(v, level);
-
-    if (part != CF_PART_VAE || strncmp(name, "encoder.", 8) != 0)
-        return false;
-    image->mapped += bytes;
-    if (own > image->own)
-        image->own = own;
-    return true;
-}
-
 static const char *type_name(enum cf_dtype type)
 {
     switch (type) {
@@ -74,8 +50,7 @@ static const char *type_name(enum cf_dtype type)
 /* Counts the tensors of a part; *type is that of most of their bytes. */
 static enum cf_status count(struct cf_holding *h, struct cf_held *held,
                             enum cf_dtype *type, const struct cf_model *m,
-                            enum cf_part part, enum cf_hold hold, enum cf_cpu level,
-                            struct cf_error *err)
+                            enum cf_part part, enum cf_hold hold, struct cf_error *err)
 {
     size_t of_type[CF_NDTYPE] = {0};
     struct cf_ckpt *ckpt;
@@ -86,14 +61,17 @@ static enum cf_status count(struct cf_holding *h, struct cf_held *held,
         size_t n = (size_t)cf_view_count(v), bytes = n * cf_dtype_size(v->dtype);
 
         h->file_bytes += (int64_t)bytes;
-        if (is_table(part, cf_ckpt_name(ckpt, i)) ||
-            of_image(&h->image, v, bytes, level, part, cf_ckpt_name(ckpt, i)))
+        if (is_table(part, cf_ckpt_name(ckpt, i)))
             continue;
+        if (part == CF_PART_VAE && strncmp(cf_ckpt_name(ckpt, i), "encoder.", 8) == 0) {
+            h->image.mapped += bytes;
+            continue;
+        }
         of_type[v->dtype] += bytes;
         if (v->ndim >= 2 && (hold == CF_HOLD_MAP || quantized(v)))
             held->mapped += bytes;
         else
-            held->own += packed_bytes(v, level);
+            held->own += n * sizeof(float);
     }
     cf_ckpt_close(ckpt);
     *type = CF_F32;
@@ -113,12 +91,19 @@ enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *m,
 {
     const enum cf_hold hold = cf_holding_hold(m);
     enum cf_dtype transformer, text, vae;
+    struct cf_vae_needs needs;
+    struct cf_vae_shape shape;
+    json_t *section;
 
     memset(h, 0, sizeof *h);
-    CF_TRY(count(h, &h->transformer, &transformer, m, CF_PART_TRANSFORMER, hold, level,
-                 err));
-    CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, level, err));
-    CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, level, err));
+    CF_TRY(cf_json_obj(m->json, "vae", &section, "model.json", err));
+    CF_TRY(cf_vae_parse(&shape, section, err));
+    needs = cf_vae_needs(&shape, level);
+    CF_TRY(count(h, &h->transformer, &transformer, m, CF_PART_TRANSFORMER, hold, err));
+    CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
+    CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, err));
+    h->vae.own = needs.decoder;
+    h->image.own = h->image.mapped > 0 ? needs.encoder : 0;
     snprintf(h->weights, sizeof h->weights, "transformer %s %s, text encoder %s %s",
              type_name(transformer), held_name(hold, transformer), type_name(text),
              held_name(hold, text));

@@ -2,7 +2,7 @@
  * alone: known before anything is loaded.
  *
  * A matrix that is read in place counts as it lies in the file; one that is packed counts
- * as floats, and the decoder as its convolutions are packed (dnn/layer.h). The table of
+ * as floats, and the decoder as its convolutions are packed (models/vae.h). The table of
  * embeddings, of which a few rows are read, counts as nothing. The image encoder, which
  * is there only for requests that begin with an image and packs a block at a time while
  * it runs, is counted apart. */
@@ -25,7 +25,7 @@ struct cf_holding {
 enum cf_hold cf_holding_hold(const struct cf_model *model);
 
 /* level: of the instruction set, on which it depends how convolutions are packed; may be
- * CF_CPU_AUTO. Errors are those of cf_ckpt_open. */
+ * CF_CPU_AUTO. Errors are those of cf_ckpt_open and cf_vae_parse. */
 enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *model,
                                enum cf_cpu level, struct cf_error *err);
 

@@ -216,8 +216,8 @@ static enum cf_status put_generator_memory(json_t *memory, const struct part *in
         CF_TRY(cf_needs_inf(&n, &inf->inf, told[i], err));
         CF_TRY(set(obj, cf_wtype_name(told[i]), bytes_json(n), err));
     }
-    CF_TRY(cf_needs_vae(&n, &vae->vae, err));
-    return set(memory, "vae", bytes_json(n), err);
+    return set(memory, "vae", bytes_json(cf_vae_needs(&vae->vae, CF_CPU_AUTO).decoder),
+               err);
 }
 
 /* One line of the table: the work, and with it the weights of a generator in each

@@ -21,10 +21,6 @@ static size_t floats(const struct cf_key *key)
 {
     size_t n = sizeof(float);
 
-    if (key->ndim == 4 && key->dim[0] > 1) /* a convolution */
-        return n * cf_conv_needs(CF_CPU_AUTO, key->dim[0], key->dim[1], key->dim[2],
-                                 key->dim[3]);
-
     for (int d = 0; d < key->ndim; d++)
         n *= (size_t)key->dim[d];
     return n;
@@ -88,16 +84,6 @@ enum cf_status cf_needs_inf(size_t *bytes, const struct cf_inf_shape *shape,
     struct sum s = {.type = type, .embed = true};
 
     CF_TRY(cf_inf_keys(shape, add, &s, err));
-    *bytes = s.bytes;
-    return CF_OK;
-}
-
-enum cf_status cf_needs_vae(size_t *bytes, const struct cf_vae_shape *shape,
-                            struct cf_error *err)
-{
-    struct sum s = {.type = CF_W_F32};
-
-    CF_TRY(cf_vae_keys(shape, false, add, &s, err));
     *bytes = s.bytes;
     return CF_OK;
 }

@@ -18,8 +18,6 @@
 /* Bytes with matrices of a type. */
 enum cf_status cf_needs_inf(size_t *bytes, const struct cf_inf_shape *shape,
                             enum cf_wtype type, struct cf_error *err);
-enum cf_status cf_needs_vae(size_t *bytes, const struct cf_vae_shape *shape,
-                            struct cf_error *err);
 enum cf_status cf_needs_encoder(size_t *bytes, const struct cf_encoder_config *c,
                                 enum cf_wtype type, struct cf_error *err);
 

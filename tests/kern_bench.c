@@ -235,7 +235,7 @@ static void bench_wino(const struct cf_kern_wino *k, float **p, size_t n, size_t
 
     for (size_t i = 0; i < n / (tile * tile * C); i++)
         if (what == 0)
-            k->in(p[0], 2 * C, p[1], (tile + 2) * C, C, C);
+            k->in(p[0], 2 * C, p[1], 6 * C, C, C);
         else if (what == 1)
             k->out(p[0], tile * C, C, p[1], 2 * C, p[2], NULL, C);
         else
@@ -270,6 +270,21 @@ static void bench_wino2_out(const struct cf_kern *k, float **p, size_t n)
 static void bench_wino2_weights(const struct cf_kern *k, float **p, size_t n)
 {
     bench_wino(&k->wino2, p, n, 2, 2);
+}
+
+static void bench_wino3_in(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino3, p, n, 3, 0);
+}
+
+static void bench_wino3_out(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino3, p, n, 3, 1);
+}
+
+static void bench_wino3_weights(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino3, p, n, 3, 2);
 }
 
 static const struct {
@@ -316,6 +331,9 @@ static const struct {
     {"wino2.in", bench_wino2_in},
     {"wino2.out", bench_wino2_out},
     {"wino2.weights", bench_wino2_weights},
+    {"wino3.in", bench_wino3_in},
+    {"wino3.out", bench_wino3_out},
+    {"wino3.weights", bench_wino3_weights},
 };
 
 static double now(void)

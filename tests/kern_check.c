@@ -638,6 +638,9 @@ static const struct {
     {"wino2.in", check_wino2_in},
     {"wino2.out", check_wino2_out},
     {"wino2.weights", check_wino2_weights},
+    {"wino3.in", check_wino3_in},
+    {"wino3.out", check_wino3_out},
+    {"wino3.weights", check_wino3_weights},
 };
 
 enum { KERNELS = sizeof kernels / sizeof *kernels };

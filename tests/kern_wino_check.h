@@ -25,9 +25,9 @@ static float tolerance(const float *x, size_t n, float sum)
 }
 
 static void check_wino_in(struct check *t, size_t n, const struct cf_kern_wino *c,
-                          const struct cf_kern_wino *k, size_t tile, float sum)
+                          const struct cf_kern_wino *k, size_t side, float sum)
 {
-    size_t side = tile + 2, points = side * side, plane = n + draw(t) % 5;
+    size_t points = side * side, plane = n + draw(t) % 5;
     size_t px = n + draw(t) % 3, row = side * px + draw(t) % 4, cut = n ? draw(t) % n : 0;
     float *src, *want, *got, *parts;
 
@@ -47,9 +47,10 @@ static void check_wino_in(struct check *t, size_t n, const struct cf_kern_wino *
 }
 
 static void check_wino_out(struct check *t, size_t n, const struct cf_kern_wino *c,
-                           const struct cf_kern_wino *k, size_t tile, float sum)
+                           const struct cf_kern_wino *k, size_t side, size_t tile,
+                           float sum)
 {
-    size_t side = tile + 2, plane = n + draw(t) % 5, size = (side * side - 1) * plane + n;
+    size_t plane = n + draw(t) % 5, size = (side * side - 1) * plane + n;
     size_t px = n + draw(t) % 3, row = tile * px + draw(t) % 4, cut = n ? draw(t) % n : 0;
     size_t all = (tile - 1) * row + (tile - 1) * px + n;
     float *src, *bias, *plus, *want, *got, *parts, tol;
@@ -79,50 +80,67 @@ static void check_wino_out(struct check *t, size_t n, const struct cf_kern_wino 
 }
 
 static void check_wino_weights(struct check *t, size_t n, const struct cf_kern_wino *c,
-                               const struct cf_kern_wino *k, size_t tile, float sum)
+                               const struct cf_kern_wino *k, size_t side, size_t taps,
+                               float sum)
 {
-    size_t points = (tile + 2) * (tile + 2), plane = n + draw(t) % 5;
+    size_t points = side * side, plane = n + draw(t) % 5;
     size_t tap = n + draw(t) % 3;
     float *src, *want, *got;
 
     if (t->kind == SPECIAL)
         return;
-    src = input(t, 9 * tap);
+    src = input(t, taps * taps * tap);
     want = array(t, (points - 1) * plane + n);
     got = array(t, (points - 1) * plane + n);
     c->weights(want, plane, src, tap, n);
     k->weights(got, plane, src, tap, n);
-    compare_points(t, want, got, points, plane, n, tolerance(src, 9 * tap, sum * sum));
+    compare_points(t, want, got, points, plane, n,
+                   tolerance(src, taps * taps * tap, sum * sum));
 }
 
 static void check_wino4_in(struct check *t, size_t n)
 {
-    check_wino_in(t, n, &t->c->wino4, &t->k->wino4, 4, 5.3f);
+    check_wino_in(t, n, &t->c->wino4, &t->k->wino4, 6, 5.3f);
 }
 
 static void check_wino4_out(struct check *t, size_t n)
 {
-    check_wino_out(t, n, &t->c->wino4, &t->k->wino4, 4, 8.3f);
+    check_wino_out(t, n, &t->c->wino4, &t->k->wino4, 6, 4, 8.3f);
 }
 
 static void check_wino4_weights(struct check *t, size_t n)
 {
-    check_wino_weights(t, n, &t->c->wino4, &t->k->wino4, 4, 1.4f);
+    check_wino_weights(t, n, &t->c->wino4, &t->k->wino4, 6, 3, 1.4f);
 }
 
 static void check_wino2_in(struct check *t, size_t n)
 {
-    check_wino_in(t, n, &t->c->wino2, &t->k->wino2, 2, 2);
+    check_wino_in(t, n, &t->c->wino2, &t->k->wino2, 4, 2);
 }
 
 static void check_wino2_out(struct check *t, size_t n)
 {
-    check_wino_out(t, n, &t->c->wino2, &t->k->wino2, 2, 3);
+    check_wino_out(t, n, &t->c->wino2, &t->k->wino2, 4, 2, 3);
 }
 
 static void check_wino2_weights(struct check *t, size_t n)
 {
-    check_wino_weights(t, n, &t->c->wino2, &t->k->wino2, 2, 1.5f);
+    check_wino_weights(t, n, &t->c->wino2, &t->k->wino2, 4, 3, 1.5f);
+}
+
+static void check_wino3_in(struct check *t, size_t n)
+{
+    check_wino_in(t, n, &t->c->wino3, &t->k->wino3, 4, 2);
+}
+
+static void check_wino3_out(struct check *t, size_t n)
+{
+    check_wino_out(t, n, &t->c->wino3, &t->k->wino3, 4, 3, 3);
+}
+
+static void check_wino3_weights(struct check *t, size_t n)
+{
+    check_wino_weights(t, n, &t->c->wino3, &t->k->wino3, 4, 2, 1);
 }
 
 #endif
