@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "bench/parts.h"
 #include "dnn/kv.h"
-#include "dnn/machine.h"
 
 enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048, TRIAL_SCORES = 1 << 14 };
 
@@ -18,11 +17,13 @@ static const struct {
     int heads, hd, nq, nk;
     bool rows; /* plain */
 } shape[] = {
-    {16, 128, 1, 1024},         {16, 128, 32, 1024},    {16, 128, 256, 1024},
-    {16, 128, 256, 2048},       {16, 128, 1024, 4096},  {32, 64, 1, 1024},
-    {32, 64, 32, 1024},         {32, 64, 256, 1024},    {32, 64, 1024, 4096},
-    {12, 64, 256, 688},         {8, 96, 256, 521},      {16, 128, 256, 64},
-    {16, 128, 256, 1024, true}, {32, 64, 64, 64, true},
+    {16, 128, 1, 1024, false},    {16, 128, 32, 1024, false},
+    {16, 128, 256, 1024, false},  {16, 128, 256, 2048, false},
+    {16, 128, 1024, 4096, false}, {32, 64, 1, 1024, false},
+    {32, 64, 32, 1024, false},    {32, 64, 256, 1024, false},
+    {32, 64, 1024, 4096, false},  {12, 64, 256, 688, false},
+    {8, 96, 256, 521, false},     {16, 128, 256, 64, false},
+    {16, 128, 256, 1024, true},   {32, 64, 64, 64, true},
 };
 enum { SHAPES = sizeof shape / sizeof *shape };
 
@@ -87,7 +88,7 @@ static enum cf_status tell_scratch(struct cf_bench *b, struct cf_error *err)
 {
     struct cf_bench_result r = cf_bench_result(b, "scratch");
 
-    r.mib = (double)CF_THREAD_SCRATCH / (1 << 20);
+    r.mib = (double)cf_attn_scratch() / (1 << 20);
     return cf_bench_tell(b, &r, err);
 }
 

@@ -49,12 +49,14 @@ static enum cf_status run_adaln(void *arg, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status run_layernorm(void *arg, struct cf_error *err)
+static enum cf_status run_join(void *arg, struct cf_error *err)
 {
     struct job *j = arg;
+    const struct cf_join join = {
+        .gate = j->row, .mul = j->row + C, .add = j->row + 2 * C, .one = 1, .eps = 1e-6f};
 
     (void)err;
-    cf_layernorm(j->dnn, j->x, j->y, ROWS, C, 1e-6f, j->row, j->row + C);
+    cf_join_norm(j->dnn, j->x, j->z + 2 * ROWS * C, j->y, 2, ROWS / 2, C, &join);
     return CF_OK;
 }
 
@@ -81,7 +83,8 @@ static enum cf_status run_l2norm(void *arg, struct cf_error *err)
     struct job *j = arg;
 
     (void)err;
-    cf_l2norm_heads(j->dnn, j->x, ROWS, C, HEADS, HD, NULL);
+    cf_l2norm_heads(j->dnn, j->x, ROWS, C, HEADS, HD, NULL, j->z, j->z + ROWS * HD / 2,
+                    NULL);
     return CF_OK;
 }
 
@@ -148,11 +151,11 @@ static const struct {
 } op[] = {
     {"GELU, 512 x 2048", run_gelu, 8.0 * ROWS *C},
     {"SiLU, 512 x 2048", run_silu, 8.0 * ROWS *C},
-    {"layer norm, 512 x 2048", run_layernorm, 8.0 * ROWS *C},
+    {"gated residual and norm, 512 x 2048", run_join, 16.0 * ROWS *C},
     {"adaptive layer norm, 512 x 2048", run_adaln, 8.0 * ROWS *C},
     {"residual, 512 x 2048", run_add, 12.0 * ROWS *C},
     {"gated residual, 512 x 2048", run_gated, 12.0 * ROWS *C},
-    {"l2 norm of heads, 512 x 16 x 128", run_l2norm, 8.0 * ROWS *C},
+    {"l2 norm of heads and rotary, 512 x 16 x 128", run_l2norm, 8.0 * ROWS *C},
     {"rotary, 512 x 16 x 128", run_rope, 8.0 * ROWS *C},
     {"keys and values to the cache, 512 x 2048, F32", run_append_f32, 16.0 * ROWS *C},
     {"keys and values to the cache, 512 x 2048, BF16", run_append_bf16, 12.0 * ROWS *C},
