@@ -46,6 +46,9 @@ int cf_linear_out(const struct cf_linear *lin);
  * m == 0 does nothing. */
 enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
                              struct cf_error *err);
+/* The same, then cf_gelu_tanh (ops.h) of dst, bit for bit, while it is in the cache. */
+enum cf_status cf_linear_run_gelu(struct cf_linear *lin, float *dst, const float *src,
+                                  int m, struct cf_error *err);
 
 struct cf_conv;
 
@@ -75,6 +78,9 @@ int cf_conv_in(const struct cf_conv *conv);
 int cf_conv_out(const struct cf_conv *conv);
 /* Floats of packed weights. */
 size_t cf_conv_held(const struct cf_conv *conv);
+/* The same before there is one: weights [out, in, kh, kw], stride 1 and padding that
+ * keeps the size, at a level (CF_CPU_AUTO: the best here). */
+size_t cf_conv_needs(enum cf_cpu level, int64_t out, int64_t in, int64_t kh, int64_t kw);
 
 /* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,

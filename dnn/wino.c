@@ -7,10 +7,11 @@
  *     2. units of up to CHUNK tiles and WIDTH outputs: M [tiles, width] = V U for each
  *        point, and from M, which is still in the second cache, the pixels
  *
- * A large picture gives every thread bands of its own, of one chunk, whose V lies near
- * it; of a small one there is one band for all, and threads share its outputs, because U
- * is more than V. U lies in panels of outputs, in a panel point by point, so that a unit
- * reads it straight through. None of these sizes changes a value. */
+ * Where U is small next to the picture, every thread has bands of its own, of one chunk,
+ * whose V lies near it. Where U is large it is what must not be read twice: the bands are
+ * as large as there is room for V, and threads share the units of each. U lies in panels
+ * of outputs, in a panel point by point, so that a unit reads it straight through. None
+ * of these sizes changes a value. */
 #include "dnn/wino.h"
 
 #include <assert.h>
@@ -32,7 +33,9 @@ enum {
     LEAST_CHUNK = 8,  /* units are not cut smaller for more threads */
     V_ROOM = 5 << 20, /* floats of V, at most: 20 MiB */
     M_ROOM = 5 << 18, /* floats of M for all threads: 5 MiB */
-    LINE = 16,        /* floats of a line of the caches */
+    U_NEAR =
+        3 << 20, /* floats of weights that every thread may read for itself: 12 MiB */
+    LINE = 16,   /* floats of a line of the caches */
     TAPS = 9,
     READ = 64, /* input channels whose weights are read at a time */
 };
@@ -46,8 +49,6 @@ struct cf_wino {
 
 _Static_assert(6 * (GROUP * 4 + 2) * SLAB * sizeof(float) <= CF_THREAD_SCRATCH,
                "a strip fits a thread's scratch");
-_Static_assert(READ *TAPS *CF_PANEL_MAX * sizeof(float) <= CF_THREAD_SCRATCH,
-               "the weights of a slab do, too");
 
 static size_t round_up(size_t n, size_t to)
 {
@@ -76,7 +77,7 @@ struct fill {
 };
 
 /* Slab by slab: the taps of READ inputs, outputs side by side, and their transforms. */
-static void fill_part(void *arg, int64_t first, int64_t last, int thread)
+static void fill_part(void *arg, int64_t first, int64_t last)
 {
     const struct fill *f = arg;
     const struct cf_kern *kern = &f->dnn->kern;
@@ -87,7 +88,7 @@ static void fill_part(void *arg, int64_t first, int64_t last, int thread)
                                             : kern->pack_bf16;
     size_t o = (size_t)v->dim[0], in = (size_t)v->dim[1], panel = kern->panel;
     size_t size = cf_dtype_size(v->dtype), plane = in * panel;
-    float *taps = cf_thread_scratch(f->dnn, thread);
+    float taps[READ * TAPS * CF_PANEL_MAX];
 
     for (int64_t s = first; s < last; s++) {
         size_t p = (size_t)(s / f->slabs), i = (size_t)(s % f->slabs) * READ;
@@ -110,13 +111,14 @@ static enum cf_status fill_weights(void *data, void *arg, struct cf_error *err)
     (void)err;
     f->u = data;
     f->slabs = (f->view->dim[1] + READ - 1) / READ;
-    cf_split(f->dnn, (f->view->dim[0] + panel - 1) / panel * f->slabs, 1, fill_part, f);
+    cf_pack_split(f->dnn, (f->view->dim[0] + panel - 1) / panel * f->slabs, 1, fill_part,
+                  f);
     return CF_OK;
 }
 
-size_t cf_wino_held(const struct cf_dnn *dnn, int tile, int in, int out)
+size_t cf_wino_held(const struct cf_kern *kern, int tile, int in, int out)
 {
-    return points_of(tile) * (size_t)in * round_up((size_t)out, dnn->kern.panel);
+    return points_of(tile) * (size_t)in * round_up((size_t)out, kern->panel);
 }
 
 enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
@@ -140,8 +142,8 @@ enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
     snprintf(format, sizeof format, "wino%d panel%d f32 %dx%d", tile,
              (int)dnn->kern.panel, wino->in, wino->out);
     wino->bias = cf_calloc(outs, sizeof *wino->bias, err);
-    if (wino->bias &&
-        !cf_mul_size(cf_wino_held(dnn, tile, wino->in, wino->out), sizeof(float), &bytes))
+    if (wino->bias && !cf_mul_size(cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
+                                   sizeof(float), &bytes))
         cf_fail(err, CF_ENOMEM, "convolution: weights %d x %d", wino->out, wino->in);
     else if (wino->bias)
         st = cf_pack_get(&wino->u, dnn, format, bytes, fill_weights, &fill, err);
@@ -219,11 +221,13 @@ size_t cf_wino_work(const struct cf_dnn *dnn, int tile, int in, int out, int w, 
 
 /* A band for each thread, or one for all. Units become smaller until there is one, and
  * room for it, for every thread. */
-static void cut_for_team(struct cut *c, size_t threads, size_t outs, size_t panel)
+static void cut_for_team(struct cut *c, size_t threads, size_t u, size_t outs,
+                         size_t panel)
 {
     size_t own = plane_of(c->chunk * c->ldv), units;
 
-    c->near = c->tiles >= 2 * threads * c->chunk && c->v / (c->points * own) >= threads;
+    c->near = u <= U_NEAR && c->tiles >= 2 * threads * c->chunk &&
+              c->v / (c->points * own) >= threads;
     if (c->near)
         c->v_plane = own;
     for (;;) {
@@ -444,18 +448,19 @@ static void in_part(void *arg, int64_t slot, int64_t last, int thread)
                   min_of(u * GROUP + GROUP, r->band.n));
 }
 
+/* Chunk by chunk, so that what all chunks read of U is fetched from memory once. */
 static void unit_part(void *arg, int64_t slot, int64_t last, int thread)
 {
     struct run *r = arg;
     const struct cut *cut = &r->cut;
-    size_t blocks = ((size_t)r->wino->out + cut->width - 1) / cut->width, u;
-    size_t units = (r->band.n + cut->chunk - 1) / cut->chunk * blocks;
+    size_t chunks = (r->band.n + cut->chunk - 1) / cut->chunk, u;
+    size_t units = ((size_t)r->wino->out + cut->width - 1) / cut->width * chunks;
     float *m = r->m + (size_t)slot * cut->points * cut->m_plane;
 
     (void)last;
     while ((u = take(r, units)) < units)
         run_unit(r, &r->band, m, cf_thread_scratch(r->wino->dnn, thread),
-                 u / blocks * cut->chunk, u % blocks * cut->width);
+                 u % chunks * cut->chunk, u / chunks * cut->width);
 }
 
 /* Every thread works until nothing is left to take. */
@@ -489,6 +494,7 @@ void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
     r.v = work;
     r.m = work + r.cut.v;
     cut_for_team(&r.cut, (size_t)dnn->threads,
+                 cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
                  round_up((size_t)wino->out, dnn->kern.panel), dnn->kern.panel);
     assert(r.cut.slots >= 1);
     if (r.cut.near) {

@@ -107,9 +107,9 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
 
 static void bench_panel_mul_fetch(const struct cf_kern *k, float **p, size_t n)
 {
-    const struct cf_fetch next[2] = {{p[3], 0, 1, 64 * k->panel / 16}};
+    const struct cf_fetch next = {p[3], 0, 1, 64 * k->panel * sizeof **p};
 
-    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, next);
+    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, &next);
 }
 
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,
@@ -227,6 +227,51 @@ static void bench_sum(const struct cf_kern *k, float **p, size_t n)
     p[0][0] = k->sum(p[1], n);
 }
 
+/* Tiles of 64 channels; an element is one of an output pixel. */
+static void bench_wino(const struct cf_kern_wino *k, float **p, size_t n, size_t tile,
+                       int what)
+{
+    enum { C = 64 };
+
+    for (size_t i = 0; i < n / (tile * tile * C); i++)
+        if (what == 0)
+            k->in(p[0], 2 * C, p[1], (tile + 2) * C, C, C);
+        else if (what == 1)
+            k->out(p[0], tile * C, C, p[1], 2 * C, p[2], NULL, C);
+        else
+            k->weights(p[0], 2 * C, p[1], C, C);
+}
+
+static void bench_wino4_in(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino4, p, n, 4, 0);
+}
+
+static void bench_wino4_out(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino4, p, n, 4, 1);
+}
+
+static void bench_wino4_weights(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino4, p, n, 4, 2);
+}
+
+static void bench_wino2_in(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino2, p, n, 2, 0);
+}
+
+static void bench_wino2_out(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino2, p, n, 2, 1);
+}
+
+static void bench_wino2_weights(const struct cf_kern *k, float **p, size_t n)
+{
+    bench_wino(&k->wino2, p, n, 2, 2);
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct cf_kern *k, float **p, size_t n);
@@ -265,6 +310,12 @@ static const struct {
     {"scale", bench_scale},
     {"fma", bench_fma},
     {"sum", bench_sum},
+    {"wino4.in", bench_wino4_in},
+    {"wino4.out", bench_wino4_out},
+    {"wino4.weights", bench_wino4_weights},
+    {"wino2.in", bench_wino2_in},
+    {"wino2.out", bench_wino2_out},
+    {"wino2.weights", bench_wino2_weights},
 };
 
 static double now(void)
