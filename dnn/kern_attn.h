@@ -7,7 +7,7 @@
  * weights are then read as columns, one number for each query, next to one row of values.
  */
 
-enum { LINE_FLOATS = CACHE_LINE / sizeof(float) };
+enum { CACHE_LINE = 64, LINE_FLOATS = CACHE_LINE / sizeof(float) };
 
 /* cols vectors of `rows` rows of dst; all accumulators live in registers, because rows,
  * cols, add and the strides that are 1 are constants after inlining. a[i * a_row + l *
