@@ -5,7 +5,8 @@
 # Debian's PyTorch takes whatever libblas there is. It gets the one of OpenBLAS that shares
 # its OpenMP threads (package libopenblas0-openmp; the one with threads of its own makes both
 # wait), the fastest kernels for AVX-512 that OpenBLAS 0.3.21 has where it would choose
-# slower ones, and layouts that were fastest. CFGEN_ORIGINAL=1: as the original code does it.
+# slower ones, a heap that keeps its pages (fresh ones for every activation cost a quarter of
+# the decoder), and layouts that were fastest. CFGEN_ORIGINAL=1: as the original code does it.
 set -eu
 src=${CFGEN_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
 bin=${CFGEN_BUILDDIR:-$src/build}
@@ -21,6 +22,6 @@ fi
 CFGEN_MODEL_PATH=${CFGEN_MODEL_PATH:-$src/models}
 export CFGEN_MODEL_PATH
 exec "$bin/cfgen-bench" --report --only=image "$@" \
-    --peer="${blas:+LD_LIBRARY_PATH='$blas'} OMP_NUM_THREADS=\$THREADS $tuned exec '$python' \
+    --peer="MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184 ${blas:+LD_LIBRARY_PATH='$blas'} OMP_NUM_THREADS=\$THREADS $tuned exec '$python' \
 '$src/bench/pytorch_skeleton.py' \"\$MODEL\" --threads=\$THREADS --turns --rounds=1000 \
 ${CFGEN_ORIGINAL:+--original}"

@@ -4,7 +4,6 @@
 #include "base/alloc.h"
 #include "bench/parts.h"
 #include "dnn/kv.h"
-#include "dnn/machine.h"
 
 enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048, TRIAL_SCORES = 1 << 14 };
 
@@ -89,7 +88,7 @@ static enum cf_status tell_scratch(struct cf_bench *b, struct cf_error *err)
 {
     struct cf_bench_result r = cf_bench_result(b, "scratch");
 
-    r.mib = (double)CF_THREAD_SCRATCH / (1 << 20);
+    r.mib = (double)cf_attn_scratch() / (1 << 20);
     return cf_bench_tell(b, &r, err);
 }
 

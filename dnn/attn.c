@@ -40,6 +40,11 @@ _Static_assert(KT / 2 * CF_ATTN_HD_MAX <= TILE && KT / 2 % CF_KV_BLOCK == 0 &&
                    2 * CF_PANEL_MAX * CF_ATTN_HD_MAX <= ROOM,
                "the widest head fits");
 
+size_t cf_attn_scratch(void)
+{
+    return sizeof(struct tile);
+}
+
 struct work {
     const struct cf_dnn *dnn;
     const struct cf_attn *a;

@@ -8,6 +8,7 @@
 #ifndef CF_DNN_ATTN_H
 #define CF_DNN_ATTN_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/tensor.h"
@@ -46,5 +47,8 @@ struct cf_attn {
 enum cf_status cf_attn_run(struct cf_dnn *dnn, const struct cf_attn *a,
                            const struct cf_attn_seq *seq, int n_seq,
                            struct cf_error *err);
+
+/* Bytes of the scratch that a thread works in, at most 256 KiB. */
+size_t cf_attn_scratch(void);
 
 #endif

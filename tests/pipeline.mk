@@ -101,6 +101,6 @@ TESTS += %D%/synth_test
 nodist_EXTRA_%C%_synth_test_SOURCES = dummy.cxx
 
 # cfgen-bench: that it runs, never how fast.
-TESTS += %D%/cli/bench.sh
-dist_noinst_SCRIPTS += %D%/cli/bench.sh
+TESTS += %D%/cli/bench.sh %D%/peer.sh
+dist_noinst_SCRIPTS += %D%/cli/bench.sh %D%/peer.sh
 %D%/cli/bench.log: cfgen-bench$(EXEEXT) cfgen-batch$(EXEEXT) cfgen-jobs$(EXEEXT)

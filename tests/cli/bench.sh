@@ -23,7 +23,7 @@ case_ "no case of a part is there twice" jq -es \
 case_ "few rows are told by the read bandwidth, more by the multiply-adds" jq -es \
     '[.[] | select(.part == "linear")] | all(if .case | test(", [12] rows?$") then .of_read > 0 else .of_peak > 0 end)' all.jsonl
 case_ "every type of weights is compared with f32 on as many rows" jq -es \
-    '[.[] | select(.part == "linear" and .speed)] | length == 15 and
+    '[.[] | select(.part == "linear" and .speed)] | length == 18 and
      all((.against | sub("^f32 "; "")) as $of | .case | endswith(" " + $of))' all.jsonl
 case_ "the last line tells the other load and that it was judged all the same" jq -es \
     '.[-1] | .load.others >= 0 and (.load.who | type == "string") and .judged' all.jsonl
@@ -37,6 +37,20 @@ stages() {
             (.[-1].case == "32 x 32: image") and (.[-1].seconds - $sum | fabs) < 1e-4 * $sum' 2b.jsonl
 }
 case_ "the stages of an image add up to it" stages
+
+# Other bars of the part may be missed meanwhile (status 1).
+beside() {
+    local got=0
+    trial --json --report --rounds=9 --model=pilot32 --only=image >peer.jsonl \
+        --peer='echo "{\"about\": \"$MODEL $THREADS\"}"; while read -r _; do echo "{\"seconds\": 1000}"; done' || got=$?
+    [ $got -le 1 ] && jq -es 'any(.peer and (.peer | test("pilot32 2"))) and
+        any(.case == "the peer" and .seconds == 1000) and
+        any(.case == "to the peer" and .speed > 1 and .against == "the peer") and
+        any(.bar == "images to those of the peer" and .verdict == "met")' peer.jsonl
+}
+case_ "another program is timed in turns and compared" beside
+dies() { exits 74 trial --only=image --model=pilot32 --peer='echo ready'  2>err.txt >out.txt && grep -q 'peer' err.txt; }
+case_ "a peer that ends is told" dies
 
 bars() {
     trial --report --model=pilot32 --only=machine,attention >bars.txt &&
