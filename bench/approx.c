@@ -115,16 +115,17 @@ static enum cf_status add_recipe(struct bench *b, const char *json, const char *
                                  struct cf_error *err)
 {
     struct cf_settings *r = &b->recipe[b->recipes];
-    int i = 0;
+    int i = 0, k = b->recipes;
     char *dir;
 
     CF_TRY(cf_settings_read(r, json, 0, 0, err));
-    b->name[b->recipes] = json;
+    b->name[k] = json;
+    b->recipes++;
     CF_TRY(cf_model_find(&dir, r->model ? r->model : usual, getenv("CFGEN_MODEL_PATH"),
                          err));
     while (i < b->models && strcmp(b->model[i].dir, dir) != 0)
         i++;
-    b->of[b->recipes++] = i;
+    b->of[k] = i;
     if (i < b->models || i == MODELS) {
         cf_free(dir);
         return i < MODELS ? CF_OK

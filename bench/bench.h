@@ -56,6 +56,7 @@ struct cf_bench_result {
 
 struct cf_bench_options {
     const char *model;    /* directory or name; NULL: the default model */
+    const char *peer;     /* command (peer.h); NULL: none */
     const char *geometry; /* of a synthetic model instead; NULL: none */
     int threads;          /* 0: auto */
     int rounds;
@@ -136,6 +137,8 @@ double cf_bench_median(double *x, int n);
 
 /* tell.c: lines on stdout, or objects. */
 void cf_tell_head(const struct cf_bench *b);
+/* What it said of itself. */
+void cf_tell_peer(const struct cf_bench *b, const char *about);
 void cf_tell_result(const struct cf_bench *b, const struct cf_bench_result *r);
 /* x NAN: not measured. */
 void cf_tell_bar(const struct cf_bench *b, const char *what, double x, bool most,

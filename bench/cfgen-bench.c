@@ -29,6 +29,7 @@ enum {
     PIXELS,
     ROUND_COUNT,
     REPORT,
+    PEER,
     QUICK,
     TRIAL,
     JSON,
@@ -48,6 +49,9 @@ static const struct cf_option options[] = {
     {REPORT, "report", NULL,
      "tell what is promised and whether it holds; the model is\n"
      "infinity-125m unless one is named"},
+    {PEER, "peer", "COMMAND",
+     "times another program that makes the same images in\n"
+     "turns with ours (image); see the manual"},
     {QUICK, "quick", NULL, "three short rounds, few rows: a look, no judgement"},
     {TRIAL, "trial", NULL, "everything once, at toy sizes: does it run?"},
     {JSON, "json", NULL, "one JSON object a line"},
@@ -132,6 +136,9 @@ static enum cf_status take(struct cf_bench_options *o, int key, const char *v,
         return take_pixels(o, v, err);
     case REPORT:
         o->report = true;
+        return CF_OK;
+    case PEER:
+        o->peer = v;
         return CF_OK;
     case QUICK:
         o->quick = true;

@@ -16,6 +16,7 @@ cfgen_bench_SOURCES = \
 	%D%/part_transformer.c \
 	%D%/part_vector.c \
 	%D%/parts.h \
+	%D%/peer.c %D%/peer.h \
 	%D%/subject.c %D%/subject.h \
 	%D%/tell.c \
 	pipeline/convert_out.c pipeline/convert_out.h \
@@ -37,8 +38,8 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 %C%_approx_LDADD = $(CF_PIPELINE_LIBS)
 nodist_EXTRA_%C%_approx_SOURCES = dummy.cxx
 
-EXTRA_DIST += %D%/lib.sh
-dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh %D%/memory.sh \
+EXTRA_DIST += %D%/lib.sh %D%/pytorch_skeleton.py
+dist_noinst_SCRIPTS += %D%/medium.sh %D%/shipped.sh %D%/queue_scale.sh %D%/memory.sh %D%/against_pytorch.sh \
 	%D%/approx.sh
 EXTRA_DIST += %D%/queue_rows.sql
 

@@ -1,8 +1,9 @@
 /* Attention: few queries against many keys, as in the first scales, to many against many;
- * heads of the released models; keys and values as a transformer keeps them. */
+ * heads of the released models; keys and values as the transformer keeps them, and two
+ * shapes in plain rows, as a text encoder has them. */
 #include "base/alloc.h"
 #include "bench/parts.h"
-#include "dnn/attn.h"
+#include "dnn/kv.h"
 #include "dnn/machine.h"
 
 enum { KEYS_MAX = 4096, QUERIES_MAX = 1024, WIDTH_MAX = 2048, TRIAL_SCORES = 1 << 14 };
@@ -15,11 +16,15 @@ struct job {
 
 static const struct {
     int heads, hd, nq, nk;
+    bool rows; /* plain */
 } shape[] = {
-    {16, 128, 1, 1024},   {16, 128, 32, 1024},   {16, 128, 256, 1024},
-    {16, 128, 256, 2048}, {16, 128, 1024, 4096}, {32, 64, 1, 1024},
-    {32, 64, 32, 1024},   {32, 64, 256, 1024},   {32, 64, 1024, 4096},
-    {12, 64, 256, 688},   {8, 96, 256, 521},     {16, 128, 256, 64},
+    {16, 128, 1, 1024, false},    {16, 128, 32, 1024, false},
+    {16, 128, 256, 1024, false},  {16, 128, 256, 2048, false},
+    {16, 128, 1024, 4096, false}, {32, 64, 1, 1024, false},
+    {32, 64, 32, 1024, false},    {32, 64, 256, 1024, false},
+    {32, 64, 1024, 4096, false},  {12, 64, 256, 688, false},
+    {8, 96, 256, 521, false},     {16, 128, 256, 64, false},
+    {16, 128, 256, 1024, true},   {32, 64, 64, 64, true},
 };
 enum { SHAPES = sizeof shape / sizeof *shape };
 
@@ -49,6 +54,8 @@ static struct job make_job(struct cf_bench *b, int i, enum cf_dtype kv, float *q
                                    .v_head = shape[i].hd,
                                    .nq = shape[i].nq,
                                    .nk = shape[i].nk};
+    if (!shape[i].rows)
+        job.seq.cache = keys;
     return job;
 }
 
@@ -64,9 +71,9 @@ static enum cf_status add_cases(struct cf_bench *b, struct job *job, float *q, f
 
         if (b->o->trial && shape[s].nq * shape[s].nk > TRIAL_SCORES)
             continue;
-        c = cf_bench_add(b, err, "%d x %d, %d quer%s, %d keys of %s", shape[s].heads,
+        c = cf_bench_add(b, err, "%d x %d, %d quer%s, %d keys of %s%s", shape[s].heads,
                          shape[s].hd, shape[s].nq, shape[s].nq > 1 ? "ies" : "y",
-                         shape[s].nk, cf_dtype_name(kv));
+                         shape[s].nk, cf_dtype_name(kv), shape[s].rows ? " in rows" : "");
         if (!c)
             return CF_ENOMEM;
         job[i] = make_job(b, s, kv, q, dst, keys[i % 2]);

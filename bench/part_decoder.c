@@ -20,7 +20,12 @@ static const struct shape {
     {256, 256, 3, 256}, {256, 128, 3, 256}, {256, 128, 1, 256}, {128, 128, 3, 256},
     {128, 3, 3, 256},
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes, TRIAL = 32, LARGEST = 256 * 256 * 256 };
+enum {
+    SHAPES = sizeof shapes / sizeof *shapes,
+    TRIAL = 32,
+    WAYS = 4,
+    LARGEST = 256 * 256 * 256
+};
 
 struct conv_job {
     struct cf_conv *conv; /* owned */
@@ -36,9 +41,19 @@ static enum cf_status run_conv(void *arg, struct cf_error *err)
     return cf_conv_run(j->conv, j->dst, j->src, j->side, j->side, err);
 }
 
-static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
-                               struct cf_error *err)
+static struct shape smaller(struct shape s)
 {
+    s.in = s.in < TRIAL ? s.in : TRIAL;
+    s.out = s.out < TRIAL ? s.out : TRIAL;
+    s.side = s.side < TRIAL ? s.side : TRIAL;
+    return s;
+}
+
+static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
+                               int how, struct cf_error *err)
+{
+    static const char *const name[] = {"", ", direct", ", Winograd 2x2",
+                                       ", Winograd 4x4"};
     int pad = shape.k / 2;
     struct cf_conv_shape s = {
         .stride = 1, .top = pad, .left = pad, .bottom = pad, .right = pad};
@@ -48,9 +63,9 @@ static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct sh
                         .dim = {shape.out, shape.in, shape.k, shape.k}};
     struct cf_bench_case *c;
 
-    CF_TRY(cf_conv_open(&j->conv, b->dnn, &v, NULL, s, err));
-    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d", shape.k, shape.k, shape.in,
-                     shape.out, shape.side, shape.side);
+    CF_TRY(cf_conv_open_as(&j->conv, b->dnn, &v, NULL, s, (enum cf_conv_how)how, err));
+    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d%s", shape.k, shape.k, shape.in,
+                     shape.out, shape.side, shape.side, name[how]);
     if (!c)
         return CF_ENOMEM;
     j->side = shape.side;
@@ -58,34 +73,40 @@ static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct sh
     c->arg = j;
     c->flops = 2.0 * shape.k * shape.k * shape.in * shape.out * shape.side * shape.side;
     c->yard = CF_YARD_FMA;
+    if (how)
+        c->against = b->n_case - 1 - how;
     return CF_OK;
 }
 
-static struct shape smaller(struct shape s)
+/* As the decoder would, and where there is a choice every other way beside it. */
+static enum cf_status measure_shape(struct cf_bench *b, struct shape shape,
+                                    const float *src, float *dst, struct cf_error *err)
 {
-    s.in = s.in < TRIAL ? s.in : TRIAL;
-    s.out = s.out < TRIAL ? s.out : TRIAL;
-    s.side = s.side < TRIAL ? s.side : TRIAL;
-    return s;
+    struct conv_job job[WAYS] = {0};
+    enum cf_status st = CF_OK;
+
+    for (int how = 0; st == CF_OK && how < (shape.k == 3 ? WAYS : 1); how++) {
+        job[how] = (struct conv_job){.src = src, .dst = dst};
+        st = add_conv(b, &job[how], shape, how, err);
+    }
+    if (st == CF_OK)
+        st = cf_bench_measure(b, err);
+    for (int how = 0; how < WAYS; how++)
+        cf_conv_close(job[how].conv);
+    return st;
 }
 
 static enum cf_status convolutions(struct cf_bench *b, struct cf_error *err)
 {
     float *src = cf_alloc(LARGEST, sizeof *src, err);
     float *dst = cf_alloc(LARGEST, sizeof *dst, err);
-    struct conv_job job[SHAPES] = {0};
     enum cf_status st = src && dst ? CF_OK : CF_ENOMEM;
 
     for (size_t i = 0; st == CF_OK && i < LARGEST; i++)
         src[i] = (float)(i % 251) * 0.008f - 1.0f;
-    for (int i = 0; st == CF_OK && i < SHAPES; i++) {
-        job[i] = (struct conv_job){.src = src, .dst = dst};
-        st = add_conv(b, &job[i], b->o->trial ? smaller(shapes[i]) : shapes[i], err);
-    }
-    if (st == CF_OK)
-        st = cf_bench_measure(b, err);
-    for (int i = 0; i < SHAPES; i++)
-        cf_conv_close(job[i].conv);
+    for (int i = 0; st == CF_OK && i < SHAPES; i++)
+        st =
+            measure_shape(b, b->o->trial ? smaller(shapes[i]) : shapes[i], src, dst, err);
     cf_free(src);
     cf_free(dst);
     return st;

@@ -1,19 +1,22 @@
-/* Whole images, text features to the bytes of a WebP file: all threads and one in turns,
- * and what of it is neither linear layer, attention nor convolution. */
+/* Whole images, text features to the bytes of a WebP file: all threads, one, the
+ * approximations that cfgen(1) recommends, and the peer, in turns; and what of it is
+ * neither linear layer, attention nor convolution. */
 #include <stdio.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bench/parts.h"
+#include "bench/peer.h"
 #include "bench/subject.h"
 #include "models/work.h"
 #include "pipeline/finish.h"
 
-enum { WAYS = 2 };
+enum { WAYS = 3, ABOUT = 1024, CFG_SKIP = 2 };
 
-/* One number of threads. */
 struct way {
+    const char *name;
     int threads;
+    bool approx;
     struct cf_bench_series whole, generate, decode, encode;
     double other[CF_BENCH_ROUNDS_MAX]; /* shares of the wall time */
 };
@@ -26,6 +29,8 @@ struct image {
     struct cf_plan plan;
     struct way way[WAYS];
     int ways;
+    struct cf_peer *peer; /* NULL: none */
+    struct cf_bench_series peer_time;
 };
 
 static enum cf_status write_webp(struct image *im, const struct cf_request *req,
@@ -79,6 +84,8 @@ static enum cf_status make_one(struct image *im, struct way *w, bool timed,
     double start, encode, products;
     enum cf_status st;
 
+    im->params.cfg_skip = w->approx ? CFG_SKIP : 0;
+    im->params.kv_type = w->approx ? CF_BF16 : -1;
     CF_TRY(cf_dnn_set_threads(b->dnn, w->threads, err));
     cf_bench_begin(b, &w->whole, CF_YARD_FMA, w->threads == 1 ? 1 : 0);
     products = covered(cf_dnn_times(b->dnn));
@@ -131,26 +138,67 @@ static enum cf_status tell_parts(struct image *im, struct way *w, struct cf_erro
     return cf_bench_tell(im->b, &r, err);
 }
 
+/* As many times as fast as way i as told in words. */
+static void compare(const struct image *im, struct cf_bench_result *r,
+                    const struct cf_bench_series *other, const char *against)
+{
+    r->speed = cf_bench_ratio(other, &im->way[0].whole);
+    snprintf(r->against, sizeof r->against, "%s", against);
+}
+
+static enum cf_status tell_way(struct image *im, const struct way *w, double work,
+                               struct cf_error *err)
+{
+    struct cf_bench_result r = cf_bench_result(im->b, "%s", w->name);
+
+    r.flops = work;
+    cf_bench_rate(&r, CF_YARD_FMA, &w->whole);
+    r.core_hour = 3600 / (r.seconds * w->threads);
+    if (w == &im->way[0] && im->b->threads > 1)
+        compare(im, &r, &im->way[im->ways - 1].whole, "1 thread");
+    if (w->approx) {
+        r.speed = cf_bench_ratio(&im->way[0].whole, &w->whole);
+        snprintf(r.against, sizeof r.against, "without them");
+    }
+    return cf_bench_tell(im->b, &r, err);
+}
+
+/* The peer's time, and how many images we make in it. */
+static enum cf_status tell_peer(struct image *im, struct cf_error *err)
+{
+    static const char *const name[] = {"to the peer", "to the peer, with approximations"};
+    struct cf_bench_result r = cf_bench_result(im->b, "the peer");
+
+    cf_bench_rate(&r, CF_YARD_NONE, &im->peer_time);
+    r.core_hour = 3600 / (r.seconds * im->b->threads);
+    CF_TRY(cf_bench_tell(im->b, &r, err));
+    for (int i = 0; i < 2; i++) {
+        r = cf_bench_result(im->b, "%s", name[i]);
+        cf_bench_rate(&r, CF_YARD_NONE, &im->way[i].whole);
+        r.speed = cf_bench_ratio(&im->peer_time, &im->way[i].whole);
+        snprintf(r.against, sizeof r.against, "the peer");
+        CF_TRY(cf_bench_tell(im->b, &r, err));
+    }
+    return CF_OK;
+}
+
 static enum cf_status tell_all(struct image *im, struct cf_error *err)
 {
     double work = flops(im, -1, im->plan.n_step);
 
     CF_TRY(tell_parts(im, &im->way[0], err));
-    for (int i = im->ways - 1; i >= 0; i--) {
-        const struct way *w = &im->way[i];
-        struct cf_bench_result r =
-            cf_bench_result(im->b, "%d x %d, %d thread%s", im->plan.width,
-                            im->plan.height, w->threads, w->threads > 1 ? "s" : "");
+    for (int i = im->ways - 1; i >= 0; i--)
+        CF_TRY(tell_way(im, &im->way[i], work, err));
+    return im->peer ? tell_peer(im, err) : CF_OK;
+}
 
-        r.flops = work;
-        cf_bench_rate(&r, CF_YARD_FMA, &w->whole);
-        r.core_hour = 3600 / (r.seconds * w->threads);
-        if (i == 0 && im->ways > 1) {
-            r.speed = cf_bench_ratio(&im->way[1].whole, &w->whole);
-            snprintf(r.against, sizeof r.against, "1 thread");
-        }
-        CF_TRY(cf_bench_tell(im->b, &r, err));
-    }
+static enum cf_status run_peer(struct image *im, struct cf_error *err)
+{
+    double seconds;
+
+    CF_TRY(cf_cancel_check(im->b->cancel, err));
+    CF_TRY(cf_peer_run(im->peer, &seconds, err));
+    im->peer_time.seconds[im->peer_time.n++] = seconds;
     return CF_OK;
 }
 
@@ -160,8 +208,39 @@ static enum cf_status rounds(struct image *im, struct cf_error *err)
         cf_load_look(&im->b->load);
         for (int i = 0; i < (r < 0 ? 1 : im->ways); i++)
             CF_TRY(make_one(im, &im->way[i], r >= 0, err));
+        if (im->peer && r >= 0)
+            CF_TRY(run_peer(im, err));
     }
     return tell_all(im, err);
+}
+
+static enum cf_status open_all(struct image *im, struct cf_subject **s,
+                               struct cf_error *err)
+{
+    struct cf_bench *b = im->b;
+    char about[ABOUT];
+
+    CF_TRY(cf_bench_subject(b, s, err));
+    im->s = *s;
+    CF_TRY(cf_engine_open(&im->engine, b->dnn, im->s->dir, NULL, err));
+    if (!b->o->peer)
+        return CF_OK;
+    CF_TRY(cf_peer_open(&im->peer, b->o->peer, im->s->dir, b->threads, about,
+                        sizeof about, err));
+    cf_tell_peer(b, about);
+    return CF_OK;
+}
+
+/* One thread last, where there are more. */
+static void list_ways(struct image *im)
+{
+    int threads = im->b->threads;
+
+    im->way[im->ways++] = (struct way){.name = "all threads", .threads = threads};
+    im->way[im->ways++] = (struct way){
+        .name = "all threads, approximations", .threads = threads, .approx = true};
+    if (threads > 1)
+        im->way[im->ways++] = (struct way){.name = "1 thread", .threads = 1};
 }
 
 enum cf_status cf_bench_image(struct cf_bench *b, struct cf_error *err)
@@ -173,17 +252,12 @@ enum cf_status cf_bench_image(struct cf_bench *b, struct cf_error *err)
     if (!im)
         return CF_ENOMEM;
     im->b = b;
-    im->way[0].threads = b->threads;
-    im->way[1].threads = 1;
-    im->ways = b->threads > 1 ? WAYS : 1;
+    list_ways(im);
     cf_gen_params_default(&im->params);
-    st = cf_bench_subject(b, &s, err);
-    if (st == CF_OK) {
-        im->s = s;
-        st = cf_engine_open(&im->engine, b->dnn, s->dir, NULL, err);
-    }
+    st = open_all(im, &s, err);
     if (st == CF_OK)
         st = rounds(im, err);
+    cf_peer_close(im->peer);
     cf_engine_close(im->engine);
     if (cf_dnn_set_threads(b->dnn, b->threads, err) != CF_OK && st == CF_OK)
         st = err->status;

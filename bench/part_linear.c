@@ -156,9 +156,13 @@ static const struct {
     enum cf_wtype type;
     enum cf_hold hold;
 } way[] = {
-    {"f32", CF_W_F32, CF_HOLD_PACK},       {"f32 mapped", CF_W_F32, CF_HOLD_MAP},
-    {"f16 mapped", CF_W_F16, CF_HOLD_MAP}, {"bf16 mapped", CF_W_BF16, CF_HOLD_MAP},
-    {"int8", CF_W_I8, CF_HOLD_MAP},        {"4bit", CF_W_Q4, CF_HOLD_MAP},
+    {"f32", CF_W_F32, CF_HOLD_PACK},
+    {"f32 mapped", CF_W_F32, CF_HOLD_MAP},
+    {"f32 by oneDNN", CF_W_F32, CF_HOLD_ONEDNN},
+    {"f16 mapped", CF_W_F16, CF_HOLD_MAP},
+    {"bf16 mapped", CF_W_BF16, CF_HOLD_MAP},
+    {"int8", CF_W_I8, CF_HOLD_MAP},
+    {"4bit", CF_W_Q4, CF_HOLD_MAP},
 };
 enum { WAYS = sizeof way / sizeof *way };
 

@@ -19,7 +19,7 @@ struct job {
     struct cf_dnn *dnn;
     float *x, *y, *z; /* [PIXELS, CHANNELS] each, more than [ROWS, C] */
     float *row;       /* [6, C] */
-    uint16_t *half;
+    void *cache;      /* of [ROWS, C] keys and values */
 };
 
 static enum cf_status run_gelu(void *arg, struct cf_error *err)
@@ -52,11 +52,11 @@ static enum cf_status run_adaln(void *arg, struct cf_error *err)
 static enum cf_status run_join(void *arg, struct cf_error *err)
 {
     struct job *j = arg;
-    struct cf_join join = {
+    const struct cf_join join = {
         .gate = j->row, .mul = j->row + C, .add = j->row + 2 * C, .one = 1, .eps = 1e-6f};
 
     (void)err;
-    cf_join_norm(j->dnn, j->z, j->x, j->y, 2, ROWS / 2, C, &join);
+    cf_join_norm(j->dnn, j->x, j->z + 2 * ROWS * C, j->y, 2, ROWS / 2, C, &join);
     return CF_OK;
 }
 
@@ -97,14 +97,31 @@ static enum cf_status run_rope(void *arg, struct cf_error *err)
     return CF_OK;
 }
 
-static enum cf_status run_append(void *arg, struct cf_error *err)
+/* Keys are normalised and rotated on the way. */
+static void append(struct job *j, enum cf_dtype kv)
 {
-    struct job *j = arg;
-    struct cf_attn a = {HEADS, HEADS, HD, 1, CF_BF16};
-    struct cf_kv_rows rows = {.k = j->x, .v = j->y, .stride = C, .n = ROWS};
+    const struct cf_attn a = {HEADS, HEADS, HD, 1, kv};
+    const struct cf_kv_rows rows = {.k = j->x,
+                                    .v = j->y,
+                                    .stride = C,
+                                    .n = ROWS,
+                                    .cs = j->z,
+                                    .sn = j->z + ROWS * HD / 2};
 
+    cf_kv_append(j->dnn, &a, j->cache, 0, &rows);
+}
+
+static enum cf_status run_append_f32(void *arg, struct cf_error *err)
+{
     (void)err;
-    cf_kv_append(j->dnn, &a, j->half, 0, &rows);
+    append(arg, CF_F32);
+    return CF_OK;
+}
+
+static enum cf_status run_append_bf16(void *arg, struct cf_error *err)
+{
+    (void)err;
+    append(arg, CF_BF16);
     return CF_OK;
 }
 
@@ -134,13 +151,14 @@ static const struct {
 } op[] = {
     {"GELU, 512 x 2048", run_gelu, 8.0 * ROWS *C},
     {"SiLU, 512 x 2048", run_silu, 8.0 * ROWS *C},
-    {"gated residual and layer norm, 512 x 2048", run_join, 16.0 * ROWS *C},
+    {"gated residual and norm, 512 x 2048", run_join, 16.0 * ROWS *C},
     {"adaptive layer norm, 512 x 2048", run_adaln, 8.0 * ROWS *C},
     {"residual, 512 x 2048", run_add, 12.0 * ROWS *C},
     {"gated residual, 512 x 2048", run_gated, 12.0 * ROWS *C},
     {"l2 norm of heads and rotary, 512 x 16 x 128", run_l2norm, 8.0 * ROWS *C},
     {"rotary, 512 x 16 x 128", run_rope, 8.0 * ROWS *C},
-    {"keys and values to the cache as bf16, 512 x 2048", run_append, 12.0 * ROWS *C},
+    {"keys and values to the cache, 512 x 2048, F32", run_append_f32, 16.0 * ROWS *C},
+    {"keys and values to the cache, 512 x 2048, BF16", run_append_bf16, 12.0 * ROWS *C},
     {"group norm sums, 128 x 128 x 256", run_stats, 4.0 * PIXELS *CHANNELS},
     {"group norm and SiLU, 128 x 128 x 256", run_apply, 8.0 * PIXELS *CHANNELS},
 };
@@ -155,8 +173,8 @@ enum cf_status cf_bench_vector(struct cf_bench *b, struct cf_error *err)
     job.y = cf_calloc(n, sizeof *job.y, err);
     job.z = cf_calloc(n, sizeof *job.z, err);
     job.row = cf_calloc(6 * C, sizeof *job.row, err);
-    job.half = cf_calloc(n, sizeof *job.half, err);
-    if (!job.x || !job.y || !job.z || !job.row || !job.half)
+    job.cache = cf_calloc(n, sizeof(float), err);
+    if (!job.x || !job.y || !job.z || !job.row || !job.cache)
         st = CF_ENOMEM;
     for (size_t i = 0; st == CF_OK && i < n; i++)
         job.x[i] = job.y[i] = (float)(i % 251) * 0.008f - 1.0f;
@@ -177,6 +195,6 @@ enum cf_status cf_bench_vector(struct cf_bench *b, struct cf_error *err)
     cf_free(job.y);
     cf_free(job.z);
     cf_free(job.row);
-    cf_free(job.half);
+    cf_free(job.cache);
     return st;
 }

@@ -4,11 +4,11 @@ model directory of ours (model.json, safetensors).
 
 Written from the specification of the method, in the way its authors' code is: the
 transformer with a cache of keys and values, shared adaptive layer norm, guidance as a second
-row, bits drawn per scale, and the convolutional decoder. What PyTorch offers for speed is
-used where it was faster here: queries and keys as one product, scaled keys of the text once
-an image (the original makes them at every scale), layouts and products by --linear and --conv.
+row, bits drawn per scale, and the convolutional decoder. What made it faster is used: keys
+and values of the text once an image, channels last in the decoder; --original does without
+both, as the published code does. Products by oneDNN (--linear) were no faster than by BLAS.
 
-    pytorch_skeleton.py MODEL [--threads N] [--rounds N] [--batch N] [--output FILE]
+    pytorch_skeleton.py MODEL [--threads N] [--rounds N] [--original] [--output FILE]
     pytorch_skeleton.py --check GOLDEN          compares with recorded tensors
 
 One JSON object a line: what it runs on, then seconds of each round, on a line of its own, so
@@ -61,16 +61,11 @@ class Linear:
     def __init__(self, weight, bias=None):
         self.weight, self.bias = weight, bias
         self.packed = weight.to_mkldnn() if Linear.how == "onednn" else None
-        self.t = weight.t().contiguous() if Linear.how == "blas-t" else None
 
     def __call__(self, x):
         if self.packed is not None:
             return F.linear(x.to_mkldnn(), self.packed,
                             None if self.bias is None else self.bias.to_mkldnn()).to_dense()
-        if self.t is not None:
-            y = torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.t) \
-                if self.bias is not None else x.reshape(-1, x.shape[-1]) @ self.t
-            return y.reshape(*x.shape[:-1], -1)
         return F.linear(x, self.weight, self.bias)
 
 
@@ -98,6 +93,8 @@ def turn(x, cos, sin):
 
 
 class Transformer:
+    again = False  # keys and values of the text at every scale
+
     def __init__(self, w, depth, heads, chunks, bits, eps=1e-6):
         self.depth, self.heads, self.bits, self.eps = depth, heads, bits, eps
         self.c = w["pos_start"].shape[-1]
@@ -140,11 +137,11 @@ class Transformer:
         score = (self.pool_q[None, :, None] @ k.transpose(-1, -2)) / math.sqrt(self.c / heads)
         cond = self.pool_proj((score.softmax(-1) @ v).transpose(1, 2).flatten(1))
         ca = self.ca2(F.gelu(self.ca1(rows), approximate="tanh"))
-        cross = []
-        for b in self.blocks:
-            cross.append([t.unflatten(-1, (self.heads, self.hd)).transpose(1, 2).contiguous()
-                          for t in b["ca_kv"](ca).chunk(2, -1)])
-        return cond, cross
+        return cond, ca
+
+    def text_keys(self, b, ca):
+        return [t.unflatten(-1, (self.heads, self.hd)).transpose(1, 2).contiguous()
+                for t in b["ca_kv"](ca).chunk(2, -1)]
 
     def block(self, b, x, ada, cos, sin, cache, cross):
         """x [R, n, c]."""
@@ -180,7 +177,8 @@ class Transformer:
                  see=lambda name, x: None):
         """Codes [1, bits, H, W] of the sum over all scales."""
         generator = torch.Generator().manual_seed(seed)
-        cond, cross = self.text(features)
+        cond, ca = self.text(features)
+        cross = [None if self.again else self.text_keys(b, ca) for b in self.blocks]
         see("cond", cond)
         ada = self.ada(F.silu(cond)).reshape(-1, 6, self.c)
         see("ada6", ada)
@@ -196,7 +194,7 @@ class Transformer:
             c, d = cos[at:at + n], sin[at:at + n]
             at += n
             for i, b in enumerate(self.blocks):
-                x = self.block(b, x, ada, c, d, cache[i], cross[i])
+                x = self.block(b, x, ada, c, d, cache[i], cross[i] or self.text_keys(b, ca))
                 see(f"sc{s}.blk{i}.out", x)
             y = F.layer_norm(x, (self.c,), eps=self.eps) * (1 + hs[:, None]) + hb[:, None]
             logits = self.head(y) / tau[s]
@@ -377,12 +375,14 @@ def main():
     a.add_argument("--threads", type=int, default=2)
     a.add_argument("--rounds", type=int, default=9)
     a.add_argument("--turns", action="store_true", help="a round for every line on stdin")
-    a.add_argument("--linear", choices=["blas", "blas-t", "onednn"], default="blas")
-    a.add_argument("--conv", choices=["planes", "channels"], default="planes")
+    a.add_argument("--linear", choices=["blas", "onednn"], default="blas")
+    a.add_argument("--original", action="store_true",
+                   help="text keys at every scale, planes in the decoder")
     a.add_argument("--output", metavar="FILE", help="the last image")
     o = a.parse_args()
     Linear.how = o.linear
-    Decoder.layout = torch.channels_last if o.conv == "channels" else torch.contiguous_format
+    Decoder.layout = torch.contiguous_format if o.original else torch.channels_last
+    Transformer.again = o.original
     torch.set_num_threads(o.threads)
     torch.set_flush_denormal(True)
     with torch.inference_mode():
@@ -394,7 +394,7 @@ def main():
         model.image(0)  # what is made at a first call is no part of it
         print(json.dumps({"torch": torch.__version__, "blas": blas(), "threads": o.threads,
                           "onednn": torch.backends.mkldnn.is_available(),
-                          "linear": o.linear, "conv": o.conv}), flush=True)
+                          "linear": o.linear, "original": o.original}), flush=True)
         for seed in range(o.rounds):
             if o.turns and not sys.stdin.readline():
                 break

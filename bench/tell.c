@@ -42,6 +42,14 @@ void cf_tell_head(const struct cf_bench *b)
            m->l2 >> 10, m->last >> 20);
 }
 
+void cf_tell_peer(const struct cf_bench *b, const char *about)
+{
+    if (b->o->json)
+        put(json_pack("{ss}", "peer", about));
+    else
+        printf("the peer: %s\n", about);
+}
+
 static void tell_json(const struct cf_bench_result *r)
 {
     json_t *obj = json_pack("{ss ss}", "part", r->part, "case", r->name);

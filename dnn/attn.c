@@ -34,8 +34,8 @@ struct tile {
     float room[ROOM];
 };
 
-_Static_assert(sizeof(struct tile) <= CF_THREAD_SCRATCH,
-               "a tile fits a thread's scratch");
+_Static_assert(sizeof(struct tile) <= 256 << 10 && 256 << 10 <= CF_THREAD_SCRATCH,
+               "a tile leaves room in the second cache");
 _Static_assert(KT / 2 * CF_ATTN_HD_MAX <= TILE && KT / 2 % CF_KV_BLOCK == 0 &&
                    2 * CF_PANEL_MAX * CF_ATTN_HD_MAX <= ROOM,
                "the widest head fits");

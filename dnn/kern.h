@@ -43,11 +43,11 @@ typedef void cf_few_fn(float *dst, size_t ldd, const float *a, size_t lda, size_
                        const void *src, size_t stride, size_t n, size_t k, size_t next,
                        int add);
 
-/* Memory that will be wanted soon: lines of 64 bytes of each of rows rows, whose starts
- * lie stride bytes apart. It need not exist. */
+/* Memory that will be wanted soon: bytes of each of rows rows, stride bytes apart. It
+ * need not exist; none where rows or bytes is 0. */
 struct cf_fetch {
     const void *at;
-    size_t stride, rows, lines; /* rows > 0 where lines > 0 */
+    size_t stride, rows, bytes;
 };
 
 struct cf_kern {
@@ -107,7 +107,7 @@ struct cf_kern {
      * even rate over all of the work. */
     void (*panel_mul_fetch)(float *dst, size_t ldd, const float *a, size_t lda,
                             const float *b, size_t m, size_t k, int add,
-                            const struct cf_fetch next[2]);
+                            const struct cf_fetch *next);
     /* A panel of n <= panel rows of k numbers, each stride bytes behind the one before:
      * dst [k, panel], dst[l, j] = number l of row j for j < n, 0 for n <= j < panel.
      * Exact. src may lie at any address. What lies ahead bytes after these numbers will

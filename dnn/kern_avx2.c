@@ -10,7 +10,6 @@ typedef __m256d vecd;
 typedef __m256i vmask;
 
 #define v_set1 _mm256_set1_ps
-#define v_round(x) _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define vd_zero _mm256_setzero_pd
 #define vd_set1 _mm256_set1_pd
 #define vd_load _mm256_loadu_pd

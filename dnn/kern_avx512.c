@@ -10,7 +10,6 @@ typedef __m512d vecd;
 typedef __mmask16 vmask;
 
 #define v_set1 _mm512_set1_ps
-#define v_round(x) _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
 #define v_pow2 _mm512_scalef_ps
 #define vd_zero _mm512_setzero_pd
 #define vd_set1 _mm512_set1_pd

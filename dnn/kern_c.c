@@ -215,7 +215,7 @@ static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
 /* Fetching changes no value. */
 static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda,
                               const float *b, size_t m, size_t k, int add,
-                              const struct cf_fetch next[2])
+                              const struct cf_fetch *next)
 {
     (void)next;
     k_panel_mul(dst, ldd, a, lda, b, m, k, add);

@@ -6,35 +6,25 @@
  * Rows are shared out evenly over the blocks they need: a block of two or three rows that
  * were left over would wait for its own sums. */
 
-enum {
-    PANEL = 2 * W,
-    PIECE = 8, /* numbers of a row between two fetches */
-    CACHE_LINE = 64,
-};
+enum { PANEL = 2 * W, FETCH_LINE = 64, QUAD = 4 };
 
-/* What is still to be fetched, row by row, and how much of it at a time. */
+/* What is fetched: with each number of a row a line at at and one at at + second, then at
+ * moves on by step, and after left and then every turn times by jump to another row.
+ * NULL: nothing. */
 struct fetching {
-    struct cf_fetch todo;
-    size_t row, lines;
+    const char *at;
+    size_t step, second, left, turn, jump;
 };
 
-/* The first lines of all rows, then the second, and so on. */
-INLINE void fetch_lines(struct fetching *f)
-{
-    for (size_t i = f->lines; i > 0 && f->todo.lines > 0; i--) {
-        _mm_prefetch((const char *)f->todo.at + f->row * f->todo.stride, _MM_HINT_T1);
-        if (++f->row < f->todo.rows)
-            continue;
-        f->row = 0;
-        f->todo.at = (const char *)f->todo.at + CACHE_LINE;
-        f->todo.lines--;
-    }
-}
-
-/* rows is a constant after inlining: all sums live in registers. */
+/* rows and fetch are constants after inlining: all sums live in registers. Four rows
+ * share a pointer, so that those fit the registers as well. */
 INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
-                        const float *b, size_t k, int add, struct fetching f[2], int rows)
+                        const float *b, size_t k, int add, struct fetching *f, int fetch,
+                        int rows)
 {
+    const size_t row = lda * sizeof *a, row3 = 3 * row;
+    const char *quad[(ROWS + QUAD - 1) / QUAD], *at = f->at;
+    size_t left = f->left;
     vec acc[ROWS][2];
 
 #pragma GCC unroll 16
@@ -42,23 +32,36 @@ INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
         acc[i][0] = add ? v_load(dst + (size_t)i * ldd) : v_set1(0.0f);
         acc[i][1] = add ? v_load(dst + (size_t)i * ldd + W) : v_set1(0.0f);
     }
-    for (size_t l = 0; l < k;) {
-        size_t end = k - l > PIECE ? l + PIECE : k;
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i += QUAD)
+        quad[i / QUAD] = (const char *)(a + (size_t)i * lda);
+    for (const float *end = b + k * PANEL; b != end; b += PANEL) {
+        vec b0 = v_load(b), b1 = v_load(b + W);
 
-        fetch_lines(&f[0]);
-        fetch_lines(&f[1]);
-        for (; l < end; l++, b += PANEL) {
-            vec b0 = v_load(b), b1 = v_load(b + W);
-
-#pragma GCC unroll 16
-            for (int i = 0; i < rows; i++) {
-                vec x = v_set1(a[(size_t)i * lda + l]);
-
-                acc[i][0] = v_fma(x, b0, acc[i][0]);
-                acc[i][1] = v_fma(x, b1, acc[i][1]);
+        if (fetch) {
+            _mm_prefetch(at, _MM_HINT_T1);
+            _mm_prefetch(at + f->second, _MM_HINT_T1);
+            at += f->step;
+            if (--left == 0) {
+                left = f->turn;
+                at += f->jump;
             }
         }
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++) {
+            const char *p = quad[i / QUAD];
+            size_t in = i % QUAD == 3 ? row3 : (size_t)(i % QUAD) * row;
+            vec x = v_set1(*(const float *)(const void *)(p + in));
+
+            acc[i][0] = v_fma(x, b0, acc[i][0]);
+            acc[i][1] = v_fma(x, b1, acc[i][1]);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i += QUAD)
+            quad[i / QUAD] += sizeof *a;
     }
+    f->at = at;
+    f->left = left;
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
         v_store(dst + (size_t)i * ldd, acc[i][0]);
@@ -67,13 +70,16 @@ INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
 }
 
 typedef void block_fn(float *dst, size_t ldd, const float *a, size_t lda, const float *b,
-                      size_t k, int add, struct fetching f[2]);
+                      size_t k, int add, struct fetching *f);
 
 #define BLOCK(rows)                                                                      \
     static void block_##rows(float *dst, size_t ldd, const float *a, size_t lda,         \
-                             const float *b, size_t k, int add, struct fetching f[2])    \
+                             const float *b, size_t k, int add, struct fetching *f)      \
     {                                                                                    \
-        panel_block(dst, ldd, a, lda, b, k, add, f, rows);                               \
+        if (f->at)                                                                       \
+            panel_block(dst, ldd, a, lda, b, k, add, f, 1, rows);                        \
+        else                                                                             \
+            panel_block(dst, ldd, a, lda, b, k, add, f, 0, rows);                        \
     }
 
 BLOCK(1)
@@ -92,8 +98,7 @@ BLOCK(12)
 #endif
 
 static void panel_blocks(float *dst, size_t ldd, const float *a, size_t lda,
-                         const float *b, size_t m, size_t k, int add, size_t blocks,
-                         struct fetching f[2])
+                         const float *b, size_t m, size_t k, int add, struct fetching *f)
 {
     static block_fn *const block[ROWS + 1] = {
         NULL,
@@ -113,7 +118,7 @@ static void panel_blocks(float *dst, size_t ldd, const float *a, size_t lda,
 #endif
     };
 
-    for (; blocks > 0; blocks--) {
+    for (size_t blocks = (m + ROWS - 1) / ROWS; blocks > 0; blocks--) {
         size_t rows = (m + blocks - 1) / blocks;
 
         block[rows](dst, ldd, a, lda, b, k, add, f);
@@ -126,24 +131,26 @@ static void panel_blocks(float *dst, size_t ldd, const float *a, size_t lda,
 static void k_panel_mul(float *dst, size_t ldd, const float *a, size_t lda,
                         const float *b, size_t m, size_t k, int add)
 {
-    struct fetching none[2] = {0};
-
-    panel_blocks(dst, ldd, a, lda, b, m, k, add, (m + ROWS - 1) / ROWS, none);
+    panel_blocks(dst, ldd, a, lda, b, m, k, add, &(struct fetching){0});
 }
 
+/* Lines that come more than once cost next to nothing. */
 static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda,
                               const float *b, size_t m, size_t k, int add,
-                              const struct cf_fetch next[2])
+                              const struct cf_fetch *next)
 {
-    size_t blocks = (m + ROWS - 1) / ROWS, pieces = (k + PIECE - 1) / PIECE * blocks;
-    struct fetching f[2];
+    size_t steps = k * ((m + ROWS - 1) / ROWS), bytes = next->bytes;
+    struct fetching f = {0};
 
-    for (int i = 0; i < 2; i++) {
-        size_t lines = next[i].rows * next[i].lines;
-
-        f[i] = (struct fetching){next[i], 0, pieces ? (lines + pieces - 1) / pieces : 0};
+    if (steps > 0 && next->rows > 0 && bytes > 0) {
+        bytes += (uintptr_t)next->at % FETCH_LINE;
+        f.at = next->at;
+        f.turn = f.left = steps < next->rows ? 1 : steps / next->rows;
+        f.step = (bytes + f.turn - 1) / f.turn;
+        f.second = f.step > FETCH_LINE ? FETCH_LINE : 0;
+        f.jump = next->stride - f.turn * f.step;
     }
-    panel_blocks(dst, ldd, a, lda, b, m, k, add, blocks, f);
+    panel_blocks(dst, ldd, a, lda, b, m, k, add, &f);
 }
 
 static void fill_panel(struct cf_kern *k)

@@ -6,7 +6,7 @@
  * - v_load, v_loadm, v_store, v_storem, unaligned; under a mask nothing else is touched
  *   and lanes outside are zero
  * - v_set1, v_add, v_sub, v_mul, v_div, v_fma (a b + c), v_min and v_max (b where one is
- *   NaN), v_round, v_pow2(p, n) (p 2^n, n whole, -150 .. 150)
+ *   NaN), v_pow2(p, n) (p 2^n, n whole, -150 .. 150)
  * - v_finite(v), 1 if all lanes are
  * - vd_lo and vd_hi, the lower and the upper half of a vec; vd_load, vd_store, vd_zero,
  *   vd_set1, vd_add, vd_sub, vd_fma, and vd_sum across lanes in a fixed order
@@ -20,22 +20,23 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* exp for x <= 89, as in kern_c.c. Below -104 all is as at -104, where even a subnormal
- * result is 0; NaN passes, being the second operand. */
+/* exp for x <= 89, reduced as in kern_c.c, the rounding to whole numbers by a number so
+ * large that it keeps no fraction, and with the polynomial of degree 6 that has the least
+ * relative error, 3e-9. Below -104 all is as at -104, where even a subnormal result is 0;
+ * NaN passes, being the second operand. */
 INLINE vec exp_low(vec x)
 {
-    vec in = v_max(v_set1(-104.0f), x);
-    vec n = v_round(v_mul(in, v_set1(0x1.715476p+0f)));
+    vec in = v_max(v_set1(-104.0f), x), big = v_set1(0x1.8p+23f);
+    vec n = v_sub(v_fma(in, v_set1(0x1.715476p+0f), big), big);
     vec r = v_fma(n, v_set1(-0x1.62e4p-1f), in);
     vec p;
 
     r = v_fma(n, v_set1(-0x1.7f7d1cp-20f), r);
-    p = v_set1(1.0f / 5040);
-    p = v_fma(p, r, v_set1(1.0f / 720));
-    p = v_fma(p, r, v_set1(1.0f / 120));
-    p = v_fma(p, r, v_set1(1.0f / 24));
-    p = v_fma(p, r, v_set1(1.0f / 6));
-    p = v_fma(p, r, v_set1(0.5f));
+    p = v_set1(0x1.6a2352p-10f);
+    p = v_fma(p, r, v_set1(0x1.123a6cp-7f));
+    p = v_fma(p, r, v_set1(0x1.5558f4p-5f));
+    p = v_fma(p, r, v_set1(0x1.555490p-3f));
+    p = v_fma(p, r, v_set1(0x1.fffffcp-2f));
     p = v_fma(p, r, v_set1(1.0f));
     p = v_fma(p, r, v_set1(1.0f));
     return v_pow2(p, n);

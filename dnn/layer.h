@@ -46,6 +46,9 @@ int cf_linear_out(const struct cf_linear *lin);
  * m == 0 does nothing. */
 enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
                              struct cf_error *err);
+/* The same, then cf_gelu_tanh (ops.h) of dst, bit for bit, while it is in the cache. */
+enum cf_status cf_linear_run_gelu(struct cf_linear *lin, float *dst, const float *src,
+                                  int m, struct cf_error *err);
 
 struct cf_conv;
 

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "dnn/layer.h"
+#include "dnn/ops.h"
 #include "dnn/panels.h"
 #include "dnn/product.h"
 
@@ -98,8 +99,8 @@ static enum cf_status run_packed(struct cf_product *p, float *dst, const float *
     return CF_OK;
 }
 
-enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
-                             struct cf_error *err)
+static enum cf_status run(struct cf_linear *lin, float *dst, const float *src, int m,
+                          bool gelu, struct cf_error *err)
 {
     enum cf_status st = CF_OK;
     struct cf_call call;
@@ -110,12 +111,26 @@ enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src
         return CF_OK;
     cf_call_begin(&call, lin->dnn, &lin->dnn->times.linear);
     if (lin->pan) {
-        cf_panels_run(lin->pan, lin->dnn, dst, src, m);
+        cf_panels_run(lin->pan, lin->dnn, dst, src, m, gelu);
     } else {
         cf_team_begin(lin->dnn);
         st = run_packed(&lin->p, dst, src, m, err);
         cf_team_end(lin->dnn);
     }
     cf_call_end(&call, lin->dnn);
+    if (!lin->pan && gelu && st == CF_OK)
+        cf_gelu_tanh(lin->dnn, dst, dst, (int64_t)m * lin->n);
     return st;
+}
+
+enum cf_status cf_linear_run(struct cf_linear *lin, float *dst, const float *src, int m,
+                             struct cf_error *err)
+{
+    return run(lin, dst, src, m, false, err);
+}
+
+enum cf_status cf_linear_run_gelu(struct cf_linear *lin, float *dst, const float *src,
+                                  int m, struct cf_error *err)
+{
+    return run(lin, dst, src, m, true, err);
 }

@@ -94,8 +94,9 @@ static void join_part(void *arg, int64_t first, int64_t last, int thread)
             j->kern->add_gated(x, j->y + r * j->c, how->gate + g * how->gate_stride, c);
         else
             j->kern->add(x, j->y + r * j->c, c);
-        j->kern->layernorm(j->dst + r * j->c, x, c, how->eps, how->mul + norm,
-                           how->add + norm, how->one);
+        j->kern->layernorm(j->dst + r * j->c, x, c, how->eps,
+                           how->mul ? how->mul + norm : NULL,
+                           how->add ? how->add + norm : NULL, how->one);
     }
 }
 

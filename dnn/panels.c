@@ -29,6 +29,8 @@ enum {
     FEW = 4,         /* rows that are not copied, nor their packed weights cut */
     AHEAD = 64,      /* lines that they are fetched ahead */
     FEW_KC = 4096,   /* columns at a time of one or two rows */
+    ALIKE = 512,     /* floats: rows so far apart share few sets of the first cache */
+    NARROW = 3,      /* panels for which copying x costs more than it saves */
     PACKED_KC = 256, /* columns at a time */
     PACKED_ROWS = 192,
     WIDE_KC = 128, /* whole groups of scales */
@@ -70,7 +72,9 @@ struct work {
     const float *src;
     int64_t m, block; /* rows, and those of a tile */
     int64_t blocks, panels, bundle;
+    bool copy;          /* rows of x before use */
     int64_t kc, pieces; /* columns at a time; how many times, in few_part */
+    bool gelu;          /* of the result */
 };
 
 static enum cf_status check(const struct cf_weight *w, struct cf_error *err)
@@ -245,39 +249,35 @@ static struct cf_fetch weights_at(const struct work *w, int64_t p, int64_t at)
         return (struct cf_fetch){0};
     if (w->pan->pack.data)
         return (struct cf_fetch){packed_at(w, p, at), 0, 1,
-                                 (size_t)k * w->dnn->kern.panel * sizeof(float) / LINE};
-    return (struct cf_fetch){
-        row_at(w->dnn, own, p, at), cf_weight_row_bytes(own->type, own->k),
-        width_of(w->dnn, own, p), (cf_weight_row_bytes(own->type, k) + LINE - 1) / LINE};
+                                 (size_t)k * w->dnn->kern.panel * sizeof(float)};
+    return (struct cf_fetch){row_at(w->dnn, own, p, at),
+                             cf_weight_row_bytes(own->type, own->k),
+                             width_of(w->dnn, own, p), cf_weight_row_bytes(own->type, k)};
 }
 
-/* Columns at .. of rows i .. i+m-1 of x, to be fetched: part q of count. */
-static struct cf_fetch rows_at(const struct work *w, int64_t i, int64_t m, int64_t at,
-                               int64_t q, int64_t count)
-{
-    int64_t k = w->pan->w.k, kc = k - at < w->kc ? k - at : w->kc;
-    int64_t first = i + m * q / count, end = i + m * (q + 1) / count;
-
-    if (at >= k || first == end)
-        return (struct cf_fetch){0};
-    return (struct cf_fetch){w->src + first * k + at, (size_t)k * sizeof(float),
-                             (size_t)(end - first),
-                             ((size_t)kc * sizeof(float) + LINE - 1) / LINE};
-}
-
-/* Sums of rows i .. i+m-1 of count panels, scaled and with bias, to their place. */
+/* Sums of rows i .. i+m-1 of count panels, scaled and with bias, to their place, which
+ * the first cache still holds when GELU is taken. */
 static void finish(const struct work *w, const float *sum, int64_t i, int64_t m,
                    int64_t p, int64_t count)
 {
     const struct cf_panels *pan = w->pan;
-    int64_t panel = (int64_t)w->dnn->kern.panel;
+    const struct cf_kern *kern = &w->dnn->kern;
+    int64_t panel = (int64_t)kern->panel;
 
-    for (int64_t r = 0; r < m; r++)
-        for (int64_t q = 0; q < count; q++)
-            w->dnn->kern.affine(w->dst + (i + r) * pan->w.n + (p + q) * panel,
-                                sum + (q * m + r) * panel, pan->mul + (p + q) * panel,
-                                pan->add + (p + q) * panel, 0,
-                                width_of(w->dnn, &pan->w, p + q));
+    for (int64_t r = 0; r < m; r++) {
+        float *dst = w->dst + (i + r) * pan->w.n + p * panel;
+        size_t n = 0;
+
+        for (int64_t q = 0; q < count; q++) {
+            size_t width = width_of(w->dnn, &pan->w, p + q);
+
+            kern->affine(dst + n, sum + (q * m + r) * panel, pan->mul + (p + q) * panel,
+                         pan->add + (p + q) * panel, 0, width);
+            n += width;
+        }
+        if (w->gelu)
+            kern->gelu(dst, dst, n);
+    }
 }
 
 /* Rows i .. i+m-1 of panels p .. p+count-1; panel then is the next thereafter. */
@@ -287,32 +287,34 @@ static void run_tile(const struct work *w, struct scratch *t, int64_t i, int64_t
     const struct cf_kern *kern = &w->dnn->kern;
     const struct cf_panels *pan = w->pan;
     size_t panel = kern->panel;
-    int64_t k = pan->w.k, ld = w->kc + PAD;
-    float *x = pan->pack.data ? t->x : t->wide.x;
+    int64_t k = pan->w.k, ld = w->copy ? w->kc + PAD : k;
+    float *copy = pan->pack.data ? t->x : t->wide.x;
 
     for (int64_t at = 0; at < k; at += w->kc) {
         size_t kc = (size_t)(k - at < w->kc ? k - at : w->kc);
 
-        for (int64_t r = 0; r < m; r++)
-            memcpy(x + r * ld, w->src + (i + r) * k + at, kc * sizeof *x);
+        bool more = at + w->kc < k;
+        const float *x = w->copy ? copy : w->src + i * k + at;
+
+        for (int64_t r = 0; r < m && w->copy; r++)
+            memcpy(copy + r * ld, w->src + (i + r) * k + at, kc * sizeof *x);
         for (int64_t q = 0; q < count; q++) {
-            bool last = q + 1 == count, over = last && at + w->kc >= k;
-            struct cf_fetch next[2] = {weights_at(w,
-                                                  over   ? then
-                                                  : last ? p
-                                                         : p + q + 1,
-                                                  over   ? 0
-                                                  : last ? at + w->kc
-                                                         : at),
-                                       rows_at(w, i, m, at + w->kc, q, count)};
-            const float *b = t->wide.w;
+            bool last = q + 1 == count, over = last && !more;
+            struct cf_fetch next = weights_at(w,
+                                              over   ? then
+                                              : last ? p
+                                                     : p + q + 1,
+                                              over   ? 0
+                                              : last ? at + w->kc
+                                                     : at);
+            const float *wq = t->wide.w;
 
             if (pan->pack.data)
-                b = packed_at(w, p + q, at);
+                wq = packed_at(w, p + q, at);
             else
                 widen(w->dnn, t->wide.w, t->wide.scale, &pan->w, p + q, at, kc);
             kern->panel_mul_fetch(t->sum + q * m * (int64_t)panel, panel, x, (size_t)ld,
-                                  b, (size_t)m, kc, at > 0, next);
+                                  wq, (size_t)m, kc, at > 0, &next);
         }
     }
     finish(w, t->sum, i, m, p, count);
@@ -345,10 +347,10 @@ static void stream_part(void *arg, int64_t first, int64_t last, int thread)
     (void)thread;
     for (int64_t p = first; p < last; p++) {
         const float *b = packed_at(w, p, 0);
-        size_t lines = k * panel * sizeof *b / LINE;
-        struct cf_fetch next[2] = {{(const char *)b + AHEAD * LINE, 0, 1, lines}};
+        struct cf_fetch next = {(const char *)b + AHEAD * LINE, 0, 1,
+                                k * panel * sizeof *b};
 
-        w->dnn->kern.panel_mul_fetch(sum, panel, w->src, k, b, (size_t)w->m, k, 0, next);
+        w->dnn->kern.panel_mul_fetch(sum, panel, w->src, k, b, (size_t)w->m, k, 0, &next);
         finish(w, sum, 0, w->m, p, 1);
     }
 }
@@ -408,9 +410,10 @@ static void cut_rows(struct work *w, int64_t most, int64_t cost)
 }
 
 void cf_panels_run(const struct cf_panels *pan, const struct cf_dnn *dnn, float *dst,
-                   const float *src, int m)
+                   const float *src, int m, bool gelu)
 {
-    struct work w = {.dnn = dnn, .pan = pan, .dst = dst, .src = src, .m = m};
+    struct work w = {
+        .dnn = dnn, .pan = pan, .dst = dst, .src = src, .m = m, .gelu = gelu};
     const bool packed = pan->pack.data != NULL;
     const int64_t sums = sizeof((struct scratch *)0)->sum / sizeof(float);
 
@@ -427,6 +430,7 @@ void cf_panels_run(const struct cf_panels *pan, const struct cf_dnn *dnn, float 
     }
     w.kc = packed ? PACKED_KC : WIDE_KC;
     cut_rows(&w, packed ? PACKED_ROWS : WIDE_ROWS, packed ? PACKED_COST : WIDE_COST);
+    w.copy = pan->w.k % ALIKE == 0 && w.panels > NARROW;
     w.bundle = sums / (w.block * (int64_t)dnn->kern.panel);
     cf_split(dnn, w.panels * w.blocks, 1, run_part, &w);
 }

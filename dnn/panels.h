@@ -26,8 +26,9 @@ enum cf_status cf_panels_open(struct cf_panels **pan, struct cf_dnn *dnn,
                               struct cf_error *err);
 void cf_panels_close(struct cf_panels *pan); /* NULL is fine */
 
-/* dst [m, n], src [m, k], m >= 1; within a cf_call. Allocates nothing. */
+/* dst [m, n], src [m, k], m >= 1; within a cf_call. gelu: of y, as soon as a piece of a
+ * row is done. Allocates nothing. */
 void cf_panels_run(const struct cf_panels *pan, const struct cf_dnn *dnn, float *dst,
-                   const float *src, int m);
+                   const float *src, int m, bool gelu);
 
 #endif

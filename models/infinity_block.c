@@ -156,8 +156,7 @@ static enum cf_status feed_forward(struct cf_gen_state *st, int b, int64_t n,
     for (int64_t at = 0; at < all; at += CF_INF_ROWS) {
         int64_t m = all - at < CF_INF_ROWS ? all - at : CF_INF_ROWS;
 
-        CF_TRY(cf_linear_run(w->fc1, st->wide, st->y + at * s->c, (int)m, err));
-        cf_gelu_tanh(st->gen->dnn, st->wide, st->wide, m * s->mlp);
+        CF_TRY(cf_linear_run_gelu(w->fc1, st->wide, st->y + at * s->c, (int)m, err));
         CF_TRY(cf_linear_run(w->fc2, st->att + at * s->c, st->wide, (int)m, err));
     }
     return CF_OK;

@@ -178,8 +178,7 @@ enum cf_status cf_inf_text(struct cf_gen_state *st, struct cf_error *err)
     cf_inf_see(st, st->cond, 2, (int64_t[]){st->rows, s->c}, "cond");
     cf_inf_see(st, st->ada, 3, (int64_t[]){st->rows, 6, s->c}, "ada6");
 
-    CF_TRY(cf_linear_run(w->text_ca1, st->text_a, st->text, (int)t, err));
-    cf_gelu_tanh(dnn, st->text_a, st->text_a, t * s->c);
+    CF_TRY(cf_linear_run_gelu(w->text_ca1, st->text_a, st->text, (int)t, err));
     CF_TRY(cf_linear_run(w->text_ca2, st->text_ca, st->text_a, (int)t, err));
     see_text(st, st->text_ca, s->c, "ca_kv");
 

@@ -316,16 +316,18 @@ static void sum_up(struct batch *b)
     double s = (double)(cf_clock_ms() - b->work_start) * 1e-3;
     char *root = cf_utf8_printable(b->root, strlen(b->root), 1000, NULL);
 
-    cf_log(b->shift.log, CF_LOG_INFO, "finished",
-           "images=%ld failed=%ld seconds=%.2f images_per_minute=%.1f linear_s=%.2f "
-           "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
-           "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f peak_mib=%.0f "
-           "output=\"%s\"",
-           c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
-           t.conv, t.other, c.stage_ms[CF_STAGE_ENCODE] * 1e-3, e.memory + e.disk,
-           e.encoded, c.stage_ms[CF_STAGE_WEBP] * 1e-3, c.stage_ms[CF_STAGE_FILE] * 1e-3,
-           c.stage_ms[CF_STAGE_ROW] * 1e-3, (double)cf_memory_peak() / (1 << 20),
-           root ? root : "");
+    cf_log(
+        b->shift.log, CF_LOG_INFO, "finished",
+        "images=%ld failed=%ld seconds=%.2f images_per_minute=%.1f linear_s=%.2f "
+        "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
+        "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f claim_s=%.3f wait_s=%.3f "
+        "peak_mib=%.0f output=\"%s\"",
+        c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
+        t.conv, t.other, c.stage_ms[CF_STAGE_ENCODE] * 1e-3, e.memory + e.disk, e.encoded,
+        c.stage_ms[CF_STAGE_WEBP] * 1e-3, c.stage_ms[CF_STAGE_FILE] * 1e-3,
+        c.stage_ms[CF_STAGE_ROW] * 1e-3, 1e-6 * (double)atomic_load(&b->shift.claim_us),
+        1e-6 * (double)atomic_load(&b->shift.wait_us),
+        (double)cf_memory_peak() / (1 << 20), root ? root : "");
     cf_free(root);
 }
 

@@ -345,6 +345,7 @@ int main(int argc, char **argv)
     struct args a = {0};
     int key;
 
+    cf_team_calm(argv);
     cf_cli_start();
     defaults(&a, &err);
     while ((key = cf_cli_next(&cli, &err)) > 0)

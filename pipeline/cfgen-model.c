@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/team.h"
 #include "pipeline/model_cmd.h"
 
 static const struct cf_model_cmd *const command[] = {
@@ -74,6 +75,7 @@ int main(int argc, char **argv)
     struct cf_error err = {0};
     int status;
 
+    cf_team_calm(argv);
     cf_cli_start();
     status = run(argc, argv);
     if (cf_cli_flush(&err) != CF_OK) {

@@ -574,6 +574,7 @@ int main(int argc, char **argv)
     struct cf_error err = {0};
     int key, status = 0;
 
+    cf_team_calm(argv);
     cf_cli_start();
     cf_gen_params_default(&a.recipe.params);
     cf_webp_default(&a.recipe.webp);

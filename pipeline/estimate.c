@@ -92,10 +92,11 @@ static enum cf_status load(struct work *w, struct cf_error *err)
     bool changed;
 
     CF_TRY(cf_team_count(&team, o->threads, err));
+    w->e.threads = team.threads > o->workers ? team.threads / o->workers : 1;
     CF_TRY(cf_loaded_open(&w->loaded,
                           &(struct cf_loaded_options){
                               .cpu = o->cpu,
-                              .threads = team.threads,
+                              .threads = w->e.threads,
                               .groups = o->groups,
                               .bind = o->bind,
                               .model = o->model,
@@ -106,7 +107,10 @@ static enum cf_status load(struct work *w, struct cf_error *err)
                               .log = w->log,
                           },
                           err));
-    return cf_loaded_need(w->loaded, NULL, &changed, err);
+    CF_TRY(cf_loaded_need(w->loaded, NULL, &changed, err));
+    w->e.groups = cf_pool_groups(cf_loaded_pool(w->loaded));
+    w->e.arrangement = cf_pool_why(cf_loaded_pool(w->loaded));
+    return CF_OK;
 }
 
 /* ---- what an image costs ---- */
@@ -214,7 +218,7 @@ static enum cf_status make_one(struct work *w, struct cf_slot *s, struct cf_plan
     CF_TRY(
         cf_pool_run(pool, &s->recipe.params, &req, 1, NULL, plan, &result, &times, err));
     /* The first one pays for what is made only once: the last one counts. */
-    w->e.image_ms = (1e3 * cf_clock() - t0) / cf_pool_groups(pool);
+    w->e.image_ms = (1e3 * cf_clock() - t0) / cf_pool_groups(pool) / w->o->workers;
     st = press(w, s, &req, plan, &result, err);
     w->e.made += st == CF_OK;
     cf_result_free(&result);
@@ -301,6 +305,7 @@ static void print_lines(const struct cf_estimate *e)
                e->past ? "this queue's images were made" : "tried out just now");
     else
         printf("time    unknown\n");
+    printf("threads %s\n", e->arrangement);
     printf("memory  %s of %s (%s): weights %s, text encoder %s%s, working memory %s\n",
            cf_bytes_text(a, e->peak_bytes), cf_bytes_text(b, (double)e->memory.bytes),
            e->memory.why, cf_bytes_text(c, e->weight_bytes),
@@ -314,8 +319,10 @@ static void print_lines(const struct cf_estimate *e)
 static enum cf_status print_json(const struct cf_estimate *e, struct cf_error *err)
 {
     json_t *obj = json_pack(
-        "{sI sf sf ss si sI sI sI ss sI sI ss sI sI ss}", "jobs", (json_int_t)e->jobs,
-        "seconds", (double)e->jobs * e->image_ms * 1e-3, "image_ms", e->image_ms, "from",
+        "{sI si si ss sf sf ss si sI sI sI ss sI sI ss sI sI ss}", "jobs",
+        (json_int_t)e->jobs, "threads", e->threads, "groups", e->groups, "arrangement",
+        e->arrangement, "seconds", (double)e->jobs * e->image_ms * 1e-3, "image_ms",
+        e->image_ms, "from",
         e->past   ? "history"
         : e->made ? "trial"
                   : "nothing",

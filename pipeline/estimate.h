@@ -20,8 +20,11 @@ struct cf_estimate {
     bool turns;        /* encoder and generator are never there together */
     double peak_bytes; /* what that comes to with the program itself, at most */
     struct cf_memory memory;
-    double free_bytes; /* where the images would go */
-    const char *root;  /* that place; owned by the estimate's maker */
+    double free_bytes;   /* where the images would go */
+    const char *root;    /* that place; owned by the estimate's maker */
+    int threads, groups; /* of each worker */
+    const char
+        *arrangement; /* of its threads and why; owned by the model that is loaded */
 };
 
 /* Prints to stdout, as lines or (json) as one object. The exit status of the program: 0,

@@ -193,6 +193,7 @@ static enum cf_status step(struct cf_feed *f, enum next *then, struct cf_error *
     struct cf_jobs jobs = {0};
     bool suspect = false;
     enum cf_status st;
+    double t0;
     int k;
 
     *then = WORK_LEFT;
@@ -211,7 +212,9 @@ static enum cf_status step(struct cf_feed *f, enum next *then, struct cf_error *
         return CF_OK;
     }
     cf_fault_point("claim", 0);
+    t0 = cf_clock();
     st = cf_queue_claim(f->queue, f->shift->worker_id, k, &jobs, err);
+    atomic_fetch_add(&f->shift->claim_us, (long long)(1e6 * (cf_clock() - t0)));
     unreserve(f, k - jobs.n);
     CF_TRY(st);
     if (jobs.damaged)

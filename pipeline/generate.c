@@ -297,10 +297,13 @@ static void run_lot(struct generator *g)
 void cf_generate(struct cf_shift *shift, struct cf_queue *q)
 {
     struct generator g = {.shift = shift, .queue = q};
+    double t0 = cf_clock();
     bool end;
 
     while ((g.lot = cf_belt_take(shift->lots, -1, &end))) {
+        atomic_fetch_add(&shift->wait_us, (long long)(1e6 * (cf_clock() - t0)));
         run_lot(&g);
         cf_lot_free(g.lot);
+        t0 = cf_clock();
     }
 }

@@ -73,7 +73,7 @@ static int worth(const struct draft *d, double weights)
 {
     double share =
         fmax(CF_GROUP_SHARE, (double)d->t->l2 + (double)d->t->l3 / (double)d->t->cores);
-    double n = ceil(weights / share);
+    double n = floor(weights / share);
 
     return n < 1 ? 1 : n < CF_MAX_THREADS ? (int)n : CF_MAX_THREADS;
 }
@@ -102,12 +102,17 @@ static void count_asked(struct draft *d)
 }
 
 /* Where there is no memory for a copy of the weights on each node, they are read across
- * nodes. */
+ * nodes; where there is none for an image on each, all compute the same ones. */
 static void count_chosen(struct draft *d)
 {
-    if (d->nodes * d->ask->own > d->ask->room)
+    int most = d->ask->most > 0 ? d->ask->most : CF_MAX_THREADS;
+    int want = worth(d, d->ask->weights);
+
+    if (d->nodes * d->ask->own > d->ask->room || most < d->nodes)
         one_node(d);
-    count_groups(d, worth(d, d->ask->weights));
+    count_groups(d, want);
+    while (groups_of(d) > most)
+        count_groups(d, ++want);
 }
 
 /* What its work is worth, taken from the last node; 0: it runs between. */
@@ -178,9 +183,10 @@ static void tell(struct cf_groups *g, const struct draft *d)
         snprintf(size, sizeof size, "%d", most);
     else
         snprintf(size, sizeof size, "%d to %d", least, most);
-    n = snprintf(g->why, sizeof g->why, "%d x %s, %d core%s, %d NUMA node%s", g->n, size,
-                 d->t->cores, d->t->cores > 1 ? "s" : "", d->t->nodes,
-                 d->t->nodes > 1 ? "s" : "");
+    n = snprintf(g->why, sizeof g->why,
+                 "%d group%s x %s thread%s, %d core%s, %d NUMA node%s", g->n,
+                 g->n > 1 ? "s" : "", size, most > 1 ? "s" : "", d->t->cores,
+                 d->t->cores > 1 ? "s" : "", d->t->nodes, d->t->nodes > 1 ? "s" : "");
     if (a->groups)
         n += snprintf(g->why + n, sizeof g->why - (size_t)n, ", as asked");
     else

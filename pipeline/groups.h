@@ -8,10 +8,12 @@
  *   mask has more cores than there are threads, nothing is known about who computes
  * where, and the machine counts as one node.
  * - A group has one thread for each CF_GROUP_SHARE of its weights, or for each part as
- *   large as a core's share of the caches, whichever is more: threads in proportion to
- *   the weights, so that images of small and large models take about as long. Measured
- *   with two cores: groups of one thread make 10 to 30 % more images of a model of 12 MiB
- *   and as many of one of 700 MiB.
+ *   large as a core's share of the caches, whichever is more, one at least: threads in
+ *   proportion to the weights, so that images of small and large models take about as
+ *   long. Measured with two cores, two groups of one thread against one of two: 10 to 30
+ * % more images of a model of 9 MiB, 5 to 8 % more of one of 600 MiB. Larger models pay
+ *   with memory for images, and with waiting for them.
+ * - There are no more groups than images for whose work there is memory.
  * - Beside several groups the text encoder has threads of its own where its work is worth
  *   one of eight or more; otherwise it runs between two of their runs, on as many as its
  *   weights are worth, and so does one of a single group, on its threads.
@@ -23,7 +25,7 @@
 
 #include "base/topology.h"
 
-enum { CF_GROUP_SHARE = 64 << 20 };
+enum { CF_GROUP_SHARE = 384 << 20 };
 
 /* Threads are held to the cores of their group: where it helps, that is with several NUMA
  * nodes; never; or with any number of groups. Never where the threads are not as many as
@@ -39,6 +41,7 @@ struct cf_groups_ask {
     enum cf_bind bind;
     bool rationed;       /* a cgroup's quota of CPU time: others use these cores too */
     bool together;       /* no group by node: the process is held to its cores already */
+    int most;            /* images that fit in memory side by side, 0: not known */
     double weights;      /* bytes of weights behind an image */
     double own;          /* bytes that another copy of them takes */
     double room;         /* bytes that all copies may take */

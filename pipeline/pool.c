@@ -143,11 +143,12 @@ static double text_work(const struct cf_holding *h)
 
 /* Before there is a model: damaged files are told by the engine, which compares their
  * hashes first. */
-static enum cf_status arrange(struct cf_pool *p, const char *dir, double room,
+static enum cf_status arrange(struct cf_pool *p, const char *dir, double room, int most,
                               struct cf_error *err)
 {
     struct cf_groups_ask ask = {.threads = p->o.threads,
                                 .groups = p->o.groups,
+                                .most = most,
                                 .bind = p->o.bind,
                                 .together = p->o.crew,
                                 .room = room / 2};
@@ -204,11 +205,11 @@ static void wake_engine(void *arg)
     cf_engine_wake(g->engine, &g->err);
 }
 
-enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
-                            struct cf_error *err)
+static enum cf_status open_all(struct cf_pool *p, const char *dir, double room, int most,
+                               struct cf_error *err)
 {
     close_groups(p);
-    if (arrange(p, dir, room, err) != CF_OK)
+    if (arrange(p, dir, room, most, err) != CF_OK)
         return cf_wrap(err, "model %s", dir);
     CF_TRY(open_groups(p, err));
     CF_TRY(cf_engine_open(&p->group[0].engine, p->group[0].dnn, dir, p->o.packed, err));
@@ -216,6 +217,31 @@ enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
         CF_TRY(cf_engine_open_beside(&p->group[i].engine, p->group[i].dnn,
                                      p->group[0].engine, err));
     return CF_OK;
+}
+
+/* Images of the model's own size that fit side by side in half of what the weights
+ * leave. */
+static int images_that_fit(const struct cf_pool *p, double room)
+{
+    const struct cf_holding *h = cf_engine_holding(cf_pool_engine(p));
+    double own = (double)h->transformer.own + (double)h->vae.own,
+           mapped = (double)h->transformer.mapped + (double)h->vae.mapped,
+           text = (double)h->text.own + (double)h->text.mapped;
+    struct cf_gen_params params;
+
+    cf_gen_params_default(&params);
+    return cf_pool_side(p, &params, 0, p->n,
+                        (room - own * cf_pool_copies(p) - mapped - text) / 2);
+}
+
+enum cf_status cf_pool_load(struct cf_pool *p, const char *dir, double room,
+                            struct cf_error *err)
+{
+    int n;
+
+    CF_TRY(open_all(p, dir, room, 0, err));
+    n = p->o.groups ? p->n : images_that_fit(p, room);
+    return n < p->n ? open_all(p, dir, room, n, err) : CF_OK;
 }
 
 enum cf_status cf_pool_wake(struct cf_pool *p, struct cf_error *err)

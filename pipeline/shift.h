@@ -40,6 +40,8 @@ struct cf_shift {
     struct cf_budget budget; /* of time */
     struct cf_stop stop;
     atomic_llong image_us; /* running mean of an image, 0 until the first */
+    atomic_llong claim_us; /* spent by the feed on the queue */
+    atomic_llong wait_us;  /* that the generator waited for the feed */
     atomic_int groups;     /* of the model in memory, 0 without one */
     atomic_int pieces;     /* handed on by the generator and not ended */
     atomic_int loading;    /* the generator's thread reads a model */

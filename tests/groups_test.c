@@ -30,7 +30,7 @@ static struct cf_groups_ask ask(int threads, double weights)
                                   .weights = weights,
                                   .own = weights,
                                   .room = 1e6 * mib,
-                                  .text_weights = 100 * mib};
+                                  .text_weights = 800 * mib};
 }
 
 /* No core twice, no group across nodes, no more threads than were asked for. */
@@ -98,16 +98,17 @@ static void a_group_has_threads_by_its_weights(void **state)
 {
     static const struct row rows[] = {
         {"core:2 pu:1", 2, 12, 2, 1, 1, false},
-        {"core:2 pu:1", 2, 700, 1, 2, 2, false},
-        {"core:8 pu:1", 8, 12, 8, 1, 1, false},
-        {"core:8 pu:1", 8, 128, 4, 2, 2, false},
-        {"core:8 pu:1", 8, 129, 2, 4, 4, false},
+        {"core:2 pu:1", 2, 600, 2, 1, 1, false},
+        {"core:2 pu:1", 2, 9000, 1, 2, 2, false},
+        {"core:8 pu:1", 8, 767, 8, 1, 1, false},
+        {"core:8 pu:1", 8, 768, 4, 2, 2, false},
+        {"core:8 pu:1", 8, 1536, 2, 4, 4, false},
         {"core:8 pu:1", 8, 9000, 1, 8, 8, false},
-        {"core:64 pu:1", 64, 700, 5, 12, 13, false},
+        {"core:64 pu:1", 64, 4400, 5, 12, 13, false},
         {"core:1 pu:1", 1, 9000, 1, 1, 1, false},
-        /* 130 MiB of L3 a core: more of the weights stay there */
-        {"L3Cache:1(size=272629760) core:2 pu:1", 2, 130, 2, 1, 1, false},
-        {"L3Cache:1(size=272629760) core:2 pu:1", 2, 131, 1, 2, 2, false},
+        /* 512 MiB of L3 a core: more of the weights stay there */
+        {"L3Cache:1(size=1073741824) core:2 pu:1", 2, 1023, 2, 1, 1, false},
+        {"L3Cache:1(size=1073741824) core:2 pu:1", 2, 1024, 1, 2, 2, false},
     };
 
     (void)state;
@@ -120,7 +121,7 @@ static void a_node_has_a_group_at_least_and_groups_are_bound_there(void **state)
         {"NUMANode:2 core:1 pu:1", 2, 9000, 2, 1, 1, true},
         {"NUMANode:2 core:4 pu:1", 8, 9000, 2, 4, 4, true},
         {"NUMANode:2 core:32 pu:1", 64, 9000, 2, 32, 32, true},
-        {"NUMANode:2 core:32 pu:1", 64, 700, 4, 16, 16, true},
+        {"NUMANode:2 core:32 pu:1", 64, 6144, 4, 16, 16, true},
         {"NUMANode:8 core:16 pu:1", 128, 9000, 8, 16, 16, true},
         {"NUMANode:8 core:16 pu:2", 128, 9000, 8, 16, 16, true},
         {"NUMANode:4 core:32 pu:1", 128, 12, 128, 1, 1, true},
@@ -134,9 +135,9 @@ static void a_node_has_a_group_at_least_and_groups_are_bound_there(void **state)
 static void threads_are_not_bound_to_cores_that_are_not_all_ours(void **state)
 {
     static const struct row rows[] = {
-        {"NUMANode:2 core:32 pu:1", 32, 9000, 1, 32, 32, false},
-        {"NUMANode:2 core:32 pu:1", 128, 9000, 1, 128, 128, false},
-        {"NUMANode:2 core:32 pu:2", 128, 9000, 1, 128, 128, false},
+        {"NUMANode:2 core:32 pu:1", 32, 99999, 1, 32, 32, false},
+        {"NUMANode:2 core:32 pu:1", 128, 99999, 1, 128, 128, false},
+        {"NUMANode:2 core:32 pu:2", 128, 99999, 1, 128, 128, false},
         {"NUMANode:8 core:16 pu:1", 4, 12, 4, 1, 1, false},
     };
     struct cf_topology t = machine("NUMANode:2 core:4 pu:1");
@@ -235,6 +236,26 @@ static void weights_that_do_not_fit_on_each_node_are_read_across(void **state)
     cf_topology_free(&t);
 }
 
+static void there_are_no_more_groups_than_images_that_fit(void **state)
+{
+    static const struct {
+        int most, n;
+    } want[] = {{0, 32}, {32, 32}, {31, 16}, {5, 4}, {4, 4}, {3, 3}, {1, 1}};
+    struct cf_topology t = machine("NUMANode:4 core:8 pu:1");
+
+    (void)state;
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        struct cf_groups_ask a = ask(32, 12 * mib);
+        struct cf_groups g;
+
+        a.most = want[i].most;
+        g = choose(&t, &a);
+        assert_int_equal(g.n, want[i].n);
+        cf_groups_free(&g);
+    }
+    cf_topology_free(&t);
+}
+
 static void groups_that_are_asked_for_are_made_of_the_threads_there_are(void **state)
 {
     static const struct {
@@ -313,6 +334,7 @@ int main(void)
         cmocka_unit_test(a_small_mask_is_a_small_machine),
         cmocka_unit_test(binding_is_as_asked_where_it_can_be),
         cmocka_unit_test(weights_that_do_not_fit_on_each_node_are_read_across),
+        cmocka_unit_test(there_are_no_more_groups_than_images_that_fit),
         cmocka_unit_test(groups_that_are_asked_for_are_made_of_the_threads_there_are),
         cmocka_unit_test(
             the_text_encoder_gets_threads_of_its_own_where_it_has_work_for_them),

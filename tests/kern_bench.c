@@ -107,9 +107,9 @@ static void bench_panel_mul(const struct cf_kern *k, float **p, size_t n)
 
 static void bench_panel_mul_fetch(const struct cf_kern *k, float **p, size_t n)
 {
-    const struct cf_fetch next[2] = {{p[3], 0, 1, 64 * k->panel / 16}};
+    const struct cf_fetch next = {p[3], 0, 1, 64 * k->panel * sizeof **p};
 
-    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, next);
+    k->panel_mul_fetch(p[0], 32, p[1], 64, p[2], n / 64, 64, 0, &next);
 }
 
 static void bench_pack(cf_pack_fn *pack, size_t size, const struct cf_kern *k, float **p,

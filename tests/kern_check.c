@@ -266,11 +266,11 @@ static void check_panel_mul_fetch(struct check *t, size_t n)
     size_t m = 1 + n % 29, k = n % 67, w = t->k->panel, lda = k + n % 3, ldd = w + n % 5;
     float *a = input(t, m * lda + 1), *b = input(t, k * w), *was = input(t, m * ldd);
     float *got = copy(t, was, m * ldd), *want = copy(t, was, m * ldd);
-    const struct cf_fetch next[2] = {{b, draw(t) % 512, 1 + n % 33, draw(t) % 70},
-                                     {NULL, draw(t) % 512, n % 3, n % 3 ? n % 5 : 0}};
+    const struct cf_fetch next = {n % 5 ? b : NULL, draw(t) % 512, n % 33,
+                                  draw(t) % 2000};
 
     t->k->panel_mul(want, ldd, a, lda, b, m, k, (int)(n & 1));
-    t->k->panel_mul_fetch(got, ldd, a, lda, b, m, k, (int)(n & 1), next);
+    t->k->panel_mul_fetch(got, ldd, a, lda, b, m, k, (int)(n & 1), &next);
     same_bits(t, want, got, m * ldd);
 }
 

@@ -2,6 +2,7 @@
 #include "tests/dnn_tools.h"
 
 #include "dnn/layer.h"
+#include "dnn/ops.h"
 
 static const struct {
     int k, n;
@@ -160,6 +161,34 @@ static void a_start_off_the_grid_changes_no_bit(void **state)
     cf_free(y);
     cf_free(x1);
     cf_free(y1);
+}
+
+static void gelu_on_the_way_out_has_the_bits_of_gelu_afterwards(void **state)
+{
+    static const int rows[] = {1, 2, 5, 300};
+
+    (void)state;
+    for (int n = 0; n < SHAPES * 3 * 4; n++) {
+        int k = shapes[n / 12].k, out = shapes[n / 12].n, m = rows[n % 4];
+        size_t size = (size_t)m * (size_t)out;
+        float *w = randoms((size_t)out * k), *b = randoms(out);
+        float *x = randoms((size_t)m * k), *want = floats(size), *got = floats(size);
+        struct cf_weight weight = {.type = CF_W_F32, .n = out, .k = k, .w = w};
+        struct cf_dnn *dnn = team[n % TEAMS];
+        struct cf_linear *lin = NULL;
+
+        assert_ok(cf_linear_open(&lin, dnn, &weight, b, (enum cf_hold)(n / 4 % 3), why));
+        assert_ok(cf_linear_run(lin, want, x, m, why));
+        cf_gelu_tanh(dnn, want, want, (int64_t)size);
+        assert_ok(cf_linear_run_gelu(lin, got, x, m, why));
+        assert_same_floats(got, want, size);
+        cf_linear_close(lin);
+        cf_free(w);
+        cf_free(b);
+        cf_free(x);
+        cf_free(want);
+        cf_free(got);
+    }
 }
 
 static void half_and_bfloat_weights_count_as_the_floats_they_are(void **state)
@@ -488,6 +517,7 @@ int main(void)
         cmocka_unit_test(a_row_has_the_same_bits_for_any_number_of_rows_and_threads),
         cmocka_unit_test(a_team_that_grows_later_changes_no_bit),
         cmocka_unit_test(a_start_off_the_grid_changes_no_bit),
+        cmocka_unit_test(gelu_on_the_way_out_has_the_bits_of_gelu_afterwards),
         cmocka_unit_test(half_and_bfloat_weights_count_as_the_floats_they_are),
         cmocka_unit_test(wrong_weights_and_sizes_are_refused_with_a_reason),
         cmocka_unit_test(a_convolution_is_its_definition_for_any_number_of_threads),
