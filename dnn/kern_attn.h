@@ -7,7 +7,7 @@
  * weights are then read as columns, one number for each query, next to one row of values.
  */
 
-enum { LINE_FLOATS = CACHE_LINE / sizeof(float) };
+enum { LINE_FLOATS = 64 / sizeof(float) }; /* of a line of the caches */
 
 /* cols vectors of `rows` rows of dst; all accumulators live in registers, because rows,
  * cols, add and the strides that are 1 are constants after inlining. a[i * a_row + l *
