@@ -10,7 +10,7 @@
 
 enum {
     HEX = CF_DIGEST_HEX - 1,
-    PIECE = 64 << 10,
+    PIECE = 16 << 10,
     PIECES = 256,
     LINE = 64,
     BLOCKS_MAX = 99999, /* five digits */

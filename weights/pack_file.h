@@ -6,7 +6,7 @@
  * blocks
  *
  * It is mapped, so all processes that use it share one copy, and it is compared before it
- * is used: the structure with the size of the file, the key, and 256 pieces of 64 KiB
+ * is used: the structure with the size of the file, the key, and 256 pieces of 16 KiB
  * with their hash, as with the files of a model (weights/model.h). It is written beside
  * its name and renamed, so it is whole or not there. */
 #ifndef CF_WEIGHTS_PACK_FILE_H
