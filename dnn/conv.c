@@ -32,13 +32,16 @@ static int is_same(const struct cf_one_geom *g)
            g->bottom == 1 && g->right == 1;
 }
 
+static enum cf_conv_how best(enum cf_cpu level, int64_t in, int64_t out)
+{
+    return level > CF_CPU_C && in >= LEAST && out >= LEAST ? CF_CONV_WINO4
+                                                           : CF_CONV_DIRECT;
+}
+
 static enum cf_conv_how resolve(const struct cf_dnn *dnn, enum cf_conv_how how, int in,
                                 int out)
 {
-    if (how != CF_CONV_AUTO)
-        return how;
-    return dnn->level > CF_CPU_C && in >= LEAST && out >= LEAST ? CF_CONV_WINO4
-                                                                : CF_CONV_DIRECT;
+    return how != CF_CONV_AUTO ? how : best(dnn->level, in, out);
 }
 
 static int tile_of(enum cf_conv_how how)
@@ -153,8 +156,20 @@ size_t cf_conv_held(const struct cf_conv *conv)
     const struct cf_one_geom *g = &conv->geom;
 
     if (conv->wino)
-        return cf_wino_held(conv->dnn, tile_of(conv->how), g->ic, g->oc);
+        return cf_wino_held(&conv->dnn->kern, tile_of(conv->how), g->ic, g->oc);
     return (size_t)conv->p.ip * (size_t)conv->p.op * (size_t)(g->kh * g->kw);
+}
+
+size_t cf_conv_needs(enum cf_cpu level, int64_t out, int64_t in, int64_t kh, int64_t kw)
+{
+    enum cf_cpu at = level == CF_CPU_AUTO ? cf_cpu_best() : level;
+    enum cf_conv_how how = kh == 3 && kw == 3 ? best(at, in, out) : CF_CONV_DIRECT;
+    struct cf_kern kern;
+
+    if (how == CF_CONV_DIRECT)
+        return (size_t)(out * in * kh * kw);
+    cf_kern_choose(&kern, at);
+    return cf_wino_held(&kern, tile_of(how), (int)in, (int)out);
 }
 
 /* Of rows of src without those that lie in the padding: above and below say how many rows

@@ -148,14 +148,16 @@ void *cf_thread_scratch(const struct cf_dnn *dnn, int thread)
     return dnn->scratch + (size_t)thread * CF_THREAD_SCRATCH;
 }
 
-static void choose_kernels(struct cf_dnn *dnn)
+void cf_kern_choose(struct cf_kern *kern, enum cf_cpu level)
 {
-    cf_kern_init_c(&dnn->kern);
+    cf_kern_init_c(kern);
 #ifdef CF_HAVE_X86
-    if (dnn->level >= CF_CPU_AVX2)
-        cf_kern_init_avx2(&dnn->kern);
-    if (dnn->level >= CF_CPU_AVX512)
-        cf_kern_init_avx512(&dnn->kern);
+    if (level >= CF_CPU_AVX2)
+        cf_kern_init_avx2(kern);
+    if (level >= CF_CPU_AVX512)
+        cf_kern_init_avx512(kern);
+#else
+    (void)level;
 #endif
 }
 
@@ -223,7 +225,7 @@ enum cf_status cf_dnn_open(struct cf_dnn **out, enum cf_cpu level, int threads,
     dnn->level = level;
     dnn->outside = flush_on();
     flush_restore(dnn->outside);
-    choose_kernels(dnn);
+    cf_kern_choose(&dnn->kern, dnn->level);
     dnn->shared = cf_alloc(1, CF_SHARED_SCRATCH, err);
     if (!dnn->shared || cf_dnn_set_threads(dnn, threads, err) ||
         cf_one_open(&dnn->one, level, err)) {

@@ -75,6 +75,9 @@ int cf_conv_in(const struct cf_conv *conv);
 int cf_conv_out(const struct cf_conv *conv);
 /* Floats of packed weights. */
 size_t cf_conv_held(const struct cf_conv *conv);
+/* The same before there is one: weights [out, in, kh, kw], stride 1 and padding that
+ * keeps the size, at a level (CF_CPU_AUTO: the best here). */
+size_t cf_conv_needs(enum cf_cpu level, int64_t out, int64_t in, int64_t kh, int64_t kw);
 
 /* dst [oh, ow, o], src [h, w, i]; oh = (h + top + bottom - kh) / stride + 1. */
 enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, int h,

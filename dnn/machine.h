@@ -35,6 +35,9 @@ struct cf_dnn {
     struct cf_packing *packing; /* between cf_packs_begin and cf_packs_end; else NULL */
 };
 
+/* The fastest entries of a level. */
+void cf_kern_choose(struct cf_kern *kern, enum cf_cpu level);
+
 struct cf_call {
     double *timer; /* category that is charged */
     double start;

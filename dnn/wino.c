@@ -116,9 +116,9 @@ static enum cf_status fill_weights(void *data, void *arg, struct cf_error *err)
     return CF_OK;
 }
 
-size_t cf_wino_held(const struct cf_dnn *dnn, int tile, int in, int out)
+size_t cf_wino_held(const struct cf_kern *kern, int tile, int in, int out)
 {
-    return points_of(tile) * (size_t)in * round_up((size_t)out, dnn->kern.panel);
+    return points_of(tile) * (size_t)in * round_up((size_t)out, kern->panel);
 }
 
 enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
@@ -142,8 +142,8 @@ enum cf_status cf_wino_open(struct cf_wino **out, struct cf_dnn *dnn,
     snprintf(format, sizeof format, "wino%d panel%d f32 %dx%d", tile,
              (int)dnn->kern.panel, wino->in, wino->out);
     wino->bias = cf_calloc(outs, sizeof *wino->bias, err);
-    if (wino->bias &&
-        !cf_mul_size(cf_wino_held(dnn, tile, wino->in, wino->out), sizeof(float), &bytes))
+    if (wino->bias && !cf_mul_size(cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
+                                   sizeof(float), &bytes))
         cf_fail(err, CF_ENOMEM, "convolution: weights %d x %d", wino->out, wino->in);
     else if (wino->bias)
         st = cf_pack_get(&wino->u, dnn, format, bytes, fill_weights, &fill, err);
@@ -494,7 +494,7 @@ void cf_wino_run(const struct cf_wino *wino, float *dst, const float *plus,
     r.v = work;
     r.m = work + r.cut.v;
     cut_for_team(&r.cut, (size_t)dnn->threads,
-                 cf_wino_held(dnn, tile, wino->in, wino->out),
+                 cf_wino_held(&dnn->kern, tile, wino->in, wino->out),
                  round_up((size_t)wino->out, dnn->kern.panel), dnn->kern.panel);
     assert(r.cut.slots >= 1);
     if (r.cut.near) {

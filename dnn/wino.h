@@ -17,6 +17,7 @@
 #ifndef CF_DNN_WINO_H
 #define CF_DNN_WINO_H
 
+#include "dnn/kern.h"
 #include "dnn/layer.h"
 
 struct cf_wino;
@@ -29,7 +30,7 @@ enum cf_status cf_wino_open(struct cf_wino **wino, struct cf_dnn *dnn,
 void cf_wino_close(struct cf_wino *wino); /* NULL is fine */
 
 /* Floats of transformed weights. */
-size_t cf_wino_held(const struct cf_dnn *dnn, int tile, int in, int out);
+size_t cf_wino_held(const struct cf_kern *kern, int tile, int in, int out);
 
 /* Floats of work for rows rows of a picture w pixels wide, wherever they begin. */
 size_t cf_wino_work(const struct cf_dnn *dnn, int tile, int in, int out, int w, int rows);

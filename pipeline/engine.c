@@ -96,7 +96,7 @@ static enum cf_status load(struct cf_engine *e, const char *dir, struct cf_error
                        e->model->generator);
     CF_TRY(cf_json_obj(e->model->json, "sizes", &sizes, "model.json", err));
     CF_TRY(cf_sizes_parse(&e->sizes, sizes, err));
-    CF_TRY(cf_holding_read(&e->holding, e->model, err));
+    CF_TRY(cf_holding_read(&e->holding, e->model, cf_dnn_level(e->dnn), err));
     CF_TRY(open_planner(e, err));
     return try_defaults(e, err);
 }

@@ -30,12 +30,22 @@ static bool is_table(enum cf_part part, const char *name)
            (ends(name, "embed_tokens.weight") || ends(name, "shared.weight"));
 }
 
+/* What a tensor takes as floats, packed. */
+static size_t packed_bytes(const struct cf_view *v, enum cf_cpu level)
+{
+    size_t n = v->ndim == 4
+                   ? cf_conv_needs(level, v->dim[0], v->dim[1], v->dim[2], v->dim[3])
+                   : (size_t)cf_view_count(v);
+
+    return n * sizeof(float);
+}
+
 /* A tensor of the image encoder. A residual block, the largest that is packed at once,
  * has three convolutions, of which none is larger than this one may be. */
 static bool of_image(struct cf_held *image, const struct cf_view *v, size_t bytes,
-                     enum cf_part part, const char *name)
+                     enum cf_cpu level, enum cf_part part, const char *name)
 {
-    size_t own = 3 * (size_t)cf_view_count(v) * sizeof(float);
+    size_t own = 3 * packed_bytes(v, level);
 
     if (part != CF_PART_VAE || strncmp(name, "encoder.", 8) != 0)
         return false;
@@ -64,7 +74,8 @@ static const char *type_name(enum cf_dtype type)
 /* Counts the tensors of a part; *type is that of most of their bytes. */
 static enum cf_status count(struct cf_holding *h, struct cf_held *held,
                             enum cf_dtype *type, const struct cf_model *m,
-                            enum cf_part part, enum cf_hold hold, struct cf_error *err)
+                            enum cf_part part, enum cf_hold hold, enum cf_cpu level,
+                            struct cf_error *err)
 {
     size_t of_type[CF_NDTYPE] = {0};
     struct cf_ckpt *ckpt;
@@ -76,13 +87,13 @@ static enum cf_status count(struct cf_holding *h, struct cf_held *held,
 
         h->file_bytes += (int64_t)bytes;
         if (is_table(part, cf_ckpt_name(ckpt, i)) ||
-            of_image(&h->image, v, bytes, part, cf_ckpt_name(ckpt, i)))
+            of_image(&h->image, v, bytes, level, part, cf_ckpt_name(ckpt, i)))
             continue;
         of_type[v->dtype] += bytes;
         if (v->ndim >= 2 && (hold == CF_HOLD_MAP || quantized(v)))
             held->mapped += bytes;
         else
-            held->own += n * sizeof(float);
+            held->own += packed_bytes(v, level);
     }
     cf_ckpt_close(ckpt);
     *type = CF_F32;
@@ -98,15 +109,16 @@ static const char *held_name(enum cf_hold hold, enum cf_dtype type)
 }
 
 enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *m,
-                               struct cf_error *err)
+                               enum cf_cpu level, struct cf_error *err)
 {
     const enum cf_hold hold = cf_holding_hold(m);
     enum cf_dtype transformer, text, vae;
 
     memset(h, 0, sizeof *h);
-    CF_TRY(count(h, &h->transformer, &transformer, m, CF_PART_TRANSFORMER, hold, err));
-    CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
-    CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, err));
+    CF_TRY(count(h, &h->transformer, &transformer, m, CF_PART_TRANSFORMER, hold, level,
+                 err));
+    CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, level, err));
+    CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, level, err));
     snprintf(h->weights, sizeof h->weights, "transformer %s %s, text encoder %s %s",
              type_name(transformer), held_name(hold, transformer), type_name(text),
              held_name(hold, text));

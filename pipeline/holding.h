@@ -2,9 +2,10 @@
  * alone: known before anything is loaded.
  *
  * A matrix that is read in place counts as it lies in the file; one that is packed counts
- * as floats, and so does all of the decoder. The table of embeddings, of which a few rows
- * are read, counts as nothing. The image encoder, which is there only for requests that
- * begin with an image and packs a block at a time while it runs, is counted apart. */
+ * as floats, and the decoder as its convolutions are packed (dnn/layer.h). The table of
+ * embeddings, of which a few rows are read, counts as nothing. The image encoder, which
+ * is there only for requests that begin with an image and packs a block at a time while
+ * it runs, is counted apart. */
 #ifndef CF_PIPELINE_HOLDING_H
 #define CF_PIPELINE_HOLDING_H
 
@@ -23,8 +24,9 @@ struct cf_holding {
 /* How the model wants its matrices held. */
 enum cf_hold cf_holding_hold(const struct cf_model *model);
 
-/* Errors are those of cf_ckpt_open. */
+/* level: of the instruction set, on which it depends how convolutions are packed; may be
+ * CF_CPU_AUTO. Errors are those of cf_ckpt_open. */
 enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *model,
-                               struct cf_error *err);
+                               enum cf_cpu level, struct cf_error *err);
 
 #endif

@@ -21,6 +21,10 @@ static size_t floats(const struct cf_key *key)
 {
     size_t n = sizeof(float);
 
+    if (key->ndim == 4 && key->dim[0] > 1) /* a convolution */
+        return n * cf_conv_needs(CF_CPU_AUTO, key->dim[0], key->dim[1], key->dim[2],
+                                 key->dim[3]);
+
     for (int d = 0; d < key->ndim; d++)
         n *= (size_t)key->dim[d];
     return n;

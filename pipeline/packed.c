@@ -261,6 +261,8 @@ static void keep(struct cf_packed *p, struct cf_dnn *dnn, const struct cf_model 
 
     if (cf_packs_made(dnn, &made, &n, &why) == CF_OK && n > 0 &&
         cf_packed_file(&path, key, p, cf_dnn_level(dnn), m, part, &why) == CF_OK) {
+        if (strcmp(p->o.cache, "auto") != 0)
+            (void)mkdir(p->o.cache, 0777); /* where it fails, so does what follows */
         meta = for_people(m, cf_dnn_level(dnn));
         write_file(path, key, meta, made, n, &why);
     }

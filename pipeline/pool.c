@@ -160,7 +160,7 @@ static enum cf_status arrange(struct cf_pool *p, const char *dir, double room, i
     CF_TRY(cf_team_count(&team, p->o.threads, err));
     ask.rationed = team.quota > 0;
     CF_TRY(cf_model_open(&model, dir, CF_MODEL_TRUST, err));
-    if (cf_holding_read(&h, model, NULL) == CF_OK) {
+    if (cf_holding_read(&h, model, p->o.level, NULL) == CF_OK) {
         ask.own = (double)h.transformer.own + (double)h.vae.own;
         ask.weights = ask.own + (double)h.transformer.mapped;
         ask.text_weights = (double)h.text.own + (double)h.text.mapped;

@@ -304,7 +304,7 @@ static void what_weights_will_take_is_known_before_they_are_loaded(void **state)
     struct cf_gen *gen;
     struct cf_held held;
 
-    assert_int_equal(cf_holding_read(&h, f->model, &err), CF_OK);
+    assert_int_equal(cf_holding_read(&h, f->model, CF_CPU_AUTO, &err), CF_OK);
     assert_string_equal(h.weights, "transformer bf16 packed, text encoder bf16 packed");
     held = cf_textenc_held(f->plain);
     near(h.text.own, held.own);

@@ -43,7 +43,7 @@ else
 fi
 
 elsewhere() {
-    fresh && mkdir -p kept && CFGEN_PACK_CACHE=kept image env.webp && [ -z "$(files)" ] &&
+    fresh && CFGEN_PACK_CACHE=kept image env.webp && [ -z "$(files)" ] &&
         [ "$(files kept | wc -l)" -eq 2 ] && image env2.webp --pack-cache=kept -v 2>log &&
         grep -q 'mapped: kept/generator-' log && cmp env.webp env2.webp &&
         CFGEN_PACK_CACHE=kept image off.webp --pack-cache=off -v 2>log && ! grep -q packed\ weights log
@@ -63,7 +63,7 @@ spoilt() { # HOW...: told, not used, made again
 cut() { truncate -s -1000 "$1"; }
 empty() { : >"$1"; }
 text() { echo 'Not Found' >"$1"; }
-flip() { printf '\377\377\377\377' | dd of="$1" bs=1 seek=$(($(stat -c %s "$1") / 2)) conv=notrunc; }
+flip() { printf '\377\377\377\377' | dd of="$1" bs=1 seek=$(($(stat -c %s "$1") - 4000)) conv=notrunc; } # in a sample
 foreign() { cp "$(echo model/text-*.cfpack)" "$1"; }
 older() { # the same file with another key, as another version would have made it
     local at
