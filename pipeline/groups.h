@@ -11,8 +11,8 @@
  *   large as a core's share of the caches, whichever is more, one at least: threads in
  *   proportion to the weights, so that images of small and large models take about as
  *   long. Measured with two cores, two groups of one thread against one of two: 10 to 30
- * % more images of a model of 9 MiB, 5 to 8 % more of one of 600 MiB. Larger models pay
- *   with memory for images, and with waiting for them.
+ * % more images of a model of 9 MiB, as many to 14 % more of one of 700 MiB. Larger
+ * models pay with memory for images, and with waiting for them.
  * - There are no more groups than images for whose work there is memory.
  * - Beside several groups the text encoder has threads of its own where its work is worth
  *   one of eight or more; otherwise it runs between two of their runs, on as many as its
