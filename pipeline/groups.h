@@ -6,13 +6,13 @@
  * - No group spans NUMA nodes: a node has one group at least, and weights of its own, as
  *   far as there is memory for them. Without a processor for every thread, or where the
  *   mask has more cores than there are threads, nothing is known about who computes
- * where, and the machine counts as one node.
+ *   where, and the machine counts as one node.
  * - A group has one thread for each CF_GROUP_SHARE of its weights, or for each part as
  *   large as a core's share of the caches, whichever is more, one at least: threads in
  *   proportion to the weights, so that images of small and large models take about as
- *   long. Measured with two cores, two groups of one thread against one of two: 10 to 30
- * % more images of a model of 9 MiB, 5 to 8 % more of one of 600 MiB. Larger models pay
- *   with memory for images, and with waiting for them.
+ *   long. Measured with two cores, two groups of one thread against one of two: a model
+ *   of 9 MiB makes 10 to 30 % more images, one of 700 MiB as many to 14 % more. Larger
+ *   models pay with memory for images, and with waiting for them.
  * - There are no more groups than images for whose work there is memory.
  * - Beside several groups the text encoder has threads of its own where its work is worth
  *   one of eight or more; otherwise it runs between two of their runs, on as many as its
