@@ -57,20 +57,15 @@ static void run_conv(const struct bench *b, struct cf_error *err)
     cf_conv_run(b->conv, dst, src, b->h, b->w, err);
 }
 
+/* Over a cache, as images are made; its contents are those of the sources. */
 static void run_attn(const struct bench *b, struct cf_error *err)
 {
     int64_t stride = (int64_t)b->attn.heads * b->attn.hd;
-    const char *kv = b->attn.kv == CF_F32 ? (const char *)src : mapped[CF_W_BF16];
     struct cf_attn_seq s = {.dst = dst,
                             .q = src,
-                            .k = kv + 256,
-                            .v = kv + 512,
+                            .cache = b->attn.kv == CF_F32 ? src : mapped[CF_W_BF16],
                             .d_stride = stride,
                             .q_stride = stride,
-                            .k_stride = stride,
-                            .k_head = b->attn.hd,
-                            .v_stride = stride,
-                            .v_head = b->attn.hd,
                             .nq = b->m,
                             .nk = b->n};
 
