@@ -10,7 +10,7 @@
 enum { LINE_FLOATS = 16 }; /* of a line of the caches */
 
 /* cols vectors of `rows` rows of dst; all accumulators live in registers, because rows,
- * cols, add and the strides that are 1 are constants after inlining. a[i * a_row + l *
+ * cols and the strides that are 1 are constants after inlining. a[i * a_row + l *
  * a_step], b[l * ldb + j] where every CF_KV_BLOCK rows of b begin `jump` after those
  * before. last: lanes of the last vector that count, where ragged. */
 INLINE void attn_block(float *dst, size_t ldd, const float *a, size_t a_row,
@@ -103,32 +103,20 @@ static void k_attn_scores(float *s, const float *k, size_t ldk, const void *next
         attn_rows(s, PANEL, k, ldk, 1, q, PANEL, jump, next, m, hd, 0, 2, 0, v_mask(1));
 }
 
-INLINE void attn_values(float *o, size_t ldo, const float *p, const float *v, size_t jump,
-                        size_t m, size_t hd, size_t n, int add)
+static void k_attn_values(float *o, size_t ldo, const float *p, const float *v,
+                          size_t jump, size_t m, size_t hd, size_t n, int add)
 {
     size_t d = 0;
 
     for (; d + 2 * W <= hd; d += 2 * W)
         attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 2, 0,
                   v_mask(1));
-    if (d + W < hd)
+    if (hd - d > W)
         attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 2, 1,
                   v_mask(hd - d - W));
-    else if (d + W == hd)
-        attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 1, 0,
-                  v_mask(1));
     else if (d < hd)
         attn_rows(o + d, ldo, p, 1, PANEL, v + d, hd, jump, v, m, n, add, 1, 1,
                   v_mask(hd - d));
-}
-
-static void k_attn_values(float *o, size_t ldo, const float *p, const float *v,
-                          size_t jump, size_t m, size_t hd, size_t n, int add)
-{
-    if (add)
-        attn_values(o, ldo, p, v, jump, m, hd, n, 1);
-    else
-        attn_values(o, ldo, p, v, jump, m, hd, n, 0);
 }
 
 /* `cols` vectors of queries. scale > 0, so the largest product is that of the largest

@@ -2,7 +2,7 @@
  * instruction set, after it has defined:
  *
  * - vec and W, a vector and its number of floats; vecd, half as many doubles
- * - vmask and v_mask(n), the first n lanes, 0 < n < W
+ * - vmask and v_mask(n), the first n lanes, 0 < n <= W
  * - v_load, v_loadm, v_store, v_storem, unaligned; under a mask nothing else is touched
  *   and lanes outside are zero
  * - v_set1, v_add, v_sub, v_mul, v_div, v_fma (a b + c), v_min and v_max (b where one is
