@@ -8,11 +8,11 @@
 
 enum { PANEL = 2 * W, FETCH_LINE = 64, QUAD = 4 };
 
-/* What is fetched: with each number of a row a line at at and one at at + second, then at
- * moves on by step, and after left and then every turn times by jump to another row.
- * NULL: nothing. */
+/* What is fetched: with each number of a row a line at at (and one at at + second, where
+ * a step of the panel is more than a line), then at moves on by step, and after left and
+ * then every turn times by jump to another row. 0: nothing. */
 struct fetching {
-    const char *at;
+    uintptr_t at; /* a number, for it need not point at anything */
     size_t step, second, left, turn, jump;
 };
 
@@ -23,7 +23,8 @@ INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
                         int rows)
 {
     const size_t row = lda * sizeof *a, row3 = 3 * row;
-    const char *quad[(ROWS + QUAD - 1) / QUAD], *at = f->at;
+    const char *quad[(ROWS + QUAD - 1) / QUAD];
+    uintptr_t at = f->at;
     size_t left = f->left;
     vec acc[ROWS][2];
 
@@ -39,8 +40,9 @@ INLINE void panel_block(float *dst, size_t ldd, const float *a, size_t lda,
         vec b0 = v_load(b), b1 = v_load(b + W);
 
         if (fetch) {
-            _mm_prefetch(at, _MM_HINT_T1);
-            _mm_prefetch(at + f->second, _MM_HINT_T1);
+            _mm_prefetch((const char *)at, _MM_HINT_T1);
+            if (PANEL * sizeof *b > FETCH_LINE)
+                _mm_prefetch((const char *)(at + f->second), _MM_HINT_T1);
             at += f->step;
             if (--left == 0) {
                 left = f->turn;
@@ -143,8 +145,8 @@ static void k_panel_mul_fetch(float *dst, size_t ldd, const float *a, size_t lda
     struct fetching f = {0};
 
     if (steps > 0 && next->rows > 0 && bytes > 0) {
-        bytes += (uintptr_t)next->at % FETCH_LINE;
-        f.at = next->at;
+        f.at = (uintptr_t)next->at;
+        bytes += f.at % FETCH_LINE;
         f.turn = f.left = steps < next->rows ? 1 : steps / next->rows;
         f.step = (bytes + f.turn - 1) / f.turn;
         f.second = f.step > FETCH_LINE ? FETCH_LINE : 0;

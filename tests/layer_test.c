@@ -6,8 +6,9 @@
 
 static const struct {
     int k, n;
-} shapes[] = {{1, 1},   {17, 1},   {1, 17},    {17, 33},  {16, 48},   {128, 32},
-              {64, 64}, {100, 36}, {768, 100}, {32, 768}, {2048, 96}, {8192, 64}};
+} shapes[] = {{1, 1},     {17, 1},    {1, 17},    {17, 33},   {16, 48},
+              {128, 32},  {64, 64},   {100, 36},  {768, 100}, {32, 768},
+              {2048, 96}, {8192, 64}, {1024, 200}};
 
 enum { SHAPES = sizeof shapes / sizeof *shapes, ROWS = 1024 };
 
@@ -219,6 +220,40 @@ static void half_and_bfloat_weights_count_as_the_floats_they_are(void **state)
         assert_same_floats(y[0], y[1], M * N);
     }
     cf_free(x);
+}
+
+/* Packed by ourselves, by oneDNN, and in place: one product, and where the kernels are
+ * our own one rounding. */
+static void however_weights_are_held_the_product_is_the_same(void **state)
+{
+    enum { M = 21 };
+
+    (void)state;
+    for (int s = 0; s < SHAPES; s++) {
+        int k = shapes[s].k, n = shapes[s].n;
+        float *w = randoms((size_t)n * k), *b = randoms(n), *x = randoms((size_t)M * k);
+        const struct cf_weight weight = {CF_W_F32, n, k, 0, w, NULL};
+        float *y[3];
+
+        for (int hold = CF_HOLD_PACK; hold <= CF_HOLD_ONEDNN; hold++) {
+            struct cf_linear *lin;
+
+            y[hold] = floats((size_t)M * n);
+            assert_ok(cf_linear_open(&lin, team[1], &weight, b, hold, why));
+            assert_ok(cf_linear_run(lin, y[hold], x, M, why));
+            cf_linear_close(lin);
+        }
+        for (int i = 0; i < M * n; i++)
+            assert_near(y[CF_HOLD_MAP][i], y[CF_HOLD_ONEDNN][i], 2e-6 + 2e-7 * k);
+        assert_same_floats(
+            y[CF_HOLD_PACK],
+            y[cf_dnn_level(team[1]) > CF_CPU_C ? CF_HOLD_MAP : CF_HOLD_ONEDNN], M * n);
+        for (int hold = CF_HOLD_PACK; hold <= CF_HOLD_ONEDNN; hold++)
+            cf_free(y[hold]);
+        cf_free(w);
+        cf_free(b);
+        cf_free(x);
+    }
 }
 
 static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
@@ -523,6 +558,7 @@ int main(void)
         cmocka_unit_test(a_start_off_the_grid_changes_no_bit),
         cmocka_unit_test(gelu_on_the_way_out_has_the_bits_of_gelu_afterwards),
         cmocka_unit_test(half_and_bfloat_weights_count_as_the_floats_they_are),
+        cmocka_unit_test(however_weights_are_held_the_product_is_the_same),
         cmocka_unit_test(wrong_weights_and_sizes_are_refused_with_a_reason),
         cmocka_unit_test(a_convolution_is_its_definition_for_any_number_of_threads),
         cmocka_unit_test(one_layer_serves_images_of_many_sizes),

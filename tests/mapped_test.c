@@ -74,9 +74,9 @@ static struct cf_linear *open_map(struct cf_dnn *dnn, const struct mapping *map,
 /* Sizes for all types: k a multiple of 64 where 4 bits are to come. */
 static const struct {
     int k, n;
-} shapes[] = {{1, 1},    {17, 1},    {3, 17},   {63, 33},   {129, 48},
-              {32, 5},   {64, 64},   {128, 31}, {192, 100}, {768, 77},
-              {64, 300}, {2048, 96}, {8192, 20}};
+} shapes[] = {{1, 1},    {17, 1},    {3, 17},    {63, 33},   {129, 48},
+              {32, 5},   {64, 64},   {128, 31},  {192, 100}, {768, 77},
+              {64, 300}, {2048, 96}, {8192, 20}, {512, 150}};
 
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -147,8 +147,8 @@ static int next_rows(int m, int rows)
 
 static void a_row_has_the_same_bits_for_any_number_of_rows_and_threads(void **state)
 {
-    enum { ROWS = 300 }; /* three tiles high */
-    static const int some[] = {1, 3, 8, 10};
+    enum { ROWS = 300 }; /* two tiles high */
+    static const int some[] = {1, 3, 8, 10, 12, 13};
 
     (void)state;
     for (enum cf_wtype type = CF_W_F32; type < CF_NWTYPE; type++) {
