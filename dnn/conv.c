@@ -267,6 +267,9 @@ enum cf_status cf_conv_run(struct cf_conv *conv, float *dst, const float *src, i
     if (h < 1 || w < 1 || h > SIDE_MAX || w > SIDE_MAX ||
         h + g->top + g->bottom < g->kh || w + g->left + g->right < g->kw)
         return cf_fail(err, CF_ERANGE, "conv: input of %d x %d pixels", h, w);
+    if (conv->how == CF_CONV_PHASES)
+        return cf_fail(err, CF_ERANGE,
+                       "conv: a picture as it is, expected a doubled one");
     cf_call_begin(&call, conv->dnn, &conv->dnn->times.conv);
     st = conv->how == CF_CONV_DIRECT ? run_direct(conv, dst, src, h, w, 0, 0, err)
                                      : run_own(conv, dst, src, h, w, err);

@@ -39,10 +39,32 @@ static enum cf_status open_each_type(struct cf_error *err)
     return CF_OK;
 }
 
+static enum cf_status convolve_each_way(struct cf_error *err)
+{
+    enum { C = 3, SIDE = 5 };
+    static const float w[C * C * 9], src[SIDE * SIDE * C];
+    static float dst[SIDE * SIDE * C];
+    const struct cf_view v = cf_view_f32(w, 4, (int64_t[]){C, C, 3, 3});
+
+    for (enum cf_conv_how how = CF_CONV_DIRECT; how <= CF_CONV_TAPS; how++) {
+        struct cf_conv *conv;
+
+        if (cf_conv_open_as(&conv, team[1], &v, NULL,
+                            (struct cf_conv_shape){1, 1, 1, 1, 1}, how, err) == CF_OK &&
+            how != CF_CONV_PHASES)
+            (void)cf_conv_run(conv, dst, src, SIDE, SIDE, err);
+        cf_conv_close(conv);
+        if (err->status != CF_OK)
+            return err->status;
+    }
+    return CF_OK;
+}
+
 static void a_layer_without_memory_is_refused_and_leaves_nothing_behind(void **state)
 {
     (void)state;
     each_allocation_fails(open_each_type, 1);
+    each_allocation_fails(convolve_each_way, 1);
 }
 
 static enum cf_status open_shared(struct cf_error *err)

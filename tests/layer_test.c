@@ -264,7 +264,7 @@ static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
     struct cf_linear *lin;
     struct cf_conv *conv;
     struct cf_conv_pass pass = {.src = w, .h = 3, .w = 3};
-    struct cf_error err[11] = {0};
+    struct cf_error err[13] = {0};
 
     (void)state;
     assert_int_equal(open_view(&lin, team[0], &v, NULL, &err[0]), CF_EUNSUP);
@@ -297,6 +297,10 @@ static void wrong_weights_and_sizes_are_refused_with_a_reason(void **state)
     assert_ok(cf_conv_open(&conv, team[0], &v, NULL, s, why));
     assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, 2, 2, y, &err[9]), CF_ERANGE);
     assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, -1, 2, y, &err[10]), CF_ERANGE);
+    cf_conv_close(conv);
+    assert_ok(cf_conv_open_as(&conv, team[0], &v, NULL, s, CF_CONV_PHASES, why));
+    assert_int_equal(cf_conv_run(conv, y, w, 3, 3, &err[11]), CF_ERANGE);
+    assert_int_equal(cf_conv_rows(conv, y, NULL, &pass, 0, 1, y, &err[12]), CF_ERANGE);
     cf_conv_close(conv);
     cf_conv_close(NULL);
 }
