@@ -14,23 +14,26 @@ enum { SIDE = 256 };
 
 static const struct shape {
     int in, out, k, side;
+    int twice; /* the picture is doubled first, to side x side */
 } shapes[] = {
-    {32, 512, 3, 16},   {512, 512, 3, 16},  {512, 512, 3, 32},  {512, 512, 3, 64},
-    {512, 512, 3, 128}, {512, 256, 3, 128}, {512, 256, 1, 128}, {256, 256, 3, 128},
-    {256, 256, 3, 256}, {256, 128, 3, 256}, {256, 128, 1, 256}, {128, 128, 3, 256},
-    {128, 3, 3, 256},
+    {32, 512, 3, 16, 0},   {512, 512, 3, 16, 0},  {512, 512, 3, 32, 0},
+    {512, 512, 3, 64, 0},  {512, 512, 3, 64, 1},  {512, 512, 3, 128, 1},
+    {512, 256, 3, 128, 0}, {512, 256, 1, 128, 0}, {256, 256, 3, 128, 0},
+    {256, 256, 3, 256, 1}, {256, 128, 3, 256, 0}, {256, 128, 1, 256, 0},
+    {128, 128, 3, 256, 0}, {128, 3, 3, 256, 0},
 };
 enum {
     SHAPES = sizeof shapes / sizeof *shapes,
     TRIAL = 32,
-    WAYS = 4,
+    WAYS = CF_CONV_TAPS + 1,
     LARGEST = 256 * 256 * 256
 };
 
 struct conv_job {
     struct cf_conv *conv; /* owned */
-    const float *src;
+    struct cf_conv_pass pass;
     float *dst;
+    float *work; /* owned; NULL: a picture as it is, whole */
     int side;
 };
 
@@ -38,7 +41,9 @@ static enum cf_status run_conv(void *arg, struct cf_error *err)
 {
     struct conv_job *j = arg;
 
-    return cf_conv_run(j->conv, j->dst, j->src, j->side, j->side, err);
+    if (j->work)
+        return cf_conv_rows(j->conv, j->dst, NULL, &j->pass, 0, j->side, j->work, err);
+    return cf_conv_run(j->conv, j->dst, j->pass.src, j->side, j->side, err);
 }
 
 static struct shape smaller(struct shape s)
@@ -49,32 +54,59 @@ static struct shape smaller(struct shape s)
     return s;
 }
 
-static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
-                               int how, struct cf_error *err)
+/* How the decoder does it. */
+static enum cf_conv_how chosen(const struct cf_bench *b, struct shape s)
 {
-    static const char *const name[] = {"", ", direct", ", Winograd 2x2",
-                                       ", Winograd 4x4"};
+    struct cf_conv_use use = {
+        .in = s.in, .out = s.out, .twice = s.twice, .small = s.side <= SIDE / 16};
+
+    return s.k == 3 ? cf_conv_best(cf_dnn_level(b->dnn), use) : CF_CONV_DIRECT;
+}
+
+/* Whether there is this way at all. */
+static bool possible(struct shape s, enum cf_conv_how how)
+{
+    return how == CF_CONV_DIRECT || (s.k == 3 && (how != CF_CONV_PHASES || s.twice) &&
+                                     (how != CF_CONV_TAPS || (s.out <= 3 && !s.twice)));
+}
+
+/* beside: how many cases before is that of the decoder, 0 for that one itself. */
+static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct shape shape,
+                               enum cf_conv_how how, int beside, struct cf_error *err)
+{
+    static const char *const name[] = {"direct", "Winograd 2x2", "Winograd 4x4",
+                                       "Winograd of phases", "taps"};
     int pad = shape.k / 2;
     struct cf_conv_shape s = {
         .stride = 1, .top = pad, .left = pad, .bottom = pad, .right = pad};
-    struct cf_view v = {.data = j->src,
+    struct cf_view v = {.data = j->pass.src,
                         .dtype = CF_F32,
                         .ndim = 4,
                         .dim = {shape.out, shape.in, shape.k, shape.k}};
     struct cf_bench_case *c;
 
-    CF_TRY(cf_conv_open_as(&j->conv, b->dnn, &v, NULL, s, (enum cf_conv_how)how, err));
-    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d%s", shape.k, shape.k, shape.in,
-                     shape.out, shape.side, shape.side, name[how]);
+    CF_TRY(cf_conv_open_as(&j->conv, b->dnn, &v, NULL, s, how, err));
+    j->side = shape.side;
+    if (how == CF_CONV_PHASES) {
+        j->pass.h = j->pass.w = shape.side / 2;
+        j->pass.twice = 1;
+        j->work = cf_alloc(
+            cf_conv_work(b->dnn, how, shape.in, shape.out, &j->pass, shape.side, 0),
+            sizeof *j->work, err);
+        if (!j->work)
+            return CF_ENOMEM;
+    }
+    c = cf_bench_add(b, err, "%dx%d %d->%d, %d x %d%s, %s%s", shape.k, shape.k, shape.in,
+                     shape.out, shape.side, shape.side, shape.twice ? " doubled" : "",
+                     beside ? "by " : "", name[how]);
     if (!c)
         return CF_ENOMEM;
-    j->side = shape.side;
     c->run = run_conv;
     c->arg = j;
     c->flops = 2.0 * shape.k * shape.k * shape.in * shape.out * shape.side * shape.side;
     c->yard = CF_YARD_FMA;
-    if (how)
-        c->against = b->n_case - 1 - how;
+    if (beside)
+        c->against = b->n_case - 1 - beside;
     return CF_OK;
 }
 
@@ -82,17 +114,26 @@ static enum cf_status add_conv(struct cf_bench *b, struct conv_job *j, struct sh
 static enum cf_status measure_shape(struct cf_bench *b, struct shape shape,
                                     const float *src, float *dst, struct cf_error *err)
 {
+    enum cf_conv_how best = chosen(b, shape);
     struct conv_job job[WAYS] = {0};
     enum cf_status st = CF_OK;
+    int n = 0;
 
-    for (int how = 0; st == CF_OK && how < (shape.k == 3 ? WAYS : 1); how++) {
-        job[how] = (struct conv_job){.src = src, .dst = dst};
-        st = add_conv(b, &job[how], shape, how, err);
+    for (int way = -1; st == CF_OK && way < WAYS; way++) {
+        enum cf_conv_how how = way < 0 ? best : (enum cf_conv_how)way;
+
+        if (way >= 0 && (how == best || !possible(shape, how)))
+            continue;
+        job[n] = (struct conv_job){.pass.src = src, .dst = dst};
+        st = add_conv(b, &job[n], shape, how, n, err);
+        n++;
     }
     if (st == CF_OK)
         st = cf_bench_measure(b, err);
-    for (int how = 0; how < WAYS; how++)
-        cf_conv_close(job[how].conv);
+    for (int i = 0; i < WAYS; i++) {
+        cf_conv_close(job[i].conv);
+        cf_free(job[i].work);
+    }
     return st;
 }
 

@@ -3,7 +3,7 @@
 # base knows nobody; weights, dnn, jobs, store know base; textenc adds dnn and weights;
 # models adds textenc/textenc.h; pipeline may see all, and bench pipeline, too.
 cd "${CFGEN_SRCDIR:-$(dirname "$0")/..}" || exit 99
-echo 1..12
+echo 1..13
 n=0
 check() { # module, allowed prefixes as an extended regular expression
     n=$((n + 1))
