@@ -135,8 +135,8 @@ static enum cf_status tell(struct cf_bench *b, const struct queue *q,
         r.core_hour = 3600 / (r.seconds * b->threads);
         if (cf_bench_tell(b, &r, err) == CF_OK) {
             r = cf_bench_result(b, "queue, WebP and metadata");
-            r.of_wall = (fact(said, " webp_s=") + fact(said, " file_s=") +
-                         fact(said, " row_s=")) /
+            r.of_wall = (fact(said, " claim_s=") + fact(said, " webp_s=") +
+                         fact(said, " file_s=") + fact(said, " row_s=")) /
                         seconds;
             cf_bench_tell(b, &r, err);
         }

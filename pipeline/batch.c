@@ -320,7 +320,7 @@ static void sum_up(struct batch *b)
         b->shift.log, CF_LOG_INFO, "finished",
         "images=%ld failed=%ld seconds=%.2f images_per_minute=%.1f linear_s=%.2f "
         "attn_s=%.2f conv_s=%.2f other_s=%.2f encode_s=%.2f encode_hits=%ld "
-        "encode_misses=%ld webp_s=%.2f file_s=%.2f row_s=%.2f claim_s=%.3f wait_s=%.3f "
+        "encode_misses=%ld webp_s=%.3f file_s=%.3f row_s=%.3f claim_s=%.3f wait_s=%.3f "
         "peak_mib=%.0f output=\"%s\"",
         c.done, c.failed, s, s > 0 ? 60 * (double)c.done / s : 0.0, t.linear, t.attn,
         t.conv, t.other, c.stage_ms[CF_STAGE_ENCODE] * 1e-3, e.memory + e.disk, e.encoded,

@@ -228,8 +228,6 @@ static enum cf_status open_dnn(struct convert *c, struct cf_error *err)
 {
     struct cf_team team;
 
-    if (!is_quantized(&c->args.type) && !is_quantized(&c->args.text_type))
-        return CF_OK;
     CF_TRY(cf_team_count(&team, c->args.threads, err));
     return cf_dnn_open(&c->dnn, CF_CPU_AUTO, team.threads, err);
 }
@@ -250,7 +248,7 @@ static enum cf_status try_model(struct convert *c, struct cf_error *err)
     files.json = model->json;
     ops = cf_gen_find(model->generator);
     cf_gen_params_default(&params);
-    status = ops->open(&gen, &files, NULL, err);
+    status = ops->open(&gen, &files, c->dnn, err);
     if (status == CF_OK)
         status = ops->plan(gen, &params, 1, c->inf_shape.text_max, &plan, err);
     ops->close(gen);

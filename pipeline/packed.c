@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/team.h"
 #include "dnn/packs.h"
 #include "pipeline/finish.h"
 #include "weights/pack_file.h"
@@ -38,12 +39,15 @@ enum cf_status cf_packed_open(struct cf_packed **out, const struct cf_packed_opt
                               struct cf_error *err)
 {
     struct cf_packed *p = cf_calloc(1, sizeof *p, err);
+    struct cf_team team;
 
     *out = NULL;
     if (!p)
         return CF_ENOMEM;
     p->o = *o;
-    if (cf_packs_open(&p->packs, o->threads, err) != CF_OK) {
+    if (cf_team_count(&team, o->threads, err) != CF_OK ||
+        cf_packs_open(&p->packs, o->threads < team.affinity ? o->threads : team.affinity,
+                      err) != CF_OK) {
         cf_packed_close(p);
         return CF_ENOMEM;
     }

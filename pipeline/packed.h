@@ -24,7 +24,7 @@ enum cf_status cf_packed_parse(const char **cache, const char *word, const char 
                                struct cf_error *err);
 
 struct cf_packed_options {
-    int threads; /* that pack, >= 1 */
+    int threads; /* that pack, >= 1; no more than there are processors are used */
     const char
         *cache; /* "auto": beside the model; a directory; "off", "" or NULL: no files */
     /* What became of a file: "packed weights mapped", with why NULL unless something went

@@ -130,8 +130,9 @@ enum cf_status cf_pool_go(struct cf_pool *p, struct cf_error *err)
 
 /* ---- the arrangement ---- */
 
-/* What a text costs beside its image, by weights: a text has some 32 tokens, an image a
- * thousand rows, and the decoder uses a weight at each of thousands of places. */
+/* What a text costs beside its image, by weights that are not transformed (CF_CPU_C): a
+ * text has some 32 tokens, an image a thousand rows, and the decoder uses a weight at
+ * each of thousands of places. */
 static double text_work(const struct cf_holding *h)
 {
     double text = 32.0 * ((double)h->text.mapped + (double)h->text.own);
@@ -164,7 +165,8 @@ static enum cf_status arrange(struct cf_pool *p, const char *dir, double room, i
         ask.own = (double)h.transformer.own + (double)h.vae.own;
         ask.weights = ask.own + (double)h.transformer.mapped;
         ask.text_weights = (double)h.text.own + (double)h.text.mapped;
-        ask.text_work = text_work(&h);
+        if (cf_holding_read(&h, model, CF_CPU_C, NULL) == CF_OK)
+            ask.text_work = text_work(&h);
     }
     cf_model_close(model);
     return cf_groups_choose(&p->shape, &p->cores, &ask, err);
