@@ -7,7 +7,7 @@ dist_noinst_SCRIPTS += %D%/dnn_levels.sh %D%/isa.sh
 CF_DNN_TEST_LIBS = $(CF_DNN_LIBS) $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 
 %C%_checkkern_SOURCES = %D%/kern_check.c %D%/kern_guard.h %D%/kern_bench.c \
-	%D%/kern_bench.h %D%/kern_wino_check.h
+	%D%/kern_bench.h %D%/kern_attn_check.h %D%/kern_pack_check.h %D%/kern_wino_check.h
 %C%_checkkern_LDADD = $(CF_DNN_LIBS) $(CF_BASE_LIBS)
 
 %C%_dnn_test_SOURCES = %D%/dnn_test.c %D%/dnn_tools.h
