@@ -108,6 +108,10 @@ double cf_bench_yardstick(struct cf_bench *b, enum cf_bench_yard yard, int threa
 /* Bytes that it reads for CF_YARD_READ. */
 size_t cf_bench_read_bytes(const struct cf_bench *b, int threads);
 
+/* Whose random weights are timed, NULL for those of a model: the geometry asked for, or
+ * that of the report. The part of large models has its own. */
+const char *cf_bench_geometry(const struct cf_bench_options *o);
+
 /* The model that --model or --geometry names, opened at the first call. */
 enum cf_status cf_bench_subject(struct cf_bench *b, struct cf_subject **subject,
                                 struct cf_error *err);

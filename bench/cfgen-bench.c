@@ -167,8 +167,6 @@ static void complete(struct cf_bench_options *o)
 
     if (o->rounds == 0)
         o->rounds = o->trial ? 1 : o->quick ? QUICK_ROUNDS : ROUNDS;
-    if (o->report && !o->model && !o->geometry)
-        o->geometry = "infinity-125m";
     for (int i = 0; i < cf_bench_n_part && !o->named; i++)
         o->parts |= cf_bench_part[i].asked ? 0 : 1u << i;
     if (o->n_pixels == 0) {
@@ -198,13 +196,19 @@ static int read_options(struct cf_bench_options *o, int argc, char **argv,
     return 0;
 }
 
+const char *cf_bench_geometry(const struct cf_bench_options *o)
+{
+    return o->report && !o->model && !o->geometry ? "infinity-125m" : o->geometry;
+}
+
 enum cf_status cf_bench_subject(struct cf_bench *b, struct cf_subject **subject,
                                 struct cf_error *err)
 {
     enum cf_status st = CF_OK;
 
     if (!b->subject)
-        st = cf_subject_open(&b->subject, b->o->model, b->o->geometry, b->dnn, err);
+        st = cf_subject_open(&b->subject, b->o->model, cf_bench_geometry(b->o), b->dnn,
+                             err);
     *subject = b->subject;
     return st;
 }

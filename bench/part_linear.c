@@ -210,8 +210,8 @@ static enum cf_status model_shape(struct cf_bench *b, struct cf_inf_shape *shape
     struct cf_subject *s;
     json_t *inf;
 
-    if (b->o->geometry) {
-        CF_TRY(cf_geometry_find(&g, b->o->geometry, err));
+    if (cf_bench_geometry(b->o)) {
+        CF_TRY(cf_geometry_find(&g, cf_bench_geometry(b->o), err));
         *shape = g->shape;
         return CF_OK;
     }
