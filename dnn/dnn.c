@@ -261,11 +261,6 @@ void cf_dnn_settle(struct cf_dnn *dnn, int node)
     dnn->node = node;
 }
 
-int cf_dnn_node(const struct cf_dnn *dnn)
-{
-    return dnn->node;
-}
-
 const char *cf_dnn_version(void)
 {
     return cf_one_version();

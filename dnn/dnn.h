@@ -33,7 +33,6 @@ enum cf_status cf_dnn_set_threads(struct cf_dnn *dnn, int threads, struct cf_err
 /* The NUMA node whose cores the team is held to; 0 until said. Machines of one node may
  * share what is packed for them. */
 void cf_dnn_settle(struct cf_dnn *dnn, int node);
-int cf_dnn_node(const struct cf_dnn *dnn);
 
 /* Around many calls of the leading thread, which spares them rounds through the team: all
  * but the leader flush subnormals from the beginning to the end, the leader in each call.
