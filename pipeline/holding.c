@@ -103,6 +103,7 @@ enum cf_status cf_holding_read(struct cf_holding *h, const struct cf_model *m,
     CF_TRY(count(h, &h->vae, &vae, m, CF_PART_VAE, CF_HOLD_PACK, err));
     CF_TRY(count(h, &h->text, &text, m, CF_PART_TEXT, hold, err));
     h->vae.own = needs.decoder;
+    h->plain = cf_vae_needs(&shape, CF_CPU_C).decoder;
     h->image.own = h->image.mapped > 0 ? needs.encoder : 0;
     snprintf(h->weights, sizeof h->weights, "transformer %s %s, text encoder %s %s",
              type_name(transformer), held_name(hold, transformer), type_name(text),

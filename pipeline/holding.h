@@ -16,6 +16,7 @@
 struct cf_holding {
     struct cf_held transformer, vae, text;
     struct cf_held image; /* encoder: mapped, all of its file; own, the largest block */
+    size_t plain;         /* the decoder's weights as floats, not transformed */
     int64_t file_bytes;   /* of all these parts as they lie on disk */
     char weights[96];     /* for the record: "transformer bf16 mapped, text encoder f32
                              packed": both change how results are rounded */

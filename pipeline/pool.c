@@ -130,14 +130,14 @@ enum cf_status cf_pool_go(struct cf_pool *p, struct cf_error *err)
 
 /* ---- the arrangement ---- */
 
-/* What a text costs beside its image, by weights that are not transformed (CF_CPU_C): a
- * text has some 32 tokens, an image a thousand rows, and the decoder uses a weight at
- * each of thousands of places. */
+/* What a text costs beside its image, by weights that are not transformed: a text has
+ * some 32 tokens, an image a thousand rows, and the decoder uses a weight at each of
+ * thousands of places. */
 static double text_work(const struct cf_holding *h)
 {
     double text = 32.0 * ((double)h->text.mapped + (double)h->text.own);
     double image = 1024.0 * ((double)h->transformer.mapped + (double)h->transformer.own) +
-                   8192.0 * (double)h->vae.own;
+                   8192.0 * (double)h->plain;
 
     return image > 0 ? text / image : 0;
 }
@@ -165,8 +165,7 @@ static enum cf_status arrange(struct cf_pool *p, const char *dir, double room, i
         ask.own = (double)h.transformer.own + (double)h.vae.own;
         ask.weights = ask.own + (double)h.transformer.mapped;
         ask.text_weights = (double)h.text.own + (double)h.text.mapped;
-        if (cf_holding_read(&h, model, CF_CPU_C, NULL) == CF_OK)
-            ask.text_work = text_work(&h);
+        ask.text_work = text_work(&h);
     }
     cf_model_close(model);
     return cf_groups_choose(&p->shape, &p->cores, &ask, err);
