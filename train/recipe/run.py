@@ -1,0 +1,218 @@
+"""What every training has in common: a time box, checkpoints, a learning rate, a weight
+average, progress and curves."""
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+
+import torch
+
+SAVE_SECONDS = 180
+TELL_SECONDS = 30
+
+
+class RunError(Exception):
+    """A run that cannot start: what, where, what to do."""
+
+
+def device():
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(where):
+    """bf16 on a GPU. On processors f32 is faster with the libraries of Debian 12."""
+    if where.type == "cuda":
+        return torch.autocast("cuda", dtype=torch.bfloat16)
+    return contextlib.nullcontext()
+
+
+def compiled(module_or_function, where):
+    """Compiled where that helps: on a GPU, by a PyTorch that can."""
+    if where.type == "cuda" and hasattr(torch, "compile"):
+        return torch.compile(module_or_function)
+    return module_or_function
+
+
+def rate_at(share, step, top, warm_up):
+    """Learning rate: linear warm-up by steps, constant, from 60 % of the samples linearly to
+    3 %."""
+    falling = max(0.03, 1 - (share - 0.6) / 0.4) if share > 0.6 else 1.0
+    return top * min(1.0, (step + 1) / warm_up) * falling
+
+
+class Average:
+    """Exponential moving average of a module's weights; buffers are copied."""
+
+    def __init__(self, module, decay):
+        self.module, self.decay, self.steps = module, decay, 0
+        self.state = {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self):
+        self.steps += 1
+        decay = min(self.decay, self.steps / (self.steps + 20))
+        now = self.module.state_dict()
+        floats = [k for k, v in now.items() if v.is_floating_point()]
+        kept = [self.state[k] for k in floats]
+        torch._foreach_mul_(kept, decay)
+        torch._foreach_add_(kept, [now[k] for k in floats], alpha=1 - decay)
+
+
+class Run:
+    """One training in a directory: NAME.pt is its checkpoint, NAME.jsonl its log. It goes on
+    from the checkpoint when there is one and ends after `minutes`, after `samples` in all, or
+    at SIGTERM or SIGINT, each time with a checkpoint."""
+
+    def __init__(self, directory, name, preset, samples, minutes):
+        os.makedirs(directory, exist_ok=True)
+        self.path = os.path.join(directory, name + ".pt")
+        self.log_path = os.path.join(directory, name + ".jsonl")
+        self.preset, self.samples = preset, samples
+        self.parts = {}
+        self.steps = self.seen = 0
+        self.seconds = 0.0
+        self.started = self.saved = self.told = time.monotonic()
+        self.ends = self.started + 60 * minutes
+        self.stopped = False
+        self.seen_before = 0
+        self.means = {}
+        for s in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(s, self.stop)
+
+    def stop(self, *_):
+        self.stopped = True
+
+    def keep(self, **parts):
+        """Names what a checkpoint holds: objects with state_dict and load_state_dict, or an
+        Average; and takes their states from the checkpoint."""
+        self.parts = parts
+        if not os.path.exists(self.path):
+            return
+        saved = load(self.path, "cpu")
+        check_same(self.path, saved["preset"], self.preset)
+        for name, part in parts.items():
+            if isinstance(part, Average):
+                for k, v in saved[name].items():
+                    part.state[k].copy_(v)
+                part.steps = saved["steps"]
+            else:
+                part.load_state_dict(saved[name])
+        self.steps, self.seen, self.seconds = saved["steps"], saved["seen"], saved["seconds"]
+        self.seen_before = self.seen
+        print(f"{self.path}: goes on after {self.seen} samples", flush=True)
+
+    @property
+    def share(self):
+        return self.seen / self.samples
+
+    def goes_on(self):
+        return not self.stopped and self.seen < self.samples and time.monotonic() < self.ends
+
+    def done(self, count, **figures):
+        """One step over `count` samples is done. Figures are tensors or numbers; their running
+        means are told and logged. Reading a tensor waits for the device, so that is done only
+        now and then."""
+        self.steps += 1
+        self.seen += count
+        now = time.monotonic()
+        if self.steps % 10 == 0 or self.steps < 10:
+            for k, v in figures.items():
+                v = float(v)
+                self.means[k] = v if k not in self.means else 0.9 * self.means[k] + 0.1 * v
+        if now - self.told >= TELL_SECONDS:
+            self.tell(now)
+        if now - self.saved >= SAVE_SECONDS:
+            self.save()
+
+    def elapsed(self):
+        return self.seconds + time.monotonic() - self.started
+
+    def tell(self, now):
+        self.told = now
+        spent = now - self.started
+        speed = (self.seen - self.seen_before) / spent
+        left = min((self.samples - self.seen) / speed, self.ends - now)
+        figures = "  ".join(f"{k} {v:.4g}" for k, v in self.means.items())
+        print(f"{self.seen}/{self.samples} ({100 * self.share:.1f} %)  {speed:.1f}/s  {figures}"
+              f"  ends in {left / 60:.1f} min", flush=True)
+        with open(self.log_path, "a", encoding="utf-8") as f:
+            f.write(json.dumps({"seen": self.seen, "seconds": round(self.elapsed()),
+                                **{k: round(v, 5) for k, v in self.means.items()}}) + "\n")
+
+    def save(self):
+        """Written beside, flushed to the disk, renamed: a kill leaves the old or the new."""
+        self.saved = time.monotonic()
+        state = {name: part.state if isinstance(part, Average) else part.state_dict()
+                 for name, part in self.parts.items()}
+        state.update(preset=dataclasses.asdict(self.preset), steps=self.steps, seen=self.seen,
+                     seconds=self.elapsed())
+        part = self.path + ".part"
+        with open(part, "wb") as f:
+            torch.save(state, f)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(part, self.path)
+
+    def end(self):
+        if self.steps and self.means:
+            self.tell(time.monotonic())
+        self.save()
+        whole = "the whole" if self.seen >= self.samples else "a part"
+        print(f"{self.path}: {whole} of {self.samples} samples, {self.seen} seen, "
+              f"{self.elapsed() / 60:.0f} min", flush=True)
+
+
+def load(path, where):
+    """A checkpoint. Only ours are read: they hold tensors, numbers and names."""
+    try:
+        return torch.load(path, map_location=where)
+    except FileNotFoundError:
+        raise RunError(f"{path}: no such checkpoint; train that part first") from None
+
+
+# What a checkpoint may disagree with: how much and how fast, not what.
+FREE = {"tokenizer_batch", "tokenizer_samples", "tokenizer_rate", "batch", "samples", "rate",
+        "average", "reuse", "mix", "concepts", "sets"}
+
+
+def check_same(path, saved, preset):
+    now = json.loads(json.dumps(dataclasses.asdict(preset)))
+    then = json.loads(json.dumps(saved))
+    for k, v in now.items():
+        if k not in FREE and then.get(k) != v:
+            raise RunError(f"{path}: trained with {k} {then.get(k)}, the preset says {v}; "
+                           "train in another directory")
+
+
+def draw_curves(log_path, picture_path):
+    """The log of a run as a picture: one panel for each figure, over samples."""
+    import matplotlib
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    with open(log_path, encoding="utf-8") as f:
+        rows = [json.loads(line) for line in f]
+    names = [k for k in rows[-1] if k not in ("seen", "seconds")]
+    figure, panels = plt.subplots(len(names), 1, figsize=(7, 1.8 * len(names)), sharex=True,
+                                  squeeze=False)
+    for name, panel in zip(names, panels[:, 0]):
+        points = [(r["seen"], r[name]) for r in rows if name in r]
+        panel.plot(*zip(*points), linewidth=1)
+        panel.set_ylabel(name)
+        panel.grid(alpha=0.3)
+    panels[-1, 0].set_xlabel("samples")
+    figure.tight_layout()
+    figure.savefig(picture_path, dpi=90)
+    plt.close(figure)
+
+
+def curves_if_possible(run):
+    """After a run; a machine without matplotlib has no curves and is told so."""
+    try:
+        draw_curves(run.log_path, run.log_path.replace(".jsonl", ".png"))
+    except ImportError:
+        print("no curves: python3-matplotlib is not installed", file=sys.stderr)
+    except FileNotFoundError:
+        pass  # too short a run to have told anything
