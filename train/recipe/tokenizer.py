@@ -67,7 +67,7 @@ def train(options, preset):
     samples = options.samples or preset.tokenizer_samples
     name = "decoder" if options.decoder_only else "tokenizer"
     job = run.Run(options.directory, name, preset, samples, options.minutes)
-    vae = network(preset).to(where)
+    vae = network(preset).to(where, memory_format=run.picture_layout(where))
     if options.decoder_only:
         vae.load_state_dict(run.load(os.path.join(options.directory, "tokenizer.pt"),
                                      where)["average"])
@@ -88,7 +88,7 @@ def train(options, preset):
         for group in optimizer.param_groups:
             group["lr"] = run.rate_at(job.share, job.steps, preset.tokenizer_rate, WARM_UP)
         plain = job.share < WARM_START
-        ramp = min(1.0, job.steps / COMMITMENT_RAMP)
+        ramp = torch.tensor(min(1.0, job.steps / COMMITMENT_RAMP), device=where)
         with run.autocast(where):
             loss, figures = step(vae, x, preset.scales, plain, ramp)
         optimizer.zero_grad(set_to_none=True)

@@ -48,9 +48,10 @@ class Model(nn.Module):
                                     flips)
 
 
-def padded(rows):
-    """Lists of ids -> ids [B, T] and which of them are valid, bool [B, T]."""
-    longest = max(map(len, rows))
+def padded(rows, longest=0):
+    """Lists of ids -> ids [B, T] and which of them are valid, bool [B, T]; T is that of the
+    longest row, or more."""
+    longest = max(longest, *map(len, rows))
     ids = torch.zeros(len(rows), longest, dtype=torch.long)
     valid = torch.zeros(len(rows), longest, dtype=torch.bool)
     for i, row in enumerate(rows):
@@ -89,7 +90,10 @@ class Batches:
         self.scenes.choose(FEW + (1 - FEW) * min(1.0, share / ALL_FROM))
         mix = PLAIN if share < PLAIN_UNTIL else self.preset.mix
         scenes = [self.scenes.draw(mix) for _ in range(self.preset.batch)]
-        ids, valid = padded([ids_of(self.words, s.caption, self.preset) for s in scenes])
+        # One shape for all batches where every new one would be compiled.
+        longest = self.preset.text_tokens + 1 if self.where.type == "cuda" else 0
+        ids, valid = padded([ids_of(self.words, s.caption, self.preset) for s in scenes],
+                            longest)
         pictures = self.compositor.pictures(*tensors_of(scenes))
         with torch.no_grad(), run.autocast(self.where):
             z = self.encoder(pictures)
@@ -110,7 +114,7 @@ def optimizers(model, rate):
 
 
 def encoder_of(directory, preset, where):
-    vae = tokenizer.network(preset).to(where)
+    vae = tokenizer.network(preset).to(where, memory_format=run.picture_layout(where))
     saved = run.load(os.path.join(directory, "tokenizer.pt"), where)
     vae.load_state_dict(saved["average"])
     return vae.encoder.eval().requires_grad_(False)
