@@ -93,9 +93,9 @@ def spoken(label):
 
 
 def translations(concept, languages=None):
-    """Name and keywords in each of the languages, or in all there are."""
-    names = concept.get("i18n") or {}
-    return [names[lang] for lang in languages or names if names.get(lang)]
+    """The concept's name in each of the languages, or in all there are."""
+    words = concept.get("i18n") or {}
+    return [words[lang][0] for lang in languages or words if words.get(lang)]
 
 
 class Captions:
@@ -157,7 +157,8 @@ class Captions:
 
 def corpus_lines(pictures, seed, languages=()):
     """What the pieces are learnt from: names as often as they are drawn, keywords, captions,
-    the wording; names and keywords in the languages."""
+    the wording; names in the languages, without their keywords, which would crowd out the
+    English words."""
     concepts = concepts_of(pictures)
     labels = [concept["label"] for concept in concepts]
     wording = " ".join(WORDING + COLOURS + STYLES + KINDS)
@@ -172,7 +173,7 @@ def corpus_lines(pictures, seed, languages=()):
     # the nouns and half of the style names fall apart.
     lines += [_with_commas(text) for text in [*labels, wording]]
     if languages:
-        lines += [" ".join(n) for concept in concepts for n in translations(concept, languages)]
+        lines += [name for concept in concepts for name in translations(concept, languages)]
     return [line.lower() for line in lines]
 
 
@@ -200,7 +201,7 @@ def chunks_of(pictures):
         label = concept["label"]
         for text in (label, spoken(label), *concept["tags"]):
             words.update(text.lower().split())
-        for name, *_ in translations(concept):
+        for name in translations(concept):
             found.update(name.lower().split())
     for word in words:
         for spelling in _spellings(word):
@@ -331,7 +332,7 @@ def check_table(pack_dir, pictures, seed, count=2000):
     concepts = concepts_of(pictures)
     caption = Captions(concepts, seed)
     texts = [caption() for _ in range(count)]
-    texts += [name for concept in concepts for name, *_ in translations(concept)]
+    texts += [name for concept in concepts for name in translations(concept)]
     words = Words(pack_dir)
     for text, whole in zip(texts, encode_lines(os.path.join(pack_dir, "spm.model"), texts)):
         missing = [chunk for chunk in text.lower().split() if chunk not in words]
