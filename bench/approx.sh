@@ -12,7 +12,7 @@ CFGEN_MODEL_PATH=$src/models
 export CFGEN_MODEL_PATH
 
 [ -x "$bin/bench/approx" ] || { echo "$bin/bench/approx is not built: make bench/approx" >&2; exit 1; }
-tr '|' '\n' <"$src/models/pilot32/labels.txt" | sed 's/$/ noto style/' >"$tmp/labels.txt"
+tr '|' '\n' <"$shipped/labels.txt" | sed 's/$/ noto style/' >"$tmp/labels.txt"
 echo 'a photograph of a small red house beside a lake in the mountains at dawn, with fog over the water' >"$tmp/one.txt"
 
 # model ARGUMENT...: cfgen-model, which only speaks where it fails.
@@ -52,10 +52,10 @@ with_recipes()
 }
 
 load
-model quantize --dtype=int8 "$src/models/pilot32" "$tmp/pilot8"
-recipes "$tmp/pilot8" '' >"$tmp/recipes"
+model quantize --dtype=int8 "$shipped" "$tmp/int8"
+recipes "$tmp/int8" '' >"$tmp/recipes"
 for prompts in "$tmp/labels.txt" "$src/examples/prompts.txt"; do
-    with_recipes "$tmp/recipes" "$bin/bench/approx" quality "$src/models/pilot32" "$prompts" 2
+    with_recipes "$tmp/recipes" "$bin/bench/approx" quality "$shipped" "$prompts" 2
 done
 
 model synth --geometry=infinity-125m --bits=32 --hold=pack --text-width=128 --text-layers=2 \

@@ -3,6 +3,7 @@
 # Sourced by POSIX shells; prints one row per run.
 src=${CFGEN_SRCDIR:-$(cd "$(dirname "$0")/.." && pwd)}
 bin=${CFGEN_BUILDDIR:-$src/build}
+shipped=$(dirname "$src"/models/*/model.json) # the one model that comes with the program
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/cfgen-bench.XXXXXX")
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 129' HUP

@@ -9,7 +9,7 @@ images=${1:-96}
 load
 head_row
 for threads in 1 2; do
-    batch "$src/models/pilot32" "$images" "$threads" 1 0
-    batch "$src/models/pilot32" "$images" "$threads" auto 0
+    batch "$shipped" "$images" "$threads" 1 0
+    batch "$shipped" "$images" "$threads" auto 0
 done
 load

@@ -114,7 +114,7 @@ static int open_fixture(void **state)
     struct fixture *f = cf_calloc(1, sizeof *f, NULL);
     char path[1024];
 
-    snprintf(path, sizeof path, "%s/models/pilot32", src ? src : "..");
+    snprintf(path, sizeof path, "%s/models/" CF_DEFAULT_MODEL, src ? src : "..");
     snprintf(f->dir, sizeof f->dir, "/tmp/cfgen-texts.XXXXXX");
     *state = f;
     return !mkdtemp(f->dir) || cf_dnn_open(&f->dnn, CF_CPU_AUTO, 1, NULL) != CF_OK ||

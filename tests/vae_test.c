@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "models/vae_part.h"
 #include "tests/models_util.h"
+#include "weights/model.h"
 
 static struct cf_dnn *dnn;
 static struct cf_vae *vae; /* patch 8, 14 bits, with encoder */
@@ -147,17 +148,19 @@ static void no_value_depends_on_the_height_of_bands(void **state)
 static void the_shipped_decoder_does_not_depend_on_bands_either(void **state)
 {
     const char *top = getenv("CFGEN_SRCDIR");
-    json_t *json =
-        json_pack("{s:i, s:[i, i, i], s:i, s:i, s:i}", "base_channels", 24, "ch_mult", 1,
-                  2, 4, "num_res_blocks", 1, "bits", 16, "patch", 4);
+    json_t *json;
     struct cf_vae_shape shape;
     struct cf_error err = {0};
     char path[UTIL_PATH];
     struct cf_vae *shipped;
 
     (void)state;
-    snprintf(path, sizeof(path), "%s/models/pilot32/vae.safetensors", top ? top : "..");
-    assert_int_equal(cf_vae_parse(&shape, json, &err), CF_OK);
+    snprintf(path, sizeof(path), "%s/models/" CF_DEFAULT_MODEL "/model.json",
+             top ? top : "..");
+    json = json_load_file(path, 0, NULL);
+    assert_int_equal(cf_vae_parse(&shape, json_object_get(json, "vae"), &err), CF_OK);
+    snprintf(path, sizeof(path), "%s/models/" CF_DEFAULT_MODEL "/vae.safetensors",
+             top ? top : "..");
     assert_int_equal(cf_vae_open(&shipped, &shape, path, dnn, &err), CF_OK);
     check_bands(shipped, 11, 8);
     cf_vae_close(shipped);

@@ -4,7 +4,7 @@
 
 model() { # NAME: a private copy of the shipped model
     rm -rf "$1"
-    cp -r "$src/models/pilot32" "$1" && chmod -R u+w "$1"
+    cp -r "$shipped" "$1" && chmod -R u+w "$1"
 }
 rehash() { # MODEL PART FILE: bind the file anew, so that its contents are what is judged
     local sum

@@ -31,7 +31,7 @@ case_ "a worker's images per core-hour are told" jq -es \
     'any(.part == "queue" and .images_per_core_hour > 0)' all.jsonl
 
 stages() {
-    trial --json --only=2b --model=pilot32 --pixels=32 >2b.jsonl &&
+    trial --json --only=2b --model="$shipped_name" --pixels=32 >2b.jsonl &&
         jq -es '[.[] | select(.part)] |
             (map(select(.case | test("transformer$|image$") | not) | .seconds) | add) as $sum |
             (.[-1].case == "32 x 32: image") and (.[-1].seconds - $sum | fabs) < 1e-4 * $sum' 2b.jsonl
@@ -41,25 +41,25 @@ case_ "the stages of an image add up to it" stages
 # Other bars of the part may be missed meanwhile (status 1).
 beside() {
     local got=0
-    trial --json --report --rounds=9 --model=pilot32 --only=image >peer.jsonl \
+    trial --json --report --rounds=9 --model="$shipped_name" --only=image >peer.jsonl \
         --peer='echo "{\"about\": \"$MODEL $THREADS\"}"; while read -r _; do echo "{\"seconds\": 1000}"; done' || got=$?
-    [ $got -le 1 ] && jq -es 'any(.peer and (.peer | test("pilot32 2"))) and
+    [ $got -le 1 ] && jq -es 'any(.peer and (.peer | test("'"$shipped_name"' 2"))) and
         any(.case == "the peer" and .seconds == 1000) and
         any(.case == "to the peer" and .speed > 1 and .against == "the peer") and
         any(.bar == "images to those of the peer" and .verdict == "met")' peer.jsonl
 }
 case_ "another program is timed in turns and compared" beside
-dies() { exits 74 trial --only=image --model=pilot32 --peer='echo ready'  2>err.txt >out.txt && grep -q 'peer' err.txt; }
+dies() { exits 74 trial --only=image --model="$shipped_name" --peer='echo ready'  2>err.txt >out.txt && grep -q 'peer' err.txt; }
 case_ "a peer that ends is told" dies
 
 bars() {
-    trial --report --model=pilot32 --only=machine,attention >bars.txt &&
+    trial --report --model="$shipped_name" --only=machine,attention >bars.txt &&
         grep -c 'not judged$' bars.txt | grep -qx 1 && grep -q 'MiB of scratch.* <= 0.250  not judged$' bars.txt &&
         [ "$(grep -c 'not measured$' bars.txt)" -ge 15 ] && ! grep -E ' (met|missed)$' bars.txt
 }
 case_ "bars without nine rounds are not judged, and without their part not measured" bars
 judged() {
-    trial --rounds=9 --report --json --model=pilot32 --only=attention >bars.jsonl &&
+    trial --rounds=9 --report --json --model="$shipped_name" --only=attention >bars.jsonl &&
         jq -es '[.[] | select(.bar and .verdict == "met")] | length == 1 and .[0].measured <= .[0].value' bars.jsonl
 }
 case_ "a bar that holds is met" judged
@@ -105,7 +105,7 @@ case_ "an unknown part is named" wrong 64 "unknown part 'rabbits'" --only=machin
 case_ "no part at all is refused" wrong 64 "no part" --only=
 case_ "rounds out of range are refused" wrong 64 "--rounds" --rounds=100
 case_ "an odd side is refused" wrong 64 "--pixels" --pixels=12
-case_ "a model and a geometry exclude each other" wrong 64 "one of them" --model=pilot32 --geometry=infinity-2b
+case_ "a model and a geometry exclude each other" wrong 64 "one of them" --model="$shipped_name" --geometry=infinity-2b
 case_ "an operand is refused" wrong 64 "unexpected argument" linear
 case_ "an unknown geometry is told with the known ones" wrong 64 "infinity-2b" --force --trial --only=linear --geometry=rabbit
 case_ "an unknown model is told" wrong 66 "rabbit" --force --trial --only=image --model=rabbit

@@ -101,7 +101,7 @@ is "--quality" recipe '{"quality":75.5}' --quality=75.5
 is "--lossless" recipe '{"lossless":true}' --lossless
 is "--method" recipe '{"method":6}' --method=6
 is "--strict-size" recipe '{"strict_size":true}' --strict-size
-is "--model" recipe '{"model":"pilot32"}' --model=pilot32
+is "--model" recipe '{"model":"infinity-2b"}' --model=infinity-2b
 echo x >x.txt
 for bad in --flip-bits=a --cfg-insertion-layer= --quality=high --method=4,,5 "--model=$(printf '\377')" --lossless=yes; do
     is "add with a wrong ${bad%%=*} is 64" run 64 add "$bad" x.txt

@@ -57,7 +57,7 @@ decodes() {
 told() {
     local path prompt hash
     exiftool -json -struct -r wild >exif.json || return 1
-    hash=$(sha256sum "$src/models/pilot32/model.json" | cut -d' ' -f1)
+    hash=$(sha256sum "$shipped/model.json" | cut -d' ' -f1)
     [ "$(grep -c "$hash" exif.json)" -ge 64 ] || { echo "model hash"; return 1; }
     jq -n --slurpfile exif exif.json --slurpfile job wild.jsonl '
         ($exif[0] | map({key: (.SourceFile | split("/") | last), value: ([.. | strings, numbers])}) | from_entries) as $told

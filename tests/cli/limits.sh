@@ -85,7 +85,7 @@ look_text() {
 case_ "as lines for people" look_text
 case_ "a look at a queue that is not there is 66" exits 66 cfgen-batch --db=none.sqlite --dry-run
 bad_model() {
-    cp -r "$src/models/pilot32" bad && chmod -R u+w bad || return 1
+    cp -r "$shipped" bad && chmod -R u+w bad || return 1
     local f
     f=$(find bad -name '*.safetensors' -size +10k | head -1)
     printf 'x' | dd of="$f" bs=1 seek=9000 conv=notrunc 2>/dev/null

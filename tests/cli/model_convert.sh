@@ -6,7 +6,6 @@
 gold=$src/tests/golden
 inf=$gold/infinity
 tool=model_tool
-p32=$src/models/pilot32
 
 # convert OUT OPTION...: quietly; what it told is in told.
 convert() {
@@ -57,8 +56,8 @@ make_all >made 2>&1 || { cat made; exit 99; }
 two=(--transformer="$inf/inf-tiny-2b.safetensors" --vae="$inf/vae-p16-d16.safetensors" --text-encoder=t5)
 eight=(--transformer="$inf/inf-tiny-8b.safetensors" --vae="$inf/vae-p8-d14.safetensors" --text-encoder=t5)
 own=(--scales=1x1,2x2,4x4,6x6,8x8 --rope-grid=64x64 --max-tokens=31 --lowercase --cfg=2 --tau=0.3 --top-k=0 --top-p=0)
-pilot=(--transformer="$p32/infinity.safetensors" --vae="$p32/vae.safetensors" --text-encoder="$p32/text_encoder"
-    --tokenizer="$p32/spm.model" "${own[@]}")
+pilot=(--transformer="$shipped/infinity.safetensors" --vae="$shipped/vae.safetensors" --text-encoder="$shipped/text_encoder"
+    --tokenizer="$shipped/spm.model" "${own[@]}")
 
 # ---- what goes in comes out ----
 
@@ -77,11 +76,11 @@ eight() {
         jq -e '.sampling.cfg == 3 and .sampling.tau == 1' m8b/model.json && runs m8b 256x256
 }
 own() {
-    convert mp "${pilot[@]}" && whole mp && $tool same "$p32/infinity.safetensors" mp/infinity.safetensors &&
-        $tool same "$p32/vae.safetensors" mp/vae.safetensors &&
-        $tool same "$p32/text_encoder/model.safetensors" mp/text_encoder/model.safetensors &&
+    convert mp "${pilot[@]}" && whole mp && $tool same "$shipped/infinity.safetensors" mp/infinity.safetensors &&
+        $tool same "$shipped/vae.safetensors" mp/vae.safetensors &&
+        $tool same "$shipped/text_encoder/model.safetensors" mp/text_encoder/model.safetensors &&
         for section in infinity vae sizes text sampling; do
-            [ "$(jq -S ".$section" mp/model.json)" = "$(jq -S ".$section" "$p32/model.json")" ] || return 1
+            [ "$(jq -S ".$section" mp/model.json)" = "$(jq -S ".$section" "$shipped/model.json")" ] || return 1
         done
 }
 case_ "a 2B-style transformer, its VAE and a T5 folder become a model with the same tensors, that runs" two
@@ -246,7 +245,7 @@ tokenizers() {
         convert mtok "${two[@]}" --text-encoder=nospm --tokenizer=t5 && cmp m2b/spiece.model mtok/spiece.model &&
         rows=$(jq .vocab_size t5-tiny/config.json) && [ "$rows" -lt 4096 ] &&
         refuses "4096 ids for an encoder with $rows rows" 65 --transformer=w48/infinity.safetensors --vae=w48/vae.safetensors \
-            --text-encoder=t5-tiny --tokenizer="$p32/spm.model"
+            --text-encoder=t5-tiny --tokenizer="$shipped/spm.model"
 }
 case_ "a tokenizer that is missing or has more ids than the encoder rows is refused" tokenizers
 configs() { # none of the recorded cases that must be refused gets through

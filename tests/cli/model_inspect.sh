@@ -4,7 +4,6 @@
 . "${CFGEN_SRCDIR:-.}/tests/cli/init.sh"
 
 golden=$src/tests/golden
-shipped=$src/models/pilot32
 json() { # FILE PATH: a value of a file of one JSON object
     sqlite3 :memory: "SELECT json_extract(readfile('$1'), '$2')"
 }
@@ -19,7 +18,7 @@ facts() { cfgen-model inspect --json "$@" >facts.json; }
 
 tells_shipped() {
     cfgen-model inspect "$shipped" >out.txt && cat out.txt &&
-        grep -q 'model "pilot32", hash [0-9a-f]\{12\}, matrices packed' out.txt &&
+        grep -q 'model "'"$shipped_name"'", hash [0-9a-f]\{12\}, matrices packed' out.txt &&
         grep -q 'depth 5, width 128, 4 heads of 32, feed-forward 512' out.txt &&
         grep -q '16 bits, 4 pixels a side; channels 24 x 1,2,4; with encoder' out.txt &&
         grep -q 'one of 5 scales, 8 x 8 tokens' out.txt && grep -q '^    32x32, kv' out.txt
@@ -27,7 +26,7 @@ tells_shipped() {
 case_ "inspect tells geometry, sizes and memory of a model" tells_shipped
 
 shipped_json() {
-    facts "$shipped" && is facts.json '$.kind' model && is facts.json '$.name' pilot32 &&
+    facts "$shipped" && is facts.json '$.kind' model && is facts.json '$.name' "$shipped_name" &&
         is facts.json '$.hash' "$(sha256sum "$shipped/model.json" | cut -d' ' -f1)" &&
         is facts.json '$.transformer.types.BF16.tensors' 116 &&
         is facts.json '$.vae.bits' 16 && is facts.json '$.text_encoder.width' 128 &&

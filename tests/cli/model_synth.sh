@@ -93,9 +93,9 @@ ignored() { (trap '' HUP; cfgen-model synth $small nohup & i=$!; sleep 0.05; kil
 case_ "a signal that was ignored from the start stays so" ignored
 
 no_vocabulary() {
-    mkdir -p none && says 'vocabulary: .*pilot32' 66 env CFGEN_MODEL_PATH="$tmp/none" cfgen-model synth $small x && none x
+    mkdir -p none && says "vocabulary: .*$shipped_name" 66 env CFGEN_MODEL_PATH="$tmp/none" cfgen-model synth $small x && none x
 }
-if [ -e /usr/local/share/cfgen/models/pilot32/model.json ] || [ -e /usr/share/cfgen/models/pilot32/model.json ]; then
+if [ -e /usr/local/share/cfgen/models/$shipped_name/model.json ] || [ -e /usr/share/cfgen/models/$shipped_name/model.json ]; then
     skip_ "without an installed model there is no vocabulary for a T5, which is told" "a model is installed"
 else
     case_ "without an installed model there is no vocabulary for a T5, which is told" no_vocabulary

@@ -4,7 +4,7 @@
 . "${CFGEN_SRCDIR:-.}/tests/cli/init.sh"
 unset CFGEN_CPU CFGEN_PACK_CACHE
 
-fresh() { rm -rf model && cp -r "$src/models/pilot32" model && chmod -R u+w model; }
+fresh() { rm -rf model && cp -r "$shipped" model && chmod -R u+w model; }
 files() { find "${1:-model}" -name '*.cfpack*' | sed 's|.*/||' | sort; }
 image() { # OUT OPTION...
     local out=$1

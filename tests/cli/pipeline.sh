@@ -179,7 +179,7 @@ own_status() {
 }
 case_ "stopped in the middle it ends with the status asked for" own_status
 loading() { # of weights that take long to be hashed
-    cp -r "$src/models/pilot32" slow && fill l.sqlite 3 || return 1
+    cp -r "$shipped" slow && fill l.sqlite 3 || return 1
     local f=$(ls slow/*.safetensors | head -1) pid
     truncate -s 64G "$f" || return 1
     cfgen-batch --quiet --db=l.sqlite --output=l --model="$PWD/slow" &

@@ -62,7 +62,7 @@ unprivileged() { # STATUS WHICH: a directory without write permission, as anothe
     [ $st -eq 0 ] && sound d/q.sqlite && [ "$(sqlite3 d/q.sqlite 'SELECT count(*) FROM attempt')" -eq 0 ]
 }
 reachable() { chmod 755 . && setpriv --reuid=65534 --regid=65534 --clear-groups "$bld/cfgen-batch" --version >/dev/null 2>&1 &&
-    setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$src/models/pilot32/model.json"; }
+    setpriv --reuid=65534 --regid=65534 --clear-groups test -r "$shipped/model.json"; }
 if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null && reachable; then
     case_ "an output directory without permission is told before any claim" unprivileged 77 img
     case_ "a database directory without permission is told before any claim" unprivileged 77 .

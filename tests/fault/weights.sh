@@ -5,7 +5,7 @@
 . "${CFGEN_SRCDIR:-.}/tests/cli/init.sh"
 command -v jq >/dev/null || { echo "1..0 # SKIP no jq"; exit 0; }
 every=${CFGEN_FAULT_EVERY:-97}
-cp -r "$src/models/pilot32" good && chmod -R u+w good || exit 99
+cp -r "$shipped" good && chmod -R u+w good || exit 99
 
 fit() { # FILE: bind it anew, so that its contents are what is judged
     local sum
