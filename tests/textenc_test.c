@@ -60,9 +60,9 @@ static struct cf_textenc *open_pilot(struct cf_dnn *dnn)
     struct cf_model *model;
     char path[TEST_PATH];
 
-    assert_int_equal(
-        cf_model_open(&model, in_tree(path, "models/" CF_DEFAULT_MODEL), CF_MODEL_TRUST, &err),
-        CF_OK);
+    assert_int_equal(cf_model_open(&model, in_tree(path, "models/" CF_DEFAULT_MODEL),
+                                   CF_MODEL_TRUST, &err),
+                     CF_OK);
     if (cf_textenc_open(&te, dnn, json_object_get(model->json, "text"),
                         model->path[CF_PART_TEXT], model->path[CF_PART_VOCAB],
                         CF_HOLD_PACK, &err) != CF_OK)
@@ -104,7 +104,8 @@ static void the_shipped_model_meets_its_golden_features(void **state)
     int n;
 
     (void)state;
-    meta = json_load_file(in_tree(path, "tests/golden/" CF_DEFAULT_MODEL "/golden.json"), 0, NULL);
+    meta = json_load_file(in_tree(path, "tests/golden/" CF_DEFAULT_MODEL "/golden.json"),
+                          0, NULL);
     list = json_object_get(meta, "prompts");
     n = (int)json_array_size(list);
     assert_in_range(n, 1, 16);
@@ -112,11 +113,11 @@ static void the_shipped_model_meets_its_golden_features(void **state)
     {
         prompt[i] = (struct cf_prompt){json_string_value(v), json_string_length(v)};
     }
-    assert_int_equal(
-        cf_ckpt_open(
-            &golden,
-            in_tree(path, "tests/golden/" CF_DEFAULT_MODEL "/golden.safetensors"), &err),
-        CF_OK);
+    assert_int_equal(cf_ckpt_open(&golden,
+                                  in_tree(path, "tests/golden/" CF_DEFAULT_MODEL
+                                                "/golden.safetensors"),
+                                  &err),
+                     CF_OK);
     ids = cf_ckpt_find(golden, "ids");
     lens = cf_ckpt_find(golden, "lens");
     feat = cf_ckpt_find(golden, "text");
