@@ -88,7 +88,7 @@ class Evaluation:
             results = self.measure(self.prompts, {
                 "images" if o.images else "model": self.made(self.trained, self.prompts),
                 TOKENIZER: self.trained.reconstruct(self.composed(self.prompts))})
-            report = {"preset": self.preset.name, "concepts": len(self.pictures),
+            report = {"preset": self.preset.name, "pictures": len(self.pictures),
                       "trained": self.trained.progress, "cfg": o.cfg, "tau": o.tau,
                       "seed": o.seed, "images": o.images,
                       "figures": {name: measures.summary(of, self.prompts)

@@ -21,7 +21,7 @@ GRID = 16
 SAME = 0.9999        # likeness from which two of the pack's pictures are the same one
 CHUNK = 128
 FEATURES = "pixels", "latents"
-KINDS = "one", "background", "beside", "above"
+KINDS = "one", "keywords", "background", "beside", "above"
 
 
 @dataclasses.dataclass(frozen=True)

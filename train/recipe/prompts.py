@@ -1,12 +1,13 @@
 """The fixed prompts of an evaluation: which they are depends on the names in the pack alone,
 not on a run, a Python or the pictures' order.
 
-    one         "a frog"                                           40 % of them
-    background  "a frog on a yellow background"                    30 %
-    beside      "a cat on the left, a red apple on the right"      20 %
+    one         "a frog"                                           36 % of them
+    keywords    "pond amphibian green", as the pack has them        8 %
+    background  "a frog on a yellow background"                    28 %
+    beside      "a cat on the left, a red apple on the right"      18 %
     above       "a cat above a red apple"                          10 %
 
-Each kind has prompts that training may have drawn and others that it was kept from: pictures
+Each kind but keywords has prompts that training may have drawn and others that it was kept from: pictures
 that are held out, things on a colour and pairs for which scenes.unseen says so. That a pair
 may have been drawn does not mean that it was: there are more pairs than samples."""
 import dataclasses
@@ -17,7 +18,7 @@ from .pack import COLOURS, draw
 from .scenes import Scene, unseen, with_article
 
 NAMED = tuple(c for c in COLOURS if c != "white")
-SHARES = {"one": 0.4, "background": 0.3, "beside": 0.2, "above": 0.1}
+SHARES = {"one": 0.36, "keywords": 0.08, "background": 0.28, "beside": 0.18, "above": 0.1}
 HELD_OUT = 0.25            # of the prompts of one thing, where there are as many
 PLACES = {"beside": ((0.25, 0.5), (0.75, 0.5)), "above": ((0.5, 0.25), (0.5, 0.75))}
 WORDS = {"beside": "{x} on the left, {y} on the right", "above": "{x} above {y}"}
@@ -39,7 +40,7 @@ class Prompt:
 def fixed(pack, count):
     """About `count` prompts; fewer where the pack has too few pictures."""
     maker = Maker(pack)
-    kinds = {"one": maker.alone, "background": maker.on_colours,
+    kinds = {"one": maker.alone, "keywords": maker.keywords, "background": maker.on_colours,
              "beside": maker.beside, "above": maker.above}
     return [Prompt(f"{kind}-{k:03d}", kind, *rest)
             for kind, make in kinds.items()
@@ -69,6 +70,18 @@ class Maker:
             words = with_article(self.pictures[i].concept)
             yield self.finished(words, "white", [(i, 0.5, 0.5, 1.0)], i in known)
 
+    def keywords(self, count):
+        """Three of a thing's keywords, where it has three that do not name it."""
+        made = 0
+        for i in self.shuffled(self.known, "keywords"):
+            p = self.pictures[i]
+            tags = [t for t in p.tags if t.lower() not in p.concept.lower()
+                    and p.concept.lower() not in t.lower()]
+            if len(tags) >= 3 and made < count:
+                made += 1
+                tags.sort(key=lambda tag: draw(f"evaluation/{p.concept}/{tag}"))
+                yield self.finished(" ".join(tags[:3]), "white", [(i, 0.5, 0.5, 1.0)], True)
+
     def on_colours(self, count):
         """The colours in turn, every other round with things unseen on them."""
         chosen = [i for i in self.known if shows_background(self.pack.rgba[i])]
@@ -93,7 +106,8 @@ class Maker:
         order = self.shuffled(self.known, kind)
         for k, i in enumerate(order[:count]):
             seen = k % 2 == 0
-            j = self.partner(i, order[k + 1:] + order[:k], seen)
+            far = (k + len(order) // 2) % len(order)
+            j = self.partner(i, order[far:] + order[:far], seen)
             if j is None:
                 continue
             x = with_article(self.pictures[i].concept)
