@@ -8,7 +8,8 @@ model in Python, of cfgen, and of the tokenizer alone.
 
 Likeness is the cosine of two kinds of features: pixels pooled to 16 x 16, where the background
 is zero, and the tokenizer's latents. In a picture of two things each is measured in its half,
-with the other half painted over."""
+with the other half painted over. Most of the time goes into the latents of the galleries: a
+style's concepts on each colour and at each place."""
 import dataclasses
 
 import torch
@@ -50,31 +51,42 @@ def measure(sources, prompts, pictures, compositor, encode):
     "background" or "order" where the prompt asks for one.
 
       pictures  of the pack
-      encode    [n, 3, S, S] -> latents
+      encode    [n, 3, S, S] -> latents, or None: then likeness is that of pixels alone
     """
-    results = {name: [{f: [] for f in FEATURES} for _ in prompts] for name in sources}
-    nearer = {name: [[] for _ in prompts] for name in sources}
+    results = {name: [Result() for _ in prompts] for name in sources}
     for place, views in views_of(prompts).items():
         members = gallery_of(pictures, place[0])
         gallery = features_of(shown(members, place, compositor), place, encode)
-        asked, other = (torch.tensor([members.get(getattr(v, f), 0) for v in views])
-                        for f in ("asked", "other"))
+        asked = torch.tensor([members[v.asked] for v in views])
+        other = torch.tensor([members.get(v.other, 0) for v in views])
         for name, made in sources.items():
             seen = features_of([made[[v.row for v in views]]], place, encode)
-            for f in FEATURES:
+            for f in gallery:
                 like = (seen[f] @ gallery[f].T).cpu()
-                ranks = ranks_of(like, (gallery[f][asked] @ gallery[f].T).cpu(), asked)
-                for k, v in enumerate(views):
-                    results[name][v.row][f].append(int(ranks[k]))
-                    if f == "pixels" and v.other >= 0:
-                        nearer[name][v.row].append(float(like[k, asked[k]] - like[k, other[k]]))
-    for name, made in sources.items():
-        colours = colours_of(made)
-        for k, p in enumerate(prompts):
-            results[name][k]["background"] = colours[k]
-            if nearer[name][k]:
-                results[name][k]["order"] = order_of(nearer[name][k])
-    return results
+                twins = (gallery[f][asked] @ gallery[f].T).cpu()
+                ranks = ranks_of(like, twins, asked).tolist()
+                nearer = (like.gather(1, asked[:, None]) - like.gather(1, other[:, None]))
+                for v, rank, by in zip(views, ranks, nearer.flatten().tolist()):
+                    results[name][v.row].add(f, rank, by if v.other >= 0 else None)
+    return {name: [r.said(colour) for r, colour in zip(of, colours_of(sources[name]))]
+            for name, of in results.items()}
+
+
+class Result:
+    """What is found out about one picture, thing by thing."""
+
+    def __init__(self):
+        self.ranks, self.nearer = {}, []
+
+    def add(self, feature, rank, nearer):
+        """nearer: how much more like the asked thing than the other one, by pixels."""
+        self.ranks.setdefault(feature, []).append(rank)
+        if nearer is not None and feature == "pixels":
+            self.nearer.append(nearer)
+
+    def said(self, colour):
+        order = {"order": order_of(self.nearer)} if self.nearer else {}
+        return {**self.ranks, "background": colour, **order}
 
 
 def gallery_of(pictures, style):
@@ -109,8 +121,9 @@ def features_of(chunks, place, encode):
         half = half_of(pictures, place, background)
         pooled = F.adaptive_avg_pool2d(half - background, GRID)
         out["pixels"].append(F.normalize(pooled.flatten(1), dim=1))
-        out["latents"].append(F.normalize(encode(half).float().flatten(1), dim=1))
-    return {f: torch.cat(v) for f, v in out.items()}
+        if encode:
+            out["latents"].append(F.normalize(encode(half).float().flatten(1), dim=1))
+    return {f: torch.cat(v) for f, v in out.items() if v}
 
 
 def half_of(pictures, place, background):
@@ -170,6 +183,8 @@ def figures(rows):
     """Of (result, prompt) pairs."""
     out = {"prompts": len(rows)}
     for f in FEATURES:
+        if f not in rows[0][0]:
+            continue
         ranks = [rank for r, _ in rows for rank in r[f]]
         out[f + "_top1"] = mean(rank < 1 for rank in ranks)
         out[f + "_top5"] = mean(rank < 5 for rank in ranks)

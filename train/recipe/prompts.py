@@ -7,9 +7,9 @@ not on a run, a Python or the pictures' order.
     beside      "a cat on the left, a red apple on the right"      18 %
     above       "a cat above a red apple"                          10 %
 
-Each kind but keywords has prompts that training may have drawn and others that it was kept from: pictures
-that are held out, things on a colour and pairs for which scenes.unseen says so. That a pair
-may have been drawn does not mean that it was: there are more pairs than samples."""
+Each kind but keywords has prompts that training may have drawn and others that it was kept
+from: pictures that are held out, things on a colour and pairs for which scenes.unseen says so.
+That a pair may have been drawn does not mean that it was: there are more pairs than samples."""
 import dataclasses
 import json
 
@@ -18,7 +18,8 @@ from .pack import COLOURS, draw
 from .scenes import Scene, unseen, with_article
 
 NAMED = tuple(c for c in COLOURS if c != "white")
-SHARES = {"one": 0.36, "keywords": 0.08, "background": 0.28, "beside": 0.18, "above": 0.1}
+SHARES = {"one": 0.36, "keywords": 0.08, "background": 0.28, "beside": 0.18,
+          "above": 0.1}
 HELD_OUT = 0.25            # of the prompts of one thing, where there are as many
 PLACES = {"beside": ((0.25, 0.5), (0.75, 0.5)), "above": ((0.5, 0.25), (0.5, 0.75))}
 WORDS = {"beside": "{x} on the left, {y} on the right", "above": "{x} above {y}"}

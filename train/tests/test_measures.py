@@ -54,6 +54,13 @@ class Measures(unittest.TestCase):
                 for name in ("pixels_top1", "latents_top1", "background", "right"):
                     self.assertEqual(it.get(name, 1.0), 1.0, (kind, part, name))
 
+    def test_pixels_are_measured_alone_where_nothing_encodes(self):
+        of = measures.measure({"it": self.pictures}, self.prompts, self.pack.pictures,
+                              self.compositor, None)["it"]
+        one = measures.summary(of, self.prompts)["one"]["all"]
+        self.assertEqual(one["pixels_top1"], 1)
+        self.assertNotIn("latents_top1", one)
+
     def test_swapped_halves_are_told(self):
         swapped = self.pictures.clone()
         for k, p in enumerate(self.prompts):
