@@ -1,10 +1,51 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/file.h"
+
+/* Jansson's parser must not run out of memory: 2.14 then calls a string that it has no room
+ * for a syntax error, and where the buffer of its lexer cannot grow it loses digits of
+ * numbers and writes past the block of a string. So it never does. A reserve that holds
+ * more than a text can come to is taken before; what malloc refuses in the middle of a text
+ * comes from there, and then the tree is given up as a whole. Outside of a parse, and in
+ * threads that parse nothing, these functions are malloc and free. */
+struct reserve {
+    char *block;
+    size_t room, used;
+};
+
+static _Thread_local struct reserve *parsing;
+
+static void *take(size_t size)
+{
+    void *p = malloc(size);
+    struct reserve *r = parsing;
+
+    if (p || !r || size > r->room - r->used)
+        return p;
+    p = r->block + r->used;
+    size = (size + 15) & ~(size_t)15;
+    r->used += size < r->room - r->used ? size : r->room - r->used;
+    return p;
+}
+
+static void give_back(void *p)
+{
+    const struct reserve *r = parsing;
+
+    if (!r || (char *)p < r->block || (char *)p >= r->block + r->room)
+        free(p);
+}
+
+/* Before main: no other thread is in Jansson yet. */
+__attribute__((constructor)) static void watch_jansson(void)
+{
+    json_set_alloc_funcs(take, give_back);
+}
 
 /* No value comes without one of these bytes before or after it, so their count bounds the
  * number of values (bytes inside strings only make the bound larger). */
@@ -17,24 +58,24 @@ static size_t value_bound(const char *text, size_t len)
     return n;
 }
 
-/* Jansson 2.14 writes past a block when the buffer of a long string cannot grow
- * (lex_scan_string looks for a quote that was never saved), so memory must not run out in
- * there. Ask first for more than it can come to, and give that back. */
-static enum cf_status ask_for_memory(size_t len, size_t values, struct cf_error *err)
+/* More than Jansson asks for to read so much, freed blocks counted in: buffers that double
+ * come to 4 bytes a byte, copies of keys and strings to 2, a value with its place in an
+ * object or array to less than 256. */
+static enum cf_status reserve_for(struct reserve *r, size_t len, size_t values,
+                                  struct cf_error *err)
 {
-    void *p;
-
-    if (len > SIZE_MAX / 16 || values > SIZE_MAX / 512)
+    if (len > SIZE_MAX / 32 || values > SIZE_MAX / 1024)
         return cf_fail(err, CF_ENOMEM, "memory: %zu bytes of JSON", len);
-    p = cf_alloc(6 * len + 128 * values, 1, err);
-    cf_free(p);
-    return p ? CF_OK : CF_ENOMEM;
+    r->room = 8 * len + 256 * values + 1024;
+    r->block = cf_alloc(r->room, 1, err);
+    return r->block ? CF_OK : CF_ENOMEM;
 }
 
 json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const char *where,
                       struct cf_error *err)
 {
     size_t values = value_bound(text, len);
+    struct reserve reserve = {0};
     json_error_t je;
     json_t *tree;
 
@@ -42,15 +83,20 @@ json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const cha
         cf_fail(err, CF_EFORMAT, "%s: more than %zu JSON values", where, max_values);
         return NULL;
     }
-    if (ask_for_memory(len, values, err) != CF_OK)
+    if (reserve_for(&reserve, len, values, err) != CF_OK)
         return NULL;
+    parsing = &reserve;
     tree = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &je);
-    /* Where Jansson runs out of memory it mostly just stops, without a text. */
-    if (!tree && (!je.text[0] || json_error_code(&je) == json_error_out_of_memory))
+    if (reserve.used) {
+        json_decref(tree);
+        tree = NULL;
         cf_fail(err, CF_ENOMEM, "%s: no memory for %zu bytes of JSON", where, len);
-    else if (!tree)
+    } else if (!tree) {
         cf_fail(err, CF_EFORMAT, "%s: line %d, column %d: %s", where, je.line, je.column,
                 je.text);
+    }
+    parsing = NULL;
+    cf_free(reserve.block);
     return tree;
 }
 
@@ -68,6 +114,20 @@ json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
         cf_fail(err, why.status, "%s", why.msg); /* unless that told more */
     cf_free(text);
     return tree;
+}
+
+char *cf_json_text(const json_t *tree, size_t flags, struct cf_error *err)
+{
+    size_t n = json_dumpb(tree, NULL, 0, flags);
+    char *text = n ? cf_alloc(n + 1, 1, err) : NULL;
+
+    if (text && json_dumpb(tree, text, n, flags) == n) {
+        text[n] = '\0';
+        return text;
+    }
+    cf_free(text);
+    cf_fail(err, CF_ENOMEM, "no memory for the text of JSON");
+    return NULL;
 }
 
 static const char *type_name(const json_t *v)

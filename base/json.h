@@ -1,9 +1,10 @@
-/* json.h - JSON from outside, by Jansson, with the limits that hostile files need.
+/* json.h - JSON is read with the limits that hostile files need, and written whole.
  *
- * Duplicate keys are refused, nesting is bounded by the library (2048), and a text with
- * more values than max_values is refused before memory is asked for. The tree is
- * Jansson's json_t: read it with Jansson's own calls, or with the checked getters below,
- * which name the key, what was found and what was expected. */
+ * Jansson reads and holds it. Duplicate keys are refused, nesting is bounded by Jansson
+ * (2048), a text with more values than max_values is refused before memory is asked for,
+ * and a lack of memory is never called a fault of the text. Read the tree with Jansson's
+ * own calls, or with the checked getters below, which name the key, what was found and
+ * what was expected. */
 #ifndef CF_BASE_JSON_H
 #define CF_BASE_JSON_H
 
@@ -22,6 +23,11 @@ json_t *cf_json_parse(const char *text, size_t len, size_t max_values, const cha
 /* The whole file, refused above max_bytes. */
 json_t *cf_json_load(const char *path, size_t max_bytes, size_t max_values,
                      struct cf_error *err);
+
+/* The tree as text, by Jansson's flags, for cf_free; NULL with CF_ENOMEM. Where its
+ * buffer cannot grow json_dumps leaves out keys and returns the rest as if nothing had
+ * been. */
+char *cf_json_text(const json_t *tree, size_t flags, struct cf_error *err);
 
 /* Checked getters on an object. A missing key is CF_EFORMAT, another type or a number
  * outside [lo, hi] too. */

@@ -3,13 +3,15 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/json.h"
 
 void cf_log_init(struct cf_log *log)
 {
@@ -79,7 +81,7 @@ static json_t *value_of(const char *s, size_t n)
     char *end;
 
     if (*s == '{')
-        v = json_loadb(s, n, 0, NULL);
+        v = cf_json_parse(s, n, SIZE_MAX, "log", NULL);
     if (isdigit((unsigned char)*s) || *s == '-') {
         double d = strtod(s, &end);
 

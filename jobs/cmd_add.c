@@ -145,11 +145,26 @@ static const struct recipe_key {
     {SIZE, "size", TEXT},
 };
 
+/* A list, or else the one value between the commas that are not there. */
+static json_t *numbers(const char *text, bool list, struct cf_error *why)
+{
+    char *json = cf_format(why, "[%s]", text);
+    json_t *all =
+        json ? cf_json_parse(json, strlen(json), RECIPE_VALUES, "value", why) : NULL;
+    json_t *v = list ? all : json_array_size(all) == 1 ? json_array_get(all, 0) : NULL;
+
+    v = json_is_number(v) || json_array_size(v) > 0 ? json_incref(v) : NULL;
+    json_decref(all);
+    cf_free(json);
+    return v;
+}
+
 /* NUMBERS is a JSON number, or several with commas between; LIST is a list of them also
  * where it is only one. NULL with CF_EUSAGE or CF_ENOMEM. */
 static json_t *recipe_value(const struct recipe_key *k, const char *text,
                             struct cf_error *err)
 {
+    struct cf_error why = {0};
     json_t *v = NULL;
 
     if (k->takes == TEXT && !cf_utf8_valid(text, strlen(text), NULL)) {
@@ -159,16 +174,11 @@ static json_t *recipe_value(const struct recipe_key *k, const char *text,
         if (!v)
             cf_fail(err, CF_ENOMEM, "no memory");
     } else {
-        bool list = k->takes == LIST || strchr(text, ',') != NULL;
-        char *json = cf_format(err, list ? "[%s]" : "%s", text);
-
-        v = json ? json_loads(json, JSON_DECODE_ANY, NULL) : NULL;
-        cf_free(json);
-        if (!json_is_number(v) && json_array_size(v) == 0) {
-            json_decref(v);
-            v = NULL;
+        v = numbers(text, k->takes == LIST || strchr(text, ',') != NULL, &why);
+        if (why.status == CF_ENOMEM)
+            cf_fail(err, CF_ENOMEM, "%s: %s", k->key, why.msg);
+        else if (!v)
             cf_fail(err, CF_EUSAGE, "%s: found '%.80s', expected numbers", k->key, text);
-        }
     }
     return v;
 }

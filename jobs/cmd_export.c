@@ -1,9 +1,11 @@
 /* cfgen-jobs export - the manifest: which file shows what. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "base/json.h"
 #include "base/parse.h"
 #include "jobs/cmd.h"
 #include "jobs/detail.h"
@@ -42,7 +44,8 @@ static void quoted(FILE *to, const char *text, size_t len)
     putc('"', to);
 }
 
-static void csv_value(FILE *to, const json_t *v)
+/* False without memory. */
+static bool csv_value(FILE *to, const json_t *v)
 {
     char *text;
 
@@ -51,15 +54,17 @@ static void csv_value(FILE *to, const json_t *v)
     } else if (json_is_integer(v)) {
         fprintf(to, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
     } else if (v && !json_is_null(v)) {
-        text = json_dumps(v, JSON_ENCODE_ANY | CF_DETAIL_FLAGS);
-        if (text)
-            quoted(to, text, strlen(text));
-        free(text);
+        text = cf_json_text(v, JSON_ENCODE_ANY | CF_DETAIL_FLAGS, NULL);
+        if (!text)
+            return false;
+        quoted(to, text, strlen(text));
+        cf_free(text);
     }
+    return true;
 }
 
 /* Columns are the keys of the JSON, in their order. */
-static void csv_row(FILE *to, json_t *obj, bool names)
+static bool csv_row(FILE *to, json_t *obj, bool names)
 {
     const char *key, *comma = "";
     json_t *v;
@@ -70,10 +75,11 @@ static void csv_row(FILE *to, json_t *obj, bool names)
         comma = ",";
         if (names)
             fputs(key, to);
-        else
-            csv_value(to, v);
+        else if (!csv_value(to, v))
+            return false;
     }
     fputs("\r\n", to);
+    return true;
 }
 
 static enum cf_status csv_names(FILE *to, const struct args *a, struct cf_error *err)
@@ -92,11 +98,11 @@ static enum cf_status csv_job(FILE *to, const struct cf_detail *d, const struct 
                               struct cf_error *err)
 {
     json_t *obj = cf_detail_json(d, a->level, err);
+    bool whole = obj && csv_row(to, obj, false);
 
-    if (!obj)
-        return CF_ENOMEM;
-    csv_row(to, obj, false);
     json_decref(obj);
+    if (!whole)
+        return cf_fail(err, CF_ENOMEM, "job %" PRId64 ": no memory for its row", d->id);
     return ferror(to) ? cf_fail_errno(err, errno, "writing the jobs") : CF_OK;
 }
 
@@ -174,10 +180,10 @@ static enum cf_status bind(struct cf_sql *s, int at, const json_t *v,
     } else if (json_is_null(v)) {
         cf_sql_text(s, at, NULL, 0);
     } else {
-        text = json_dumps(v, JSON_ENCODE_ANY | CF_DETAIL_FLAGS);
+        text = cf_json_text(v, JSON_ENCODE_ANY | CF_DETAIL_FLAGS, NULL);
         rc = text ? sqlite3_bind_text(s->stmt, at, text, -1, SQLITE_TRANSIENT)
                   : SQLITE_NOMEM;
-        free(text);
+        cf_free(text);
         if (rc != SQLITE_OK)
             return cf_sql_fail(s->db, rc, "export", err);
     }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
+#include "base/utf8.h"
 #include "jobs/key.h"
 #include "jobs/states.h"
 
@@ -146,22 +148,30 @@ enum cf_status cf_detail_failure(struct cf_queue *q, int64_t id, char **code,
     return st;
 }
 
+/* v is NULL where there was no memory for it, and only there. */
 static int put(json_t *obj, const char *key, json_t *v)
 {
-    return json_object_set_new(obj, key, v ? v : json_null());
+    return json_object_set_new(obj, key, v);
+}
+
+/* What JSON cannot say, as the name of a file that is no UTF-8, is null. */
+static json_t *text_of(const char *s, size_t n)
+{
+    return s && cf_utf8_valid(s, n, NULL) ? json_stringn_nocheck(s, n) : json_null();
 }
 
 static json_t *text(const char *s)
 {
-    return s ? json_string(s) : json_null();
+    return text_of(s, s ? strlen(s) : 0);
 }
 
 /* Texts that are JSON themselves go in as such. */
 static json_t *nested(const char *s)
 {
-    json_t *v = s ? json_loads(s, JSON_ALLOW_NUL, NULL) : NULL;
+    struct cf_error why = {0};
+    json_t *v = s ? cf_json_parse(s, strlen(s), SIZE_MAX, "job", &why) : NULL;
 
-    return v ? v : text(s);
+    return v || why.status == CF_ENOMEM ? v : text(s);
 }
 
 static json_t *seed(uint64_t v)
@@ -178,9 +188,8 @@ static int put_job(json_t *o, const struct cf_detail *d)
 {
     return put(o, "id", json_integer(d->id)) | put(o, "key", text(d->key)) |
            put(o, "user_key", text(d->user_key)) |
-           put(o, "prompt", json_stringn(d->prompt, d->prompt_len)) |
-           put(o, "negative",
-               d->negative ? json_stringn(d->negative, d->negative_len) : NULL) |
+           put(o, "prompt", text_of(d->prompt, d->prompt_len)) |
+           put(o, "negative", text_of(d->negative, d->negative_len)) |
            put(o, "seed", seed(d->seed)) | put(o, "width", json_integer(d->width)) |
            put(o, "height", json_integer(d->height)) |
            put(o, "recipe", nested(d->recipe));
@@ -192,8 +201,8 @@ static int put_output(json_t *o, const struct cf_detail *d)
     int bad = put(o, "path", text(d->path)) |
               put(o, "file_sha256", text(d->file_sha256)) |
               put(o, "pixel_sha256", text(d->pixel_sha256)) |
-              put(o, "bytes", d->path ? json_integer(d->bytes) : NULL) |
-              put(o, "offset", d->path ? json_integer(d->offset) : NULL);
+              put(o, "bytes", d->path ? json_integer(d->bytes) : json_null()) |
+              put(o, "offset", d->path ? json_integer(d->offset) : json_null());
 
     if (d->path)
         bad |= put(o, "width", json_integer(d->out_width)) |
@@ -203,10 +212,10 @@ static int put_output(json_t *o, const struct cf_detail *d)
 
 static int put_times(json_t *o, const struct cf_detail *d)
 {
-    return put(o, "ended_ms", d->path ? json_integer(d->ended) : NULL) |
+    return put(o, "ended_ms", d->path ? json_integer(d->ended) : json_null()) |
            put(o, "model_sha256", text(d->model_sha256)) |
            put(o, "build", text(d->build)) | put(o, "isa", text(d->isa)) |
-           put(o, "threads", d->path ? json_integer(d->threads) : NULL) |
+           put(o, "threads", d->path ? json_integer(d->threads) : json_null()) |
            put(o, "stage_ms", nested(d->stage_ms)) | put(o, "note", text(d->note));
 }
 

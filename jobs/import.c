@@ -2,7 +2,6 @@
 
 #include <csv.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -335,14 +334,14 @@ static enum cf_status read_text(struct import *im)
 
 /* JSONL */
 
-/* The text of a JSON value as a cell; *owned (free) when it had to be made. */
+/* The text of a JSON value as a cell; *owned (cf_free) when it had to be made. */
 static const char *cell_text(const json_t *v, size_t *len, char **owned)
 {
     if (json_is_string(v)) {
         *len = json_string_length(v);
         return json_string_value(v);
     }
-    *owned = json_dumps(v, JSON_ENCODE_ANY | JSON_COMPACT);
+    *owned = cf_json_text(v, JSON_ENCODE_ANY | JSON_COMPACT, NULL);
     *len = *owned ? strlen(*owned) : 0;
     if (json_is_array(v) && *len >= 2) { /* seeds: [1,2] as "1,2" */
         *len -= 2;
@@ -423,7 +422,7 @@ static enum cf_status json_row(struct import *im, const struct cf_line *line)
                              : bad_row(im, line->number, &why);
     }
     for (int i = 0; i < CF_NCELL; i++)
-        free(owned[i]);
+        cf_free(owned[i]);
     json_decref(row.extra);
     json_decref(obj);
     return st;

@@ -1,8 +1,7 @@
 #include "jobs/manifest.h"
 
-#include <stdlib.h>
-
 #include "base/alloc.h"
+#include "base/json.h"
 #include "jobs/detail.h"
 
 enum cf_status cf_manifest_open(json_t **line, struct cf_queue *q,
@@ -38,16 +37,13 @@ enum cf_status cf_manifest_open(json_t **line, struct cf_queue *q,
 char *cf_manifest_close(json_t *line, const char *path, int64_t offset,
                         struct cf_error *err)
 {
-    char *dump = NULL, *text = NULL;
+    char *text = NULL;
 
     if ((json_object_set_new(line, "path", json_string(path)) |
          json_object_set_new(line, "offset", json_integer(offset))) == 0)
-        dump = json_dumps(line, CF_DETAIL_FLAGS);
-    if (dump)
-        text = cf_strdup(dump, err);
+        text = cf_json_text(line, CF_DETAIL_FLAGS, err);
     else
         cf_fail(err, CF_ENOMEM, "no memory for a line of the manifest");
-    free(dump);
     json_decref(line);
     return text;
 }

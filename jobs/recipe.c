@@ -80,41 +80,33 @@ static enum cf_status bad(const struct field *f, const json_t *v, const char *wh
     return CF_EFORMAT;
 }
 
-static json_t *number(const struct field *f, const json_t *v)
+static bool is_number(const struct field *f, const json_t *v)
 {
     double d = json_number_value(v);
 
-    if (!json_is_number(v) || !(d >= f->lo && d <= f->hi))
-        return NULL;
-    return json_real(d == 0 ? 0.0 : d);
+    return json_is_number(v) && d >= f->lo && d <= f->hi;
 }
 
-static json_t *count(const struct field *f, const json_t *v)
+static bool is_count(const struct field *f, const json_t *v)
 {
     json_int_t i = json_integer_value(v);
 
-    if (!json_is_integer(v) || i < (json_int_t)f->lo || i > (json_int_t)f->hi)
-        return NULL;
-    return json_integer(i);
+    return json_is_integer(v) && i >= (json_int_t)f->lo && i <= (json_int_t)f->hi;
 }
 
-static json_t *list(const struct field *f, const json_t *v)
+static bool is_list(const struct field *f, const json_t *v)
 {
     size_t n = json_array_size(v);
-    json_t *out;
 
-    if (!json_is_array(v) || n < 1 || n > LIST_MAX || !(out = json_array()))
-        return NULL;
+    if (!json_is_array(v) || n < 1 || n > LIST_MAX)
+        return false;
     for (size_t i = 0; i < n; i++) {
-        json_t *item = json_array_get(v, i);
+        const json_t *item = json_array_get(v, i);
 
-        item = f->kind == COUNTS ? count(f, item) : number(f, item);
-        if (!item || json_array_append_new(out, item) != 0) {
-            json_decref(out);
-            return NULL;
-        }
+        if (!(f->kind == COUNTS ? is_count(f, item) : is_number(f, item)))
+            return false;
     }
-    return out;
+    return true;
 }
 
 static bool is_digest(const char *s)
@@ -124,48 +116,67 @@ static bool is_digest(const char *s)
 }
 
 /* A text that may be what f wants by its length, and for some kinds by its form. */
-static json_t *text(const struct field *f, const json_t *v)
+static bool is_text(const struct field *f, const json_t *v)
 {
     const char *s = json_string_value(v);
     struct cf_size_name name;
     size_t len = json_string_length(v);
 
-    if (!s || len < 1 || len > (size_t)f->hi || strlen(s) != len ||
-        (f->kind == SIZE && !cf_size_name_read(s, &name)) ||
-        (f->kind == DIGEST && !is_digest(s)) ||
-        (f->kind == KV && strcmp(s, "f32") != 0 && strcmp(s, "bf16") != 0))
-        return NULL;
-    return json_string(s);
+    return s && len >= 1 && len <= (size_t)f->hi && strlen(s) == len &&
+           (f->kind != SIZE || cf_size_name_read(s, &name)) &&
+           (f->kind != DIGEST || is_digest(s)) &&
+           (f->kind != KV || strcmp(s, "f32") == 0 || strcmp(s, "bf16") == 0);
 }
 
-/* A fresh canonical value; NULL when v is not what f wants. */
-static json_t *canonical(const struct field *f, const json_t *v)
+static bool fits(const struct field *f, const json_t *v)
 {
     switch (f->kind) {
     case TEXT:
     case SIZE:
     case DIGEST:
     case KV:
-        return text(f, v);
+        return is_text(f, v);
     case BOOL:
-        return json_is_boolean(v) ? json_boolean(json_is_true(v)) : NULL;
+        return json_is_boolean(v);
     case COUNT:
-        return count(f, v);
+        return is_count(f, v);
     case NUMBER:
-        return number(f, v);
+        return is_number(f, v);
     case NUMBERS:
-        return json_is_array(v) ? list(f, v) : number(f, v);
+        return is_list(f, v) || is_number(f, v);
     case COUNTS:
-        return list(f, v);
+        return is_list(f, v);
     }
-    return NULL;
+    return false;
+}
+
+/* A fresh canonical value of one that fits; NULL when there is no memory for it. */
+static json_t *canonical(const struct field *f, const json_t *v)
+{
+    double d = json_number_value(v);
+    json_t *out;
+
+    if (json_is_string(v))
+        return json_string(json_string_value(v));
+    if (json_is_boolean(v))
+        return json_boolean(json_is_true(v));
+    if (json_is_number(v))
+        return f->kind == COUNT || f->kind == COUNTS ? json_integer(json_integer_value(v))
+                                                     : json_real(d == 0 ? 0.0 : d);
+    out = json_array();
+    for (size_t i = 0; out && i < json_array_size(v); i++)
+        if (json_array_append_new(out, canonical(f, json_array_get(v, i))) != 0) {
+            json_decref(out);
+            return NULL;
+        }
+    return out;
 }
 
 static enum cf_status lay_over(json_t *out, const json_t *obj, const char *where,
                                struct cf_error *err)
 {
     const char *key;
-    json_t *v, *c;
+    json_t *v;
 
     if (!obj)
         return CF_OK;
@@ -181,10 +192,9 @@ static enum cf_status lay_over(json_t *out, const json_t *obj, const char *where
             json_object_del(out, key);
             continue;
         }
-        c = canonical(f, v);
-        if (!c)
+        if (!fits(f, v))
             return bad(f, v, where, err);
-        if (json_object_set_new(out, key, c) != 0)
+        if (json_object_set_new(out, key, canonical(f, v)) != 0)
             return cf_fail(err, CF_ENOMEM, "%s: no memory", where);
     }
     return CF_OK;
@@ -194,7 +204,6 @@ enum cf_status cf_recipe_merge(const json_t *base, const json_t *over, const cha
                                char **canon, struct cf_error *err)
 {
     json_t *out = json_object();
-    char *text = NULL;
     enum cf_status st;
 
     *canon = NULL;
@@ -207,13 +216,10 @@ enum cf_status cf_recipe_merge(const json_t *base, const json_t *over, const cha
         st =
             cf_fail(err, CF_EFORMAT, "%s: init_image and keep_scales go together", where);
     if (st == CF_OK) {
-        text =
-            json_dumps(out, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS));
-        *canon = text ? cf_strdup(text, err) : NULL;
-        if (!*canon)
-            st = cf_fail(err, CF_ENOMEM, "%s: no memory", where);
+        *canon = cf_json_text(
+            out, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(DIGITS), err);
+        st = *canon ? CF_OK : CF_ENOMEM;
     }
-    free(text);
     json_decref(out);
     return st;
 }

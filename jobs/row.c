@@ -1,11 +1,11 @@
 #include "jobs/row.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/parse.h"
 #include "base/utf8.h"
 #include "jobs/recipe.h"
@@ -185,10 +185,10 @@ static enum cf_status make(const struct cf_defaults *d, const struct cf_row *row
     if (row->recipe || row->cell[CF_CELL_SIZE].len)
         CF_TRY(recipe(d, row, m, s, err));
     if (row->extra && json_object_size(row->extra)) {
-        m->extra = json_dumps(row->extra,
-                              JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15));
+        m->extra = cf_json_text(
+            row->extra, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(15), err);
         if (!m->extra)
-            return cf_fail(err, CF_ENOMEM, "no memory for the columns kept");
+            return CF_ENOMEM;
         job->extra = m->extra;
     }
     return CF_OK;
@@ -215,6 +215,6 @@ enum cf_status cf_row_add(const struct cf_defaults *d, const struct cf_row *row,
     cf_seeds_free(&m.seeds);
     cf_free(m.recipe);
     cf_free(m.key);
-    free(m.extra);
+    cf_free(m.extra);
     return st;
 }

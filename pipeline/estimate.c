@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/cli.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/history.h"
@@ -333,11 +334,11 @@ static enum cf_status print_json(const struct cf_estimate *e, struct cf_error *e
         (json_int_t)e->memory.bytes, "memory_by", e->memory.why, "disk_bytes",
         (json_int_t)((double)e->jobs * e->image_bytes), "disk_free_bytes",
         (json_int_t)e->free_bytes, "output", e->root);
-    char *text = obj ? json_dumps(obj, JSON_REAL_PRECISION(9)) : NULL;
+    char *text = obj ? cf_json_text(obj, JSON_REAL_PRECISION(9), err) : NULL;
 
     if (text)
         printf("%s\n", text);
-    free(text);
+    cf_free(text);
     json_decref(obj);
     return text ? CF_OK : cf_fail(err, CF_ENOMEM, "estimate: no memory for its text");
 }

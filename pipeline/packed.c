@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "base/team.h"
 #include "dnn/packs.h"
 #include "pipeline/finish.h"
@@ -81,12 +82,12 @@ static enum cf_status add_text(struct cf_digest *d, const char *text,
 static enum cf_status add_section(struct cf_digest *d, const struct cf_model *m,
                                   const char *name, struct cf_error *err)
 {
-    char *text = json_dumps(json_object_get(m->json, name),
-                            JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    char *text = cf_json_text(json_object_get(m->json, name),
+                              JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY, err);
     enum cf_status st =
-        text ? add_text(d, text, err) : cf_fail(err, CF_ENOMEM, "model.json: %s", name);
+        text ? add_text(d, text, err) : cf_wrap(err, "model.json: %s", name);
 
-    free(text);
+    cf_free(text);
     return st;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "base/team.h"
 #include "base/utf8.h"
 #include "jobs/detail.h"
@@ -138,10 +139,9 @@ static enum cf_status take_recipe(struct original *o, const json_t *record,
     json_object_update(flat, json_object_get(recipe, "webp"));
     if (field(record, "model_name"))
         json_object_set(flat, "model", json_object_get(record, "model_name"));
-    text = json_dumps(flat, JSON_COMPACT);
-    st = text ? cf_settings_read(&o->settings, text, (int)w, (int)h, err)
-              : cf_fail(err, CF_ENOMEM, "recipe: no memory");
-    free(text);
+    text = cf_json_text(flat, JSON_COMPACT, err);
+    st = text ? cf_settings_read(&o->settings, text, (int)w, (int)h, err) : CF_ENOMEM;
+    cf_free(text);
     json_decref(flat);
     return st;
 }

@@ -347,7 +347,7 @@ char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
                            struct cf_error *err)
 {
     json_t *o = json_object(), *scales = json_array(), *insert = json_array();
-    char *dump, *out = NULL;
+    char *out;
 
     for (int k = 0; k < plan->n_step; k++)
         json_array_append_new(scales,
@@ -375,12 +375,7 @@ char *cf_settings_resolved(const struct cf_plan *plan, const struct cf_webp *w,
     json_object_set_new(o, "width", json_integer(plan->width));
     json_object_set_new(o, "height", json_integer(plan->height));
     json_object_set_new(o, "webp", webp_json(w));
-    dump = json_dumps(o, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(9));
-    if (dump)
-        out = cf_strdup(dump, err);
-    else
-        cf_fail(err, CF_ENOMEM, "recipe: no memory");
-    free(dump);
+    out = cf_json_text(o, JSON_SORT_KEYS | JSON_COMPACT | JSON_REAL_PRECISION(9), err);
     json_decref(o);
     return out;
 }

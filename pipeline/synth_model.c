@@ -1,10 +1,10 @@
 #include "pipeline/synth_model.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "models/infinity_keys.h"
 #include "models/sections.h"
 #include "models/vae_keys.h"
@@ -264,11 +264,11 @@ static json_t *byte_tokenizer(void)
 static enum cf_status put_json(struct maker *m, const char *name, json_t *json,
                                struct cf_error *err)
 {
-    char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
+    char *text = json ? cf_json_text(json, JSON_INDENT(1), err) : NULL;
     enum cf_status st = text ? cf_out_put(m->out, name, text, strlen(text), NULL, err)
                              : cf_fail(err, CF_ENOMEM, "%s", name);
 
-    free(text);
+    cf_free(text);
     json_decref(json);
     return st;
 }

@@ -2,10 +2,10 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/json.h"
 #include "pipeline/finish.h"
 #include "pipeline/holding.h"
 
@@ -87,17 +87,15 @@ static char *identify(const struct cf_model *m, const json_t *spec, const char *
                       struct cf_error *err)
 {
     char build[CF_BUILD_ID];
-    char *json = json_dumps(spec, JSON_SORT_KEYS | JSON_COMPACT);
+    char *json = cf_json_text(spec, JSON_SORT_KEYS | JSON_COMPACT, err);
     char *line = NULL;
 
-    if (!json) {
-        cf_fail(err, CF_ENOMEM, "settings of the text encoder");
+    if (!json)
         return NULL;
-    }
     line = cf_format(err, "cfgen text 2\n%s\n%s\n%s\n%s\n%s\n%s\n",
                      m->sha256[CF_PART_TEXT], m->sha256[CF_PART_VOCAB], json,
                      m->map ? "mapped" : "packed", isa, cf_build_id(build));
-    free(json);
+    cf_free(json);
     return line;
 }
 

@@ -165,7 +165,7 @@ enum cf_status cf_record_check(const struct cf_record *r, struct cf_error *err)
 char *cf_record_json(const struct cf_record *r, struct cf_error *err)
 {
     json_t *all = json_object();
-    char buf[CF_FIELD_BUF], *text = NULL, *copy = NULL;
+    char buf[CF_FIELD_BUF], *text = NULL;
 
     if (!all || json_object_set_new(all, "schema", json_integer(CF_META_SCHEMA)) != 0)
         goto memory;
@@ -181,15 +181,11 @@ char *cf_record_json(const struct cf_record *r, struct cf_error *err)
         if (json_object_set_new(all, cf_fields[i].name, v) != 0)
             goto memory;
     }
-    text = json_dumps(all, JSON_SORT_KEYS | JSON_COMPACT);
-    if (!text)
-        goto memory;
-    copy = cf_strdup(text, err);
+    text = cf_json_text(all, JSON_SORT_KEYS | JSON_COMPACT, err);
     goto out;
 memory:
     cf_fail(err, CF_ENOMEM, "JSON: out of memory");
 out:
-    free(text);
     json_decref(all);
-    return copy;
+    return text;
 }

@@ -1,3 +1,4 @@
+#include "base/json.h"
 #include "config.h"
 
 #include "store/params.h"
@@ -22,14 +23,14 @@ static bool pair(FILE *out, bool *first, const char *key, const char *value,
         return true;
     if (value[strcspn(value, ",:\n")]) {
         v = cf_field_json(NULL, value, err);
-        quoted = v ? json_dumps(v, JSON_ENCODE_ANY) : NULL;
+        quoted = v ? cf_json_text(v, JSON_ENCODE_ANY, err) : NULL;
         json_decref(v);
         if (!quoted)
             return false;
     }
     fprintf(out, "%s%s: %s", *first ? "" : ", ", key, quoted ? quoted : value);
     *first = false;
-    free(quoted);
+    cf_free(quoted);
     return true;
 }
 

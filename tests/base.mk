@@ -9,6 +9,13 @@ TESTS += $(CF_BASE_TESTS)
 %C%_cli_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
 %C%_cli_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)
 
+check_PROGRAMS += %D%/json_test
+TESTS += %D%/json_test
+%C%_json_test_SOURCES = %D%/json_test.c %D%/nomem.h %D%/nomem_json.h
+%C%_json_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_json_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc,--wrap=malloc
+%C%_json_test_LDADD = $(CF_BASE_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += %D%/duration_test
 TESTS += %D%/duration_test
 %C%_duration_test_SOURCES = %D%/duration_test.c

@@ -49,6 +49,13 @@ TESTS += %D%/cli/jobs_usage.sh %D%/cli/jobs_flow.sh %D%/cli/jobs_man.sh
 dist_noinst_SCRIPTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh %D%/cli/completion.sh
 TESTS += %D%/cli/upkeep.sh %D%/cli/status.sh %D%/cli/tables.sh %D%/cli/completion.sh
 
+check_PROGRAMS += %D%/jobs_nomem_test
+TESTS += %D%/jobs_nomem_test
+%C%_jobs_nomem_test_SOURCES = %D%/jobs_nomem_test.c %D%/nomem.h %D%/nomem_json.h
+%C%_jobs_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
+%C%_jobs_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc,--wrap=malloc
+%C%_jobs_nomem_test_LDADD = $(CF_JOBS_LIBS) $(CMOCKA_LIBS)
+
 check_PROGRAMS += %D%/cache_test
 TESTS += %D%/cache_test
 %C%_cache_test_SOURCES = %D%/cache_test.c

@@ -74,9 +74,9 @@ TESTS += %D%/source_test
 
 check_PROGRAMS += %D%/weights_nomem_test
 TESTS += %D%/weights_nomem_test
-%C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h
+%C%_weights_nomem_test_SOURCES = %D%/weights_nomem_test.c %D%/nomem.h %D%/nomem_json.h
 %C%_weights_nomem_test_CPPFLAGS = $(CF_TEST_CPPFLAGS)
-%C%_weights_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc
+%C%_weights_nomem_test_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=aligned_alloc,--wrap=malloc
 %C%_weights_nomem_test_LDADD = $(CF_WEIGHTS_TEST_LIBS)
 
 # Fuzz targets; each corpus is replayed, with mutations, by a small driver.

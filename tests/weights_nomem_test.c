@@ -1,6 +1,6 @@
 /* weights_nomem_test.c - memory that runs out at any place is an error, not a leak.
  *
- * Our own allocations (--wrap=aligned_alloc) and those of Jansson count together; the nth
+ * Our own allocations and those of Jansson count together; the nth
  * fails, for n = 1, 2, ... until everything succeeds. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,10 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include "base/alloc.h"
-#include "tests/nomem.h"
+#include "tests/nomem_json.h"
 #include "tests/weights_util.h"
 #include "weights/bind.h"
 #include "weights/model_spec.h"
@@ -26,33 +24,9 @@
 #include "weights/source.h"
 #include "weights/st_write.h"
 
-static long live; /* blocks of Jansson */
-
-/* Sizes that are powers of two do not fail: the buffer of Jansson's lexer grows by them,
- * and when it cannot, Jansson 2.14 overruns it. base/json.c asks for the memory first. */
-static void *json_malloc(size_t size)
-{
-    void *p = (size & (size - 1)) != 0 && nomem_fails() ? NULL : malloc(size);
-
-    live += p != NULL;
-    return p;
-}
-
-static void json_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
-
-static void no_json_is_left(void)
-{
-    assert_int_equal(live, 0);
-}
-
-/* Jansson calls a string that it has no memory for a syntax error. */
 static void each_fails(enum cf_status (*job)(struct cf_error *err))
 {
-    nomem_each(job, 1, ": line ", no_json_is_left);
+    nomem_each(job, 1, no_json_is_left);
 }
 
 static enum cf_status open_file(struct cf_error *err)
@@ -200,7 +174,7 @@ static void a_file_is_written_or_nothing_is_left_of_it(void **state)
 {
     (void)state;
     out_dir = util_mkdir();
-    nomem_each(write_st, 1, ": line ", no_part_is_left);
+    nomem_each(write_st, 1, no_part_is_left);
     util_rmdir(out_dir);
 }
 
@@ -275,6 +249,6 @@ int main(void)
 #endif
     };
 
-    json_set_alloc_funcs(json_malloc, json_free);
+    nomem_json_count();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,7 @@ enum cf_status cf_index_load(struct cf_index *x, const char *path, struct cf_err
         return CF_ENOMEM;
     x->tree = cf_json_load(path, MAX_INDEX, MAX_INDEX_VALUES, err);
     if (!x->tree)
-        return CF_EFORMAT;
+        return err->status;
     CF_TRY(read_map(x, err));
     return count_shards(x, err);
 }

@@ -94,7 +94,8 @@ SlurmctldPort=$port_ctld
 SlurmUser=$user
 SlurmdUser=$user
 AuthType=auth/munge
-AuthInfo=socket=$cluster_dir/munge.socket
+# What was requeued waits for longer than its credentials live: here until it is told to go on.
+AuthInfo=socket=$cluster_dir/munge.socket,cred_expire=1800
 CredType=cred/munge
 # On the loopback alone.
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
