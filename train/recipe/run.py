@@ -18,6 +18,14 @@ class RunError(Exception):
     """A run that cannot start: what, where, what to do."""
 
 
+def add_arguments(parser):
+    """What both trainings take."""
+    parser.add_argument("--minutes", type=float, default=30,
+                        help="ends after so long, with a checkpoint [30]")
+    parser.add_argument("--samples", type=int, help="of the whole training [the preset's]")
+    parser.add_argument("--seed", type=int, default=0)
+
+
 def device():
     """The GPU, if PyTorch sees one; else all processors that this process may use. PyTorch
     alone takes half of them, for it counts every second one as a second thread of a core."""

@@ -23,6 +23,12 @@ DECODER_FLIPS = 0.06
 WARM_UP = 100            # steps
 
 
+def add_arguments(parser):
+    run.add_arguments(parser)
+    parser.add_argument("--decoder-only", action="store_true",
+                        help="trains the decoder alone after tokenizer.pt: decoder.pt")
+
+
 def network(preset):
     return VAE(preset.base, preset.ch_mult, preset.res_blocks, preset.bits)
 

@@ -29,6 +29,12 @@ DECAY = 0.02
 END = 2                  # the piece that ends a text
 
 
+def add_arguments(parser):
+    run.add_arguments(parser)
+    parser.add_argument("--no-self-correction", dest="self_correction", action="store_false",
+                        help="flips no bits: transformer-uncorrected.pt, to compare with")
+
+
 class Model(nn.Module):
     """Text encoder and transformer in one, as they are trained."""
 
