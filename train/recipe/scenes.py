@@ -10,9 +10,9 @@ from .pack import COLOURS, FLAGS, PEOPLE, draw
 
 PREFIXES = ("{a}", "{a}", "{a}", "picture of {a}", "a picture of {a}", "an icon of {a}",
             "a drawing of {a}", "an image of {a}", "emoji of {a}")
-BACKGROUNDS = ("{s} on a {c} background", "{s} on a {c} background", "{s} on {c} background",
-               "{s}, {c} background", "{s} on {c}", "{s} with a {c} background",
-               "{s} in front of a {c} background")
+BACKGROUNDS = ("{s} on {a} background", "{s} on {a} background", "{s} on {c} background",
+               "{s}, {c} background", "{s} on {c}", "{s} with {a} background",
+               "{s} in front of {a} background")
 LEFT_RIGHT = ("{x} on the left, {y} on the right", "{x} on the left and {y} on the right",
               "{x} and {y}", "{x} and {y}", "{x} next to {y}", "{x} to the left of {y}",
               "{y} to the right of {x}", "{x} left of {y}", "{y} right of {x}")
@@ -115,7 +115,7 @@ class Scenes:
             words += r.choice((f", {style} style", f" {style} style", f" in {style} style"))
         if colour != "white" or r.random() < 0.2:
             said = "grey" if colour == "gray" and r.random() < 0.5 else colour
-            words = r.choice(BACKGROUNDS).format(s=words, c=said)
+            words = r.choice(BACKGROUNDS).format(s=words, a=with_article(said), c=said)
         rgb = COLOURS[colour]
         if colour != "white":
             rgb = tuple(min(255, max(0, v + r.randint(-10, 10))) for v in rgb)
