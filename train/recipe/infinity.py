@@ -124,10 +124,15 @@ class TextPool(nn.Module):
 
     def __init__(self, text_width, width):
         super().__init__()
-        self.ca = CrossAttention(width, text_width, max(1, text_width // 128), pooled=True)
+        self.ca = CrossAttention(width, text_width, pool_heads_of(text_width), pooled=True)
 
     def forward(self, text, bias):
         return self.ca(None, text, bias).squeeze(1)
+
+
+def pool_heads_of(text_width):
+    """Of the pooling of a text: one for 128 of its channels, as released."""
+    return max(1, text_width // 128)
 
 
 def hidden_of(width):
@@ -235,9 +240,11 @@ class Infinity(nn.Module):
         return (nll * self.weight).sum(-1).mean(), right.detach()
 
     @torch.no_grad()
-    def sample(self, features, valid, guidance, temperature, generator=None, flips=None):
+    def sample(self, features, valid, guidance, temperature, generator=None, flips=None,
+               watch=None):
         """Summed codes [B, bits, H, H] of a prompt each. temperature 0 is greedy; flips gives
-        for a scale's index the share of its bits that is flipped after sampling."""
+        for a scale's index the share of its bits that is flipped after sampling; watch is
+        called at each scale with its index, mixed logits and bits."""
         b = len(features)
         both = torch.cat((features, features))
         dropped = torch.arange(2 * b, device=features.device) >= b
@@ -258,6 +265,8 @@ class Infinity(nn.Module):
             if flips and flips.get(k):
                 drawn = torch.rand(margin.shape, generator=generator).to(margin.device)
                 bits = bits ^ (drawn < flips[k])
+            if watch:
+                watch(k, logits, bits)
             code = bsq.code_of(bits.transpose(1, 2).reshape(b, self.bits, h, h), total)
             total = total + bsq.stretch(code, side)
             if k + 1 < len(self.scales):

@@ -62,6 +62,15 @@ def read(path, pixels, sets, concepts=None, held_out=0.05):
                         f"{len(rows) * side * side * 4} for the {len(rows)} pictures of "
                         "pictures.jsonl; render the pack again")
     stored = np.memmap(file, np.uint8, "r").reshape(-1, side, side, 4)
+    chosen = chosen_rows(path, rows, sets, concepts)
+    rgba = np.concatenate([shrink(stored[i:i + 1], pixels) for i in chosen])
+    pairs = held_out_pairs([(concept_of(rows[i]), rows[i]["set"]) for i in chosen], held_out)
+    pictures = tuple(picture_of(rows[i], rgba[k], pairs) for k, i in enumerate(chosen))
+    return Pack(rgba, pictures)
+
+
+def chosen_rows(path, rows, sets, concepts):
+    """Places of the rows of `sets`; only of `concepts`, where given, in their order."""
     rank = {c.lower(): i for i, c in enumerate(concepts)} if concepts else None
     chosen = [i for i, r in enumerate(rows)
               if r["set"] in sets and (rank is None or concept_of(r).lower() in rank)]
@@ -69,10 +78,14 @@ def read(path, pixels, sets, concepts=None, held_out=0.05):
         raise PackError(f"{path}: no picture of the sets {', '.join(sets)}")
     if rank:
         chosen.sort(key=lambda i: rank[concept_of(rows[i]).lower()])
-    rgba = np.concatenate([shrink(stored[i:i + 1], pixels) for i in chosen])
-    pairs = held_out_pairs([(concept_of(rows[i]), rows[i]["set"]) for i in chosen], held_out)
-    pictures = tuple(picture_of(rows[i], rgba[k], pairs) for k, i in enumerate(chosen))
-    return Pack(rgba, pictures)
+    return chosen
+
+
+def concepts_of(path, sets, concepts=None):
+    """The names of what those pictures show, each once."""
+    rows = lines(os.path.join(path, "pictures.jsonl"))
+    return list(dict.fromkeys(concept_of(rows[i])
+                              for i in chosen_rows(path, rows, sets, concepts)))
 
 
 def lines(path):
