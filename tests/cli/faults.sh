@@ -5,7 +5,6 @@
 
 prompts=('red apple' 'octopus' 'banana' 'tiger face' 'penguin' 'green leaf')
 queue fresh.sqlite "${prompts[@]}" || exit 99
-sanitized() { nm -C "$bld/cfgen-batch" 2>/dev/null | grep -qE '__(a|ub)san_'; }
 if sanitized; then every=6; else every=1; fi # of the sample: a sanitized run is slow under strace
 
 work() { cfgen-batch --db=w.sqlite --output=w --quiet --claim=3 --side-by-side=2 "$@"; }

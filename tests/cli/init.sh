@@ -33,6 +33,8 @@ skip_() { # NAME REASON
     echo "ok $cases - $1 # SKIP $2"
 }
 plan_() { echo "1..$cases"; }
+# Are the programs built with sanitizers?
+sanitized() { nm -C "$bld/cfgen-batch" 2>/dev/null | grep -qE '__(a|ub)san_'; }
 
 # exits WANT COMMAND...: the command ends with this status.
 exits() {
