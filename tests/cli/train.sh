@@ -104,7 +104,7 @@ killed() {
 case_ "a kill -9 while it trains leaves a checkpoint that loads" killed
 
 another() {
-    says 'decoder.pt: was trained after another tokenizer' 1 train export run-killed x $preset &&
+    says 'decoder.pt: was trained with another tokenizer' 1 train export run-killed x $preset &&
         ! ls -d x x.* 2>/dev/null
 }
 case_ "a decoder goes with the tokenizer that it was trained on, or is refused" another

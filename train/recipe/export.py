@@ -3,14 +3,13 @@
 What is exported are the weight averages, under the key names of the released checkpoints; the
 vocabulary, the concepts and the NOTICE come from the pack. The directory is there whole or
 not at all."""
-import hashlib
 import json
 import os
 import shutil
 
 import torch
 
-from . import infinity, pack, run, safetensors, textenc, tokenizer
+from . import infinity, pack, run, safetensors, textenc, trained
 
 DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
 
@@ -35,7 +34,7 @@ def export(options, preset):
     check_target(target, options.force)
     part = target + ".partial"
     shutil.rmtree(part, ignore_errors=True)
-    os.mkdir(part)
+    os.makedirs(part)
     try:
         write_model(part, options, preset)
         put_in_place(part, target)
@@ -68,9 +67,10 @@ def size_of(directory):
 
 
 def write_model(directory, options, preset):
-    of_tokenizer, vae = tokenizer_weights(options.directory, preset)
+    vae, progress = trained.tokenizer_of(options.directory, preset)
     name = "transformer" if options.self_correction else "transformer-uncorrected"
-    of_transformer, state = average_of(options.directory, name, preset)
+    state, progress[name] = trained.transformer_of(options.directory, name, preset,
+                                                   options.pack, vae)
     dtype = DTYPES[options.dtype]
     parts = {
         "transformer": write_weights(directory, "infinity", transformer_keys(state), dtype),
@@ -88,37 +88,13 @@ def write_model(directory, options, preset):
         "generator": "infinity",
         "parts": {k: entry(directory, files) for k, files in parts.items()},
         "source": {"recipe": f"train/ of cfgen, preset {preset.name}",
-                   "samples": {**of_tokenizer, **of_transformer}},
+                   "samples": {k: v["samples"] for k, v in progress.items()}},
         **sections(preset, options.cfg, options.tau),
     }
     write_lines(os.path.join(directory, "model.json"), [json.dumps(manifest, indent=1)])
 
 
 # ---- weights
-
-
-def average_of(directory, name, preset):
-    """What the checkpoint has seen, {name: samples}; and its weight average."""
-    path = os.path.join(directory, name + ".pt")
-    saved = run.load(path, "cpu")
-    run.check_same(path, saved["preset"], preset)
-    return {name: saved["seen"]}, saved["average"]
-
-
-def tokenizer_weights(directory, preset):
-    """Encoder and decoder; the decoder from decoder.pt, where it was trained on alone."""
-    seen, vae = average_of(directory, "tokenizer", preset)
-    path = os.path.join(directory, "decoder.pt")
-    if not os.path.exists(path):
-        return seen, vae
-    saved = run.load(path, "cpu")
-    run.check_same(path, saved["preset"], preset)
-    for k, t in vae.items():   # the bits that it decodes are those of this encoder
-        if k.startswith("encoder.") and not torch.equal(saved["model"][k], t):
-            raise ExportError(f"{path}: was trained after another tokenizer.pt; train it again "
-                              "(tokenizer --decoder-only) or remove it")
-    of_decoder = {k: t for k, t in saved["average"].items() if k.startswith("decoder.")}
-    return {**seen, "decoder": saved["seen"]}, {**vae, **of_decoder}
 
 
 def transformer_keys(state):
@@ -197,15 +173,10 @@ def sections(preset, cfg, tau):
 
 def entry(directory, files):
     """A part in model.json: one file, or a directory with all that lies in it."""
-    listed = [{"file": f, "sha256": sha256(os.path.join(directory, f))} for f in files]
+    listed = [{"file": f, "sha256": run.hash_of_file(os.path.join(directory, f))} for f in files]
     if "/" not in files[0]:
         return listed[0]
     return {"dir": files[0].split("/")[0], "files": listed}
-
-
-def sha256(path):
-    with open(path, "rb") as f:
-        return hashlib.sha256(f.read()).hexdigest()
 
 
 def write_lines(path, lines):

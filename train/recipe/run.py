@@ -2,6 +2,7 @@
 average, progress and curves."""
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import signal
@@ -86,11 +87,12 @@ class Run:
     from the checkpoint when there is one and ends after `minutes`, after `samples` in all, or
     at SIGTERM or SIGINT, each time with a checkpoint."""
 
-    def __init__(self, directory, name, preset, samples, minutes):
+    def __init__(self, directory, name, preset, samples, minutes, made_with=None):
         os.makedirs(directory, exist_ok=True)
         self.path = os.path.join(directory, name + ".pt")
         self.log_path = os.path.join(directory, name + ".jsonl")
         self.preset, self.samples = preset, samples
+        self.made_with = made_with or {}
         self.parts = {}
         self.steps = self.seen = 0
         self.seconds = 0.0
@@ -113,6 +115,7 @@ class Run:
             return
         saved = load(self.path, "cpu")
         check_same(self.path, saved["preset"], self.preset)
+        check_made_with(self.path, saved, self.made_with)
         for name, part in parts.items():
             if isinstance(part, Average):
                 for k, v in saved[name].items():
@@ -167,8 +170,8 @@ class Run:
         self.saved = time.monotonic()
         state = {name: part.state if isinstance(part, Average) else part.state_dict()
                  for name, part in self.parts.items()}
-        state.update(preset=dataclasses.asdict(self.preset), steps=self.steps, seen=self.seen,
-                     seconds=self.elapsed())
+        state.update(preset=dataclasses.asdict(self.preset), made_with=self.made_with,
+                     steps=self.steps, seen=self.seen, seconds=self.elapsed())
         part = self.path + ".part"
         with open(part, "wb") as f:
             torch.save(state, f)
@@ -205,6 +208,28 @@ def check_same(path, saved, preset):
         if k not in FREE and then.get(k) != v:
             raise RunError(f"{path}: trained with {k} {then.get(k)}, the preset says {v}; "
                            "train in another directory")
+
+
+def check_made_with(path, saved, made_with):
+    """A checkpoint means something only with the vocabulary and the bits that it was trained
+    with: {what: hash}."""
+    for what, now in made_with.items():
+        if saved["made_with"].get(what) != now:
+            raise RunError(f"{path}: was trained with another {what}; give it that one, or train "
+                           "in another directory")
+
+
+def hash_of_file(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def hash_of_weights(state, prefix):
+    """Of the tensors whose names begin so."""
+    h = hashlib.sha256()
+    for k in sorted(k for k in state if k.startswith(prefix)):
+        h.update(k.encode() + state[k].detach().cpu().contiguous().numpy().tobytes())
+    return h.hexdigest()
 
 
 def draw_curves(log_path, picture_path):

@@ -72,12 +72,14 @@ def train(options, preset):
     torch.manual_seed(options.seed)
     samples = options.samples or preset.tokenizer_samples
     name = "decoder" if options.decoder_only else "tokenizer"
-    job = run.Run(options.directory, name, preset, samples, options.minutes)
     vae = network(preset).to(where, memory_format=run.picture_layout(where))
+    made_with = {}
     if options.decoder_only:
         vae.load_state_dict(run.load(os.path.join(options.directory, "tokenizer.pt"),
                                      where)["average"])
         vae.encoder.requires_grad_(False)
+        made_with["tokenizer"] = run.hash_of_weights(vae.state_dict(), "encoder.")
+    job = run.Run(options.directory, name, preset, samples, options.minutes, made_with)
     trained = [p for p in vae.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=preset.tokenizer_rate, betas=(0.9, 0.95),
                                   weight_decay=1e-4)

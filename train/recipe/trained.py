@@ -14,36 +14,49 @@ from .vocabulary import Words
 BATCH = 64   # pictures at once; part of what a seed means, so the same on every device
 
 
+def average_of(directory, name, preset, made_with=None):
+    """A checkpoint's weight average, after checks; and what it has seen."""
+    path = os.path.join(directory, name + ".pt")
+    saved = run.load(path, "cpu")
+    run.check_same(path, saved["preset"], preset)
+    run.check_made_with(path, saved, made_with or {})
+    return saved["average"], {"samples": saved["seen"], "minutes": round(saved["seconds"] / 60)}
+
+
+def tokenizer_of(directory, preset):
+    """Encoder and decoder, the decoder from decoder.pt where it was trained on alone; and
+    {checkpoint: what it has seen}."""
+    state, seen = average_of(directory, "tokenizer", preset)
+    progress = {"tokenizer": seen}
+    if os.path.exists(os.path.join(directory, "decoder.pt")):
+        bits = {"tokenizer": run.hash_of_weights(state, "encoder.")}
+        later, progress["decoder"] = average_of(directory, "decoder", preset, bits)
+        state.update((k, v) for k, v in later.items() if k.startswith("decoder."))
+    return state, progress
+
+
+def transformer_of(directory, name, preset, pack, tokenizer_state):
+    """Text encoder and transformer; and what they have seen."""
+    return average_of(directory, name, preset, transformer.made_with(pack, tokenizer_state))
+
+
 class Trained:
     """The networks of a run. `name` of the transformer's checkpoint, or None where only the
     tokenizer is needed."""
 
     def __init__(self, directory, preset, pack, name="transformer"):
         self.preset, self.where = preset, run.device()
-        self.progress = {}
-        self.vae = self.tokenizer_of(directory)
+        state, self.progress = tokenizer_of(directory, preset)
+        self.vae = self.ready(tokenizer.network(preset), state)
         self.model = None
         if name:
             self.words = Words(pack)
-            self.model = transformer.Model(preset)
-            self.model.load_state_dict(self.average(directory, name))
-            self.model.to(self.where).eval().requires_grad_(False)
+            learned, self.progress[name] = transformer_of(directory, name, preset, pack, state)
+            self.model = self.ready(transformer.Model(preset), learned)
 
-    def tokenizer_of(self, directory):
-        state = self.average(directory, "tokenizer")
-        if os.path.exists(os.path.join(directory, "decoder.pt")):
-            later = self.average(directory, "decoder")
-            state.update((k, v) for k, v in later.items() if k.startswith("decoder."))
-        vae = tokenizer.network(self.preset)
-        vae.load_state_dict(state)
-        return vae.to(self.where).eval().requires_grad_(False)
-
-    def average(self, directory, name):
-        path = os.path.join(directory, name + ".pt")
-        saved = run.load(path, "cpu")
-        run.check_same(path, saved["preset"], self.preset)
-        self.progress[name] = {"samples": saved["seen"], "minutes": round(saved["seconds"] / 60)}
-        return saved["average"]
+    def ready(self, network, state):
+        network.load_state_dict(state)
+        return network.to(self.where).eval().requires_grad_(False)
 
     @torch.no_grad()
     def encode(self, pictures):

@@ -119,10 +119,15 @@ def optimizers(model, rate):
     return adam, Muon(inner, rate, weight_decay=DECAY)
 
 
-def encoder_of(directory, preset, where):
+def made_with(pack_directory, tokenizer_state):
+    """What the ids and the bits of a training mean."""
+    return {"vocabulary": run.hash_of_file(os.path.join(pack_directory, "spm.model")),
+            "tokenizer": run.hash_of_weights(tokenizer_state, "encoder.")}
+
+
+def encoder_of(tokenizer_state, preset, where):
     vae = tokenizer.network(preset).to(where, memory_format=run.picture_layout(where))
-    saved = run.load(os.path.join(directory, "tokenizer.pt"), where)
-    vae.load_state_dict(saved["average"])
+    vae.load_state_dict(tokenizer_state)
     return vae.encoder.eval().requires_grad_(False)
 
 
@@ -130,15 +135,16 @@ def train(options, preset):
     where = run.device()
     torch.manual_seed(options.seed)
     name = "transformer" if options.self_correction else "transformer-uncorrected"
+    bits_of = run.load(os.path.join(options.directory, "tokenizer.pt"), where)["average"]
     job = run.Run(options.directory, name, preset, options.samples or preset.samples,
-                  options.minutes)
+                  options.minutes, made_with(options.pack, bits_of))
     model = Model(preset).to(where)
     average = run.Average(model, preset.average)
     adam, muon = optimizers(model, preset.rate)
     job.keep(model=model, average=average, adam=adam, muon=muon)
     pictures = pack.read(options.pack, preset.pixels, options.sets or preset.sets,
                          options.concepts)
-    batches = Batches(pictures, Words(options.pack), encoder_of(options.directory, preset, where),
+    batches = Batches(pictures, Words(options.pack), encoder_of(bits_of, preset, where),
                       preset, where, options.seed + job.steps)
     print(f"{len(pictures)} pictures, "
           f"{sum(p.numel() for p in model.infinity.parameters()) / 1e6:.2f} M weights, text "
