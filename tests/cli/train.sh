@@ -59,9 +59,9 @@ case_ "eight pictures get a vocabulary" vocabulary
 
 tokenizer() {
     train tokenizer run $preset --samples=16 >log && cat log && grep -q 'the whole of 16 samples' log &&
-        train tokenizer run $preset --decoder-only --samples=8 >log && cat log && [ -s run/decoder.pt ]
+        train decoder run $preset --samples=24 --sharpen=0.3 >log && cat log && [ -s run/decoder.pt ]
 }
-case_ "the tokenizer trains two steps, its decoder one more" tokenizer
+case_ "the tokenizer trains two steps, its decoder three more, the last against a critic" tokenizer
 
 transformer() {
     train transformer run $preset --samples=8 >log && cat log && grep -q '8 seen' log &&
@@ -111,7 +111,7 @@ case_ "a decoder goes with the tokenizer that it was trained on, or is refused" 
 
 exported() {
     mkdir models && train export run models/tiny $preset --cfg=3 --tau=0.5 && cfgen-model verify models/tiny &&
-        jq -e '.sampling.cfg == 3 and .sampling.tau == 0.5 and .source.samples.decoder == 8' models/tiny/model.json &&
+        jq -e '.sampling.cfg == 3 and .sampling.tau == 0.5 and .source.samples.decoder == 24' models/tiny/model.json &&
         cmp models/tiny/NOTICE pack/NOTICE && [ "$(head -n 1 models/tiny/labels.txt)" = 'red ball' ] &&
         cfgen --model=./models/tiny -o ball.webp 'a red ball' && [ -s ball.webp ]
 }

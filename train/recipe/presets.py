@@ -46,7 +46,7 @@ EMOJI_64 = Preset(
     name="emoji-64", pixels=64, sets=("noto",), concepts="emoji-64.txt", pieces=4096,
     mix=Mix(background=0.4, two=0.14, count=0.03, small=0.06, moved=0.2),
     base=24, ch_mult=(1, 2, 4, 4), res_blocks=1, bits=16, scales=(1, 2, 4, 6, 8),
-    tokenizer_batch=16, tokenizer_samples=160_000, tokenizer_rate=2e-3,
+    tokenizer_batch=16, tokenizer_samples=140_000, tokenizer_rate=1.5e-3,
     width=192, depth=6, heads=3, text_width=256, text_layers=4, text_hidden=512,
     text_heads=4, text_kv_heads=2, text_tokens=30,
     batch=32, samples=400_000, rate=1.5e-3, average=0.998, reuse=4)

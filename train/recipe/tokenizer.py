@@ -2,9 +2,8 @@
 
 The loss compares in luma and chroma, with chroma weighted, because plain RGB distance learns
 shapes long before hues; it has terms for edges at three sizes and for averages over blocks.
-A short plain autoencoder comes first, so that the quantizer meets latents that mean something.
-With decoder_only the bits keep their meaning and only the decoder is trained, on codes with
-some bits flipped, as a transformer makes them."""
+A short plain autoencoder comes first, so that the quantizer meets latents that mean
+something. decoder.py goes on with the decoder alone."""
 import os
 
 import torch
@@ -19,14 +18,9 @@ CHROMA = 2.5
 COMMITMENT, COMMITMENT_RAMP = 0.25, 200
 ENTROPY = 0.1
 WARM_START = 0.05        # of the samples, as a plain autoencoder
-DECODER_FLIPS = 0.06
 WARM_UP = 100            # steps
 
-
-def add_arguments(parser):
-    run.add_arguments(parser)
-    parser.add_argument("--decoder-only", action="store_true",
-                        help="trains the decoder alone after tokenizer.pt: decoder.pt")
+add_arguments = run.add_arguments
 
 
 def network(preset):
@@ -67,41 +61,45 @@ def feed(pictures, preset, where, seed):
             [scenes.draw(mix) for _ in range(preset.tokenizer_batch)]))
 
 
+def checkpoint(directory):
+    return os.path.join(directory, "tokenizer.pt")
+
+
+def optimizer_of(parameters, preset):
+    return torch.optim.AdamW(parameters, lr=preset.tokenizer_rate, betas=(0.9, 0.95),
+                             weight_decay=1e-4)
+
+
+def set_rate(optimizer, job, preset):
+    for group in optimizer.param_groups:
+        group["lr"] = run.rate_at(job.share, job.steps, preset.tokenizer_rate, WARM_UP)
+
+
 def train(options, preset):
     where = run.device()
     torch.manual_seed(options.seed)
-    samples = options.samples or preset.tokenizer_samples
-    name = "decoder" if options.decoder_only else "tokenizer"
+    job = run.Run(options.directory, "tokenizer", preset,
+                  options.samples or preset.tokenizer_samples, options.minutes)
     vae = network(preset).to(where, memory_format=run.picture_layout(where))
-    made_with = {}
-    if options.decoder_only:
-        vae.load_state_dict(run.load(os.path.join(options.directory, "tokenizer.pt"),
-                                     where)["average"])
-        vae.encoder.requires_grad_(False)
-        made_with["tokenizer"] = run.hash_of_weights(vae.state_dict(), "encoder.")
-    job = run.Run(options.directory, name, preset, samples, options.minutes, made_with)
-    trained = [p for p in vae.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=preset.tokenizer_rate, betas=(0.9, 0.95),
-                                  weight_decay=1e-4)
+    optimizer = optimizer_of(vae.parameters(), preset)
     average = run.Average(vae, preset.average)
     job.keep(model=vae, average=average, optimizer=optimizer)
     pictures = pack.read(options.pack, preset.pixels, options.sets or preset.sets,
                          options.concepts)
-    print(f"{len(pictures)} pictures, {sum(p.numel() for p in trained) / 1e6:.2f} M weights, "
-          f"{where}", flush=True)
-    step = run.compiled(decoder_loss if options.decoder_only else whole_loss, where)
+    print(f"{len(pictures)} pictures, {sum(p.numel() for p in vae.parameters()) / 1e6:.2f} M "
+          f"weights, {where}", flush=True)
+    step = run.compiled(loss_of, where)
     for x in feed(pictures, preset, where, options.seed + job.steps):
         if not job.goes_on():
             break
-        for group in optimizer.param_groups:
-            group["lr"] = run.rate_at(job.share, job.steps, preset.tokenizer_rate, WARM_UP)
+        set_rate(optimizer, job, preset)
         plain = job.share < WARM_START
         ramp = torch.tensor(min(1.0, job.steps / COMMITMENT_RAMP), device=where)
         with run.autocast(where):
             loss, figures = step(vae, x, preset.scales, plain, ramp)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         average.update()
         job.done(len(x), loss=loss.detach(), **figures)
@@ -109,17 +107,11 @@ def train(options, preset):
     run.curves_if_possible(job)
 
 
-def whole_loss(vae, x, scales, plain, ramp):
+def loss_of(vae, x, scales, plain, ramp):
+    """The loss of one batch, what is told of it. plain: as an autoencoder without bits."""
     z = vae.encoder(x)
     total, commitment, uncertainty = bsq.quantize(z, scales)
     error = vae.decoder(z.float() if plain else total).float() - x
     loss = distance(error) + COMMITMENT * ramp * commitment + ENTROPY * uncertainty
     return loss, {"psnr": psnr(error.detach()).mean(), "commitment": commitment.detach(),
                   "entropy": uncertainty.detach()}
-
-
-def decoder_loss(vae, x, scales, plain, ramp):
-    with torch.no_grad():
-        total = bsq.tokens(vae.encoder(x), scales, DECODER_FLIPS)[2]
-    error = vae.decoder(total).float() - x
-    return distance(error), {"psnr": psnr(error.detach()).mean()}

@@ -135,7 +135,7 @@ def train(options, preset):
     where = run.device()
     torch.manual_seed(options.seed)
     name = "transformer" if options.self_correction else "transformer-uncorrected"
-    bits_of = run.load(os.path.join(options.directory, "tokenizer.pt"), where)["average"]
+    bits_of = run.load(tokenizer.checkpoint(options.directory), where)["average"]
     job = run.Run(options.directory, name, preset, options.samples or preset.samples,
                   options.minutes, made_with(options.pack, bits_of))
     model = Model(preset).to(where)
