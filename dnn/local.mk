@@ -26,6 +26,7 @@ noinst_LIBRARIES += %D%/libdnn.a
 	%D%/resample.c %D%/resample.h \
 	%D%/taps.c %D%/taps.h \
 	%D%/wino.c %D%/wino.h
+%C%_libdnn_a_CFLAGS = $(AM_CFLAGS) $(CF_HOT)
 CF_KERN_LIBS =
 
 # Each instruction set is built alone with its own flags, so that its code is in no other
@@ -33,8 +34,8 @@ CF_KERN_LIBS =
 if CF_X86
 noinst_LIBRARIES += %D%/libkern_avx2.a %D%/libkern_avx512.a
 %C%_libkern_avx2_a_SOURCES = %D%/kern_avx2.c
-%C%_libkern_avx2_a_CFLAGS = $(AM_CFLAGS) -mavx2 -mfma -mf16c
+%C%_libkern_avx2_a_CFLAGS = $(AM_CFLAGS) $(CF_HOT) -mavx2 -mfma -mf16c
 %C%_libkern_avx512_a_SOURCES = %D%/kern_avx512.c
-%C%_libkern_avx512_a_CFLAGS = $(AM_CFLAGS) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
+%C%_libkern_avx512_a_CFLAGS = $(AM_CFLAGS) $(CF_HOT) -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
 CF_KERN_LIBS += %D%/libkern_avx2.a %D%/libkern_avx512.a
 endif
