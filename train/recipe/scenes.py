@@ -72,6 +72,7 @@ class Scenes:
         self.pictures = pictures
         self.random = random.Random(seed)
         self.many_styles = len({p.style for p in pictures}) > 1
+        self.turns = [draw(p.concept) for p in pictures]
         self.share = 0.0
         self.choose(1.0)
 
@@ -82,7 +83,7 @@ class Scenes:
             return
         self.share = share
         self.known = [i for i, p in enumerate(self.pictures)
-                      if not p.held_out and draw(p.concept) < share]
+                      if not p.held_out and self.turns[i] < share]
         weight, self.weights = 0.0, []
         for i in self.known:
             weight += 0.4 if self.pictures[i].group in (FLAGS, PEOPLE) else 1.0
