@@ -1,6 +1,6 @@
 #!/bin/sh
 # approx.sh - what each approximation costs in quality and saves in time, each compared with the
-# exact image. Quality on the model in the repository, whose prompts it knows: the 69 things of
+# exact image. Quality on the model in the repository, whose prompts it knows: the things of
 # labels.txt, and the sample prompts, with two seeds each. Time on a model of the size of the 125M
 # one of the paper with random weights, 256 x 256 pixels, two threads; rounds as a number, default 9.
 # Needs nothing beside the built programs: the distances are worked out by bench/approx.
@@ -12,7 +12,7 @@ CFGEN_MODEL_PATH=$src/models
 export CFGEN_MODEL_PATH
 
 [ -x "$bin/bench/approx" ] || { echo "$bin/bench/approx is not built: make bench/approx" >&2; exit 1; }
-tr '|' '\n' <"$shipped/labels.txt" | sed 's/$/ noto style/' >"$tmp/labels.txt"
+sed 's/$/ noto style/' "$shipped/labels.txt" >"$tmp/labels.txt"
 echo 'a photograph of a small red house beside a lake in the mountains at dawn, with fog over the water' >"$tmp/one.txt"
 
 # model ARGUMENT...: cfgen-model, which only speaks where it fails.

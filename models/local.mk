@@ -24,11 +24,17 @@ EXTRA_DIST += %D%/schedule_table.py
 
 # The model that comes with the program.
 nobase_dist_pkgdata_DATA += \
-	%D%/pilot32/MODEL_CARD.md \
-	%D%/pilot32/infinity.safetensors \
-	%D%/pilot32/labels.txt \
-	%D%/pilot32/model.json \
-	%D%/pilot32/spm.model \
-	%D%/pilot32/text_encoder/config.json \
-	%D%/pilot32/text_encoder/model.safetensors \
-	%D%/pilot32/vae.safetensors
+	%D%/emoji-64/MODEL_CARD.md \
+	%D%/emoji-64/NOTICE \
+	%D%/emoji-64/curves-tokenizer.png \
+	%D%/emoji-64/curves-transformer.png \
+	%D%/emoji-64/flips.png \
+	%D%/emoji-64/guidance.png \
+	%D%/emoji-64/infinity.safetensors \
+	%D%/emoji-64/labels.txt \
+	%D%/emoji-64/model.json \
+	%D%/emoji-64/spm.model \
+	%D%/emoji-64/temperature.png \
+	%D%/emoji-64/text_encoder/config.json \
+	%D%/emoji-64/text_encoder/model.safetensors \
+	%D%/emoji-64/vae.safetensors

@@ -53,7 +53,7 @@ static struct cf_textenc *must_open(struct cf_dnn *dnn, const char *text)
     return te;
 }
 
-static struct cf_textenc *open_pilot(struct cf_dnn *dnn)
+static struct cf_textenc *open_shipped(struct cf_dnn *dnn)
 {
     struct cf_error err = {0};
     struct cf_textenc *te;
@@ -91,7 +91,7 @@ static void the_shipped_model_meets_its_golden_features(void **state)
 {
     struct cf_error err = {0};
     struct cf_dnn *dnn = open_dnn(2);
-    struct cf_textenc *te = open_pilot(dnn);
+    struct cf_textenc *te = open_shipped(dnn);
     struct cf_prompt prompt[16];
     struct cf_text text[16];
     struct cf_ckpt *golden;
@@ -164,7 +164,7 @@ static void capitals_blanks_and_long_prompts(void **state)
         "apple red apple red apple red apple red apple red apple";
     struct cf_error err = {0};
     struct cf_dnn *dnn = open_dnn(1);
-    struct cf_textenc *te = open_pilot(dnn);
+    struct cf_textenc *te = open_shipped(dnn);
     struct cf_text a, b;
 
     (void)state;
@@ -194,7 +194,7 @@ static void text_that_is_not_utf8_is_refused_and_nothing_is_filled(void **state)
 {
     struct cf_error err = {0};
     struct cf_dnn *dnn = open_dnn(1);
-    struct cf_textenc *te = open_pilot(dnn);
+    struct cf_textenc *te = open_shipped(dnn);
     struct cf_prompt p[2] = {{"red apple", 9}, {"a\xff", 2}};
     struct cf_text out[2];
 
@@ -341,7 +341,7 @@ static void check_repeats(struct cf_textenc *(*open)(struct cf_dnn *))
 static void neighbours_and_threads_never_change_a_bit(void **state)
 {
     (void)state;
-    check_repeats(open_pilot);
+    check_repeats(open_shipped);
 }
 
 static struct cf_textenc *open_far(struct cf_dnn *dnn)

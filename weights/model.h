@@ -5,7 +5,7 @@
  * hashes, the flags they were trained with and the sizes they allow; anything else is
  * refused with the reason.
  *
- * model.json, format "cfgen-model", version 1 (models/pilot32/model.json is an example):
+ * model.json, format "cfgen-model", version 1 (models/emoji-64/model.json is an example):
  *
  *   name          string, for people and metadata
  *   generator     "infinity"
@@ -41,7 +41,7 @@
 #include "base/json.h"
 
 /* The model that is used when none is named. */
-#define CF_DEFAULT_MODEL "pilot32"
+#define CF_DEFAULT_MODEL "emoji-64"
 
 enum cf_part { CF_PART_TRANSFORMER, CF_PART_VAE, CF_PART_TEXT, CF_PART_VOCAB, CF_NPART };
 

@@ -9,6 +9,7 @@ export PATH="$bld:$bld/tests:$PATH"
 export CFGEN_MODEL_PATH="$src/models"
 shipped=$(dirname "$src"/models/*/model.json) # the one model that comes with the program
 shipped_name=$(basename "$shipped")
+shipped_side() { jq '.vae.patch * .sizes.scales[-1][0]' "$shipped/model.json"; } # pixels of its pictures
 unset CFGEN_DB CFGEN_MODEL OMP_NUM_THREADS SLURM_CPUS_PER_TASK SOURCE_DATE_EPOCH
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/cfgen-test.XXXXXX") || exit 99
 cleanup() { :; }
