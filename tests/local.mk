@@ -17,7 +17,7 @@ CF_TEST_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 
 dist_noinst_SCRIPTS += %D%/layers.sh
 TESTS += %D%/layers.sh
-EXTRA_DIST += %D%/lsan.supp %D%/golden
+EXTRA_DIST += %D%/lsan.supp %D%/golden %D%/models
 
 include tests/base.mk
 include tests/weights.mk

@@ -37,26 +37,26 @@ given_back() { # FILE N: no lease, nothing charged, N jobs ready or done
 }
 
 one() {
-    fill one.sqlite 150 && cfgen-batch --db=one.sqlite --output=one --quiet --threads=1 &&
+    fill one.sqlite 300 && cfgen-batch --db=one.sqlite --output=one --quiet --threads=1 &&
         manifest one.sqlite >one.jsonl
 }
 case_ "one worker makes all" one
 like_one() { manifest "$1.sqlite" >"$1.jsonl" && cmp one.jsonl "$1.jsonl" && diff -r one "$1"; }
 two() {
-    fill two.sqlite 150 && cfgen-batch --db=two.sqlite --output=two --workers=2 --threads=2 \
+    fill two.sqlite 300 && cfgen-batch --db=two.sqlite --output=two --workers=2 --threads=2 \
         --status-file=two.json 2>two.log || return 1
     cat two.log two.json
     [ "$(ask two.sqlite 'SELECT count(*) FROM worker')" -eq 2 ] &&
         [ "$(ask two.sqlite 'SELECT count(DISTINCT worker_id) FROM attempt')" -eq 2 ] &&
         [ "$(grep -c 'model loaded' two.log)" -eq 1 ] &&
-        jq -e '.state == "ended" and .workers == 2 and .done == 150 and .total == 150 and .exit_status == 0' two.json
+        jq -e '.state == "ended" and .workers == 2 and .done == 300 and .total == 300 and .exit_status == 0' two.json
 }
 case_ "two workers share the work and load the model once" two
 case_ "and make the same bytes" like_one two
 
 killed_child() {
     local crew victim kids
-    fill kid.sqlite 150
+    fill kid.sqlite 300
     cfgen-batch --db=kid.sqlite --output=kid --workers=2 --threads=2 --claim=4 2>kid.log &
     crew=$!
     some_images kid || return 1

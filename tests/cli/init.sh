@@ -1,15 +1,14 @@
 # init.sh - what every command-line test begins with; sourced by bash.
 #
 # Gives: a fresh directory that is the working directory and goes at exit; the programs of
-# the build on PATH; the shipped model; case_ NAME COMMAND..., which prints one TAP line.
+# the build on PATH; a small model under the name of the shipped one; case_ NAME COMMAND..., which prints one TAP line.
 set -u
 src=${CFGEN_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 bld=${CFGEN_BUILDDIR:-$src/build}
 export PATH="$bld:$bld/tests:$PATH"
-export CFGEN_MODEL_PATH="$src/models"
-shipped=$(dirname "$src"/models/*/model.json) # the one model that comes with the program
+export CFGEN_MODEL_PATH="$src/tests/models" # see the MODEL_CARD there
+shipped=$(dirname "$src"/tests/models/*/model.json)
 shipped_name=$(basename "$shipped")
-shipped_side() { jq '.vae.patch * .sizes.scales[-1][0]' "$shipped/model.json"; } # pixels of its pictures
 unset CFGEN_DB CFGEN_MODEL OMP_NUM_THREADS SLURM_CPUS_PER_TASK SOURCE_DATE_EPOCH
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/cfgen-test.XXXXXX") || exit 99
 cleanup() { :; }

@@ -52,7 +52,7 @@ refused() { # PATTERN COMMAND...: says what is needed, what there is, and what h
     return $got
 }
 case_ "what does not fit alone is refused before any job, with what helps" refused \
-    'the generator takes .*MiB \(weights .*working memory of [0-9]+ x [0-9]+ .*there are .*--memory.*--kv-type=bf16.*quantize' \
+    'the generator takes .*MiB \(weights .*working memory of 32 x 32 .*there are .*--memory.*--kv-type=bf16.*quantize' \
     cfgen-batch --db=r.db --output=r --memory=$((alone - 1024)) --threads=1
 case_ "workers of one model cannot take turns" refused 'workers cannot take turns.*--workers=1' \
     cfgen-batch --db=r.db --output=r --workers=2 --encoder=release

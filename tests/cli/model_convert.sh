@@ -56,7 +56,7 @@ make_all >made 2>&1 || { cat made; exit 99; }
 two=(--transformer="$inf/inf-tiny-2b.safetensors" --vae="$inf/vae-p16-d16.safetensors" --text-encoder=t5)
 eight=(--transformer="$inf/inf-tiny-8b.safetensors" --vae="$inf/vae-p8-d14.safetensors" --text-encoder=t5)
 own=(--scales=1x1,2x2,4x4,6x6,8x8 --rope-grid=64x64 --max-tokens=31 --lowercase --cfg=2 --tau=0.3 --top-k=0 --top-p=0)
-ours=(--transformer="$shipped/infinity.safetensors" --vae="$shipped/vae.safetensors" --text-encoder="$shipped/text_encoder"
+pilot=(--transformer="$shipped/infinity.safetensors" --vae="$shipped/vae.safetensors" --text-encoder="$shipped/text_encoder"
     --tokenizer="$shipped/spm.model" "${own[@]}")
 
 # ---- what goes in comes out ----
@@ -76,7 +76,7 @@ eight() {
         jq -e '.sampling.cfg == 3 and .sampling.tau == 1' m8b/model.json && runs m8b 256x256
 }
 own() {
-    convert mp "${ours[@]}" && whole mp && $tool same "$shipped/infinity.safetensors" mp/infinity.safetensors &&
+    convert mp "${pilot[@]}" && whole mp && $tool same "$shipped/infinity.safetensors" mp/infinity.safetensors &&
         $tool same "$shipped/vae.safetensors" mp/vae.safetensors &&
         $tool same "$shipped/text_encoder/model.safetensors" mp/text_encoder/model.safetensors &&
         for section in infinity vae sizes text sampling; do
@@ -164,14 +164,14 @@ case_ "the recorded runs come out of converted weights as they come out of the o
 types() {
     local t
     for t in f32 f16 bf16 int8 4bit; do
-        convert "mt-$t" "${ours[@]}" --dtype=$t --text-dtype=$t --group=32 && whole "mt-$t" && runs "mt-$t" "$(shipped_side)x$(shipped_side)" || return 1
+        convert "mt-$t" "${pilot[@]}" --dtype=$t --text-dtype=$t --group=32 && whole "mt-$t" && runs "mt-$t" 32x32 || return 1
     done
     [ "$(jq -r .hold mt-int8/model.json)" = map ] && [ "$(jq -r .hold mt-bf16/model.json)" = null ] &&
         [ "$(stat -c %s mt-int8/infinity.safetensors)" -lt "$(stat -c %s mp/infinity.safetensors)" ]
 }
 case_ "each type of matrices gives a model that runs" types
 lossless() { # what bf16 holds survives f32 and back
-    convert mb "${ours[@]}" --dtype=bf16 --text-dtype=bf16 &&
+    convert mb "${pilot[@]}" --dtype=bf16 --text-dtype=bf16 &&
         convert mf --transformer=mb/infinity.safetensors --vae=mb/vae.safetensors --text-encoder=mb/text_encoder \
             --tokenizer=mb/spm.model --dtype=f32 --text-dtype=f32 "${own[@]}" &&
         convert mbb --transformer=mf/infinity.safetensors --vae=mf/vae.safetensors --text-encoder=mf/text_encoder \

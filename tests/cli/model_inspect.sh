@@ -19,18 +19,18 @@ facts() { cfgen-model inspect --json "$@" >facts.json; }
 tells_shipped() {
     cfgen-model inspect "$shipped" >out.txt && cat out.txt &&
         grep -q 'model "'"$shipped_name"'", hash [0-9a-f]\{12\}, matrices packed' out.txt &&
-        grep -q 'depth 6, width 192, 3 heads of 64, feed-forward 768' out.txt &&
-        grep -q '16 bits, 8 pixels a side; channels 24 x 1,2,4,4; with encoder' out.txt &&
-        grep -q 'one of 5 scales, 8 x 8 tokens' out.txt && grep -q '^    64x64, kv' out.txt
+        grep -q 'depth 5, width 128, 4 heads of 32, feed-forward 512' out.txt &&
+        grep -q '16 bits, 4 pixels a side; channels 24 x 1,2,4; with encoder' out.txt &&
+        grep -q 'one of 5 scales, 8 x 8 tokens' out.txt && grep -q '^    32x32, kv' out.txt
 }
 case_ "inspect tells geometry, sizes and memory of a model" tells_shipped
 
 shipped_json() {
     facts "$shipped" && is facts.json '$.kind' model && is facts.json '$.name' "$shipped_name" &&
         is facts.json '$.hash' "$(sha256sum "$shipped/model.json" | cut -d' ' -f1)" &&
-        is facts.json '$.transformer.types.BF16.tensors' 135 &&
-        is facts.json '$.vae.bits' 16 && is facts.json '$.text_encoder.width' 256 &&
-        is facts.json '$.memory.sizes[0].width' 64 &&
+        is facts.json '$.transformer.types.BF16.tensors' 116 &&
+        is facts.json '$.vae.bits' 16 && is facts.json '$.text_encoder.width' 128 &&
+        is facts.json '$.memory.sizes[0].width' 32 &&
         is facts.json '$.memory.sizes[0].kv_type' f32 &&
         is facts.json '$.memory.sizes[1].kv_type' bf16
 }
@@ -128,8 +128,8 @@ case_ "a path is missing" says 'a model or a file is missing' 64 cfgen-model ins
 whole() {
     cfgen-model verify "$shipped" >out.txt && cat out.txt &&
         [ "$(grep -c ' ok, ' out.txt)" = "$(wc -l <out.txt)" ] &&
-        grep -q 'weights *ok, 345 tensors' out.txt &&
-        [ "$(grep -c 'logits *ok, scale' out.txt)" = 5 ] && grep -q "pixels *ok, $(shipped_side) x $(shipped_side)" out.txt
+        grep -q 'weights *ok, 274 tensors' out.txt &&
+        [ "$(grep -c 'logits *ok, scale' out.txt)" = 5 ] && grep -q 'pixels *ok, 32 x 32' out.txt
 }
 case_ "a whole model passes every check" whole
 
@@ -192,7 +192,7 @@ not_a_number() { # in the encoder
 case_ "a weight that is no number is found in the encoder" not_a_number
 
 mispaired() {
-    fresh && sed -i '/"pool_heads"/s/2/1/' m/model.json &&
+    fresh && sed -i '/"pool_heads"/s/1/2/' m/model.json &&
         fails 'image: .*text_proj_for_sos.ca.mat_q' 65
 }
 case_ "a manifest that does not fit its files is found" mispaired

@@ -7,7 +7,7 @@ same='identical pixels, identical bytes'
 pixels() { cfgen --meta="$1" | jq -r .pixel_sha256; }
 
 cfgen --lossless --output=fox.webp fox && cfgen --output=owl.webp owl || exit 99
-# A picture of another shape: what a square of it holds is its middle.
+# A picture of another shape: what covers 32 x 32 of it is its middle.
 printf 'P6\n40 24\n255\n' >wide.ppm
 head -c 2880 /dev/zero | tr '\0' '\310' >>wide.ppm
 cwebp -quiet -lossless wide.ppm -o wide.webp || exit 99
@@ -59,7 +59,7 @@ previewed() {
         [ "$(echo seen.s*.webp)" = "seen.s00.webp seen.s01.webp seen.s02.webp seen.s03.webp seen.s04.webp" ] || return 1
     local f
     for f in seen seen.s04 seen.s03; do dwebp -quiet "$f.webp" -ppm -o "$f.ppm" || return 1; done
-    cmp seen.ppm seen.s04.ppm && ! cmp -s seen.ppm seen.s03.ppm && [ "$(head -c 9 seen.s03.ppm | tr '\n' ' ')" = "P6 $(shipped_side) $(shipped_side) " ]
+    cmp seen.ppm seen.s04.ppm && ! cmp -s seen.ppm seen.s03.ppm && [ "$(head -c 9 seen.s03.ppm | tr '\n' ' ')" = 'P6 32 32 ' ]
 }
 case_ "previews change nothing, and the last one is the image" previewed
 case_ "previews have no place beside standard output" says 'no place' 64 cfgen --previews --output=- fox

@@ -8,7 +8,7 @@ if nm -C "$bld/cfgen-batch" 2>/dev/null | grep -qE '__(a|ub)san_'; then
     exit 0
 fi
 export FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
-many() { seq 1 150 | sed 's/^/tiger face number /'; }
+many() { seq 1 300 | sed 's/^/tiger face number /'; }
 
 jumps() { # OFFSET: a worker under another clock beside one at work
     local db=j.sqlite pid i
@@ -19,9 +19,9 @@ jumps() { # OFFSET: a worker under another clock beside one at work
         [ "$(sqlite3 $db "SELECT count(*) FROM output" 2>/dev/null)" != 0 ] && break
         sleep 0.01
     done
-    faketime -f "$1" cfgen-batch --db=$db --output=j --quiet --threads=1 --max-jobs=20 || { kill $pid; return 1; }
+    faketime -f "$1" cfgen-batch --db=$db --output=j --quiet --threads=1 --max-jobs=40 || { kill $pid; return 1; }
     wait $pid && sound $db &&
-        [ "$(sqlite3 $db 'SELECT count(*) FROM job WHERE state = 2 AND crashes = 0 AND releases = 0 AND attempts = 0')" -eq 150 ]
+        [ "$(sqlite3 $db 'SELECT count(*) FROM job WHERE state = 2 AND crashes = 0 AND releases = 0 AND attempts = 0')" -eq 300 ]
 }
 # A job that waits for another try, seen under a clock that was set back or forward: it waits
 # one backoff at most.
