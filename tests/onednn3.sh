@@ -98,7 +98,7 @@ install_packages()
     fi
 }
 
-# inside SCRIPT ARG...: run it in the chroot with /proc and /dev there.
+# inside SCRIPT ARG...: run it in the chroot with /proc, /sys and /dev there.
 inside()
 {
     script=$1
@@ -108,6 +108,7 @@ inside()
         script=$2
         shift 2
         mount -t proc proc "$root/proc"
+        mount --rbind /sys "$root/sys"
         mount --rbind /dev "$root/dev"
         exec chroot "$root" /usr/bin/env -i HOME=/root LC_ALL=C.UTF-8 \
             PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
