@@ -5,7 +5,10 @@
 export CFGEN_DB=q.db
 same='identical pixels, identical bytes'
 pixels() { cfgen --meta="$1" | jq -r .pixel_sha256; }
-told() { cfgen --meta="$1" | jq -c "[.recipe.cfg, .recipe.cfg_skip, .recipe.prune_tokens]"; }
+told() { # numbers as numbers: jq 1.7 writes 2.0 where 1.6 writes 2
+    cfgen --meta="$1" | jq -c '[.recipe.cfg, .recipe.cfg_skip, .recipe.prune_tokens]
+        | walk(if type == "number" then . + 0 else . end)'
+}
 
 { cfgen --output=exact.webp fox && cfgen --cfg-skip=2 --output=skip.webp fox &&
     cfgen --cfg-skip=1 --prune-tokens=0.25,0.5 --output=both.webp fox; } || exit 99
