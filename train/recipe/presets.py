@@ -44,7 +44,7 @@ class Preset:
 
 EMOJI_64 = Preset(
     name="emoji-64", pixels=64, sets=("noto",), concepts="emoji-64.txt", pieces=4096,
-    mix=Mix(background=0.4, two=0.14, count=0.03, small=0.06, moved=0.2),
+    mix=Mix(background=0.6, two=0.36, count=0.04, small=0.12, moved=0.2),
     base=24, ch_mult=(1, 2, 4, 4), res_blocks=1, bits=16, scales=(1, 2, 4, 6, 8),
     tokenizer_batch=16, tokenizer_samples=140_000, tokenizer_rate=1.5e-3,
     width=192, depth=6, heads=3, text_width=256, text_layers=4, text_hidden=512,
