@@ -1,7 +1,8 @@
 # init.sh - what every command-line test begins with; sourced by bash.
 #
 # Gives: a fresh directory that is the working directory and goes at exit; the programs of
-# the build on PATH; a small model under the name of the shipped one; case_ NAME COMMAND..., which prints one TAP line.
+# the build on PATH; a small model under the name of the shipped one; case_ NAME COMMAND...,
+# which prints one TAP line.
 set -u
 src=${CFGEN_SRCDIR:-$(cd "$(dirname "$0")/../.." && pwd)}
 bld=${CFGEN_BUILDDIR:-$src/build}
